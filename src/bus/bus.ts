@@ -1,0 +1,128 @@
+// The port through which roles speak. Two implementations, memory and NATS, pass one conformance suite.
+// B1. Only declared contracts travel: an invalid message neither leaves nor enters.
+// B2. Every wait has an end: a reply, an error code, or the deadline.
+// B3. Everything that grows is bounded; what is over the bound is refused or dropped and counted, never queued without end.
+import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+
+export interface RequestOptions {
+  readonly timeoutMs: number;
+  readonly correlation: Correlation;
+  readonly signal?: AbortSignal;
+}
+
+/** What a handler may know of a message beside its body. */
+export interface Received {
+  readonly subject: string;
+  /** From the headers; undefined where a v1 sender wrote none. */
+  readonly traceId: string | undefined;
+  readonly tenantId: string | undefined;
+}
+
+export interface SubscribeOptions {
+  /** Members of one queue group share the messages; without it every subscriber gets each. */
+  readonly queue?: string;
+  /** Unfinished asynchronous handlings; above it an event is dropped and counted, a request refused as `service_overloaded`. */
+  readonly pendingMax?: number;
+}
+
+/** Draining stops new messages, waits for the handlers that run, and then lets go. */
+export interface Subscription extends AsyncDisposable {
+  readonly pending: number;
+  drain(): Promise<void>;
+}
+
+export interface PubAck {
+  readonly stream: string;
+  readonly seq: number;
+  readonly duplicate: boolean;
+}
+
+export interface Delivery<M> {
+  readonly message: M;
+  /** 1 for the first delivery. */
+  readonly count: number;
+  readonly seq: number;
+  ack(): void;
+  nak(delayMs: number): void;
+  /** Gives the message up: it is never delivered again. */
+  term(): void;
+  /** Tells the server that work goes on, which starts the ack wait anew. */
+  working(): void;
+}
+
+export interface Entry {
+  readonly key: string;
+  readonly value: string;
+  readonly revision: number;
+  readonly deleted: boolean;
+}
+
+/** A bucket of texts. Keys are made of ids by `keyOf`. */
+export interface KeyValue {
+  /** Undefined for a key that is absent, deleted or expired. */
+  get(key: string): Promise<Entry | undefined>;
+  /** The new revision, which is higher than every earlier one of the bucket. */
+  put(key: string, value: string): Promise<number>;
+  /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */
+  update(key: string, value: string, revision: number): Promise<number>;
+  delete(key: string): Promise<void>;
+  /** The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with `service_overloaded`. */
+  watch(signal: AbortSignal): AsyncIterable<Entry>;
+}
+
+export interface BucketSpec {
+  /** `[A-Za-z0-9_-]`, without the prefix that every bucket gets. */
+  readonly name: string;
+  /** Entries expire this long after their last write; absent: never. */
+  readonly ttlMs?: number;
+  readonly bytesMax: number;
+}
+
+export type BusState = 'connected' | 'reconnecting' | 'closed';
+
+export interface Bus extends AsyncDisposable {
+  readonly state: BusState;
+  /** Called on every change of `state`. */
+  onState(listener: (state: BusState) => void): Disposable;
+
+  /**
+   * One reply, or an error: `unavailable` (nobody serves the subject, or the connection was lost), `timeout`,
+   * `invalid_reply`, `payload_too_large`, `cancelled` (the signal).
+   */
+  request<T extends string, Q, R>(to: Address<RequestContract<T, Q, R>>, message: Q, options: RequestOptions): Promise<R>;
+  /** Serves requests; what the handler throws is answered by the contract's `refuse`. */
+  serve<T extends string, Q, R>(
+    on: Address<RequestContract<T, Q, R>>,
+    options: SubscribeOptions,
+    handle: (request: Q, received: Received) => R | Promise<R>,
+  ): Subscription;
+
+  /** Sends an event; throws `unavailable` while disconnected or when the outbound bound is reached. Nobody may listen. */
+  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void;
+  subscribe<T extends string, M>(
+    on: Address<EventContract<T, M>>,
+    options: SubscribeOptions,
+    handle: (message: M, received: Received) => void | Promise<void>,
+  ): Subscription;
+
+  /** Makes the stream and its settings exist; safe to repeat and to race. */
+  ensureStream(spec: StreamSpec): Promise<void>;
+  /** Stores an event in its stream; resolves when the server has confirmed it. `messageId` deduplicates within the window. */
+  append<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    options: { readonly messageId: string; readonly timeoutMs: number; readonly correlation: Correlation },
+  ): Promise<PubAck>;
+  /** Pulls deliveries into the handler, at most `ackPendingMax` unacknowledged; what the handler throws is a nak by the spec's delays. */
+  consume<M>(
+    from: { readonly stream: StreamSpec; readonly consumer: ConsumerSpec; readonly message: Payload<M> },
+    handle: (delivery: Delivery<M>) => void | Promise<void>,
+  ): Promise<Subscription>;
+
+  openBucket(spec: BucketSpec): Promise<KeyValue>;
+
+  /** Stops new work, lets handlers finish and flushes what was published; then closes. */
+  drain(): Promise<void>;
+}

@@ -1,0 +1,104 @@
+// The work order: the router asks one worker of a pool to run one attempt; the worker accepts or refuses at once.
+import { Type } from 'typebox';
+import type { BeamlineError } from '../core/errors.ts';
+import { payload, requestContract } from './contract.ts';
+import { Count, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
+import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from './limits.ts';
+
+const ExecAssignment = Type.Object({
+  version: Type.Literal('1'),
+  assignment_id: Id,
+  request_id: Id,
+  tenant_id: Id,
+  executor: Type.Object({
+    provider_id: Id,
+    channel: Type.Literal('nats'),
+    model: maybe(Type.String({ minLength: 1, maxLength: 256 })),
+    pool: maybe(Id),
+  }),
+  job: Type.Object({
+    type: Id,
+    payload: maybe(Type.Record(Type.String(), Type.Unknown(), { minProperties: 1 })),
+    payload_ref: maybe(Type.String({ minLength: 1, maxLength: 512 })),
+  }),
+  options: Type.Object({
+    deadline_ms: Type.Integer({ minimum: DEADLINE_MIN_MS, maximum: DEADLINE_MAX_MS }),
+    priority: maybe(Type.Integer({ minimum: 0, maximum: 100 })),
+  }),
+  correlation: maybe(Type.Object({ trace_id: maybe(Id) })),
+  metadata: maybe(OpenObject),
+  ...RunIds,
+  idempotency_key: maybe(Key),
+  decision: maybe(
+    Type.Object({
+      provider_id: Id,
+      reason: Id,
+      priority: Type.Integer(),
+      expected_latency_ms: maybe(Count),
+      expected_cost: maybe(Usd),
+      policy_id: maybe(Id),
+      policy_revision: maybe(Count),
+    }),
+  ),
+  attempt: maybe(Count),
+  owner: maybe(Type.Object({ router_id: Id })),
+  expires_at_ms: maybe(Count),
+  stream: maybe(Type.Boolean()),
+  deliver_to: maybe(Subject),
+  dialect: maybe(Id),
+  limits: maybe(Type.Object({ first_chunk_ms: maybe(Count), idle_ms: maybe(Count) })),
+  prior_cost_micro_usd: maybe(Count),
+});
+export type ExecAssignment = Type.Static<typeof ExecAssignment>;
+
+const REASONS = [
+  'invalid_request',
+  'unsupported_version',
+  'unknown_job_type',
+  'unsupported_provider',
+  'tenant_forbidden',
+  'queue_full',
+  'quota_exceeded',
+  'draining',
+  'duplicate',
+  'deadline_passed',
+] as const;
+export type RefusalReason = (typeof REASONS)[number];
+
+export const OVERLOAD_LEVELS = ['healthy', 'degraded', 'overloaded', 'critical'] as const;
+export const Overload = Type.Enum([...OVERLOAD_LEVELS]);
+
+const ExecAssignmentAck = Type.Object({
+  version: maybe(Type.Literal('1')),
+  assignment_id: Id,
+  status: Type.Enum(['accepted', 'rejected', 'error']),
+  reason: maybe(Type.Enum([...REASONS])),
+  request_id: maybe(Id),
+  trace_id: maybe(Id),
+  tenant_id: maybe(Id),
+  message: maybe(Text),
+  acknowledged_at: maybe(Count),
+  attempt: maybe(Count),
+  worker_id: maybe(Id),
+  queue_depth: maybe(Count),
+  overload_status: maybe(Overload),
+});
+export type ExecAssignmentAck = Type.Static<typeof ExecAssignmentAck>;
+
+export const execCall = requestContract({
+  class: 'request_reply',
+  template: 'caf.exec.call.v2.<pool>',
+  headers: 'request_reply_v2',
+  request: payload('caf.exec.ExecAssignment', '1', ExecAssignment),
+  reply: payload('caf.exec.ExecAssignmentAck', '1', ExecAssignmentAck),
+  refuse(error: BeamlineError, request): ExecAssignmentAck {
+    const id = (request as { assignment_id?: unknown } | undefined)?.assignment_id;
+    return {
+      version: '1',
+      assignment_id: typeof id === 'string' && id.length > 0 && id.length <= 128 ? id : '-',
+      status: error.code === 'internal' ? 'error' : 'rejected',
+      reason: error.code === 'queue_full' || error.code === 'service_overloaded' ? 'queue_full' : 'invalid_request',
+      message: error.message.slice(0, 1024),
+    };
+  },
+});

@@ -1,0 +1,66 @@
+// What a worker streams to the one gateway that waits: start, chunks, and exactly one end or error (contracts 4.9).
+import { Type } from 'typebox';
+import { eventContract, payload } from './contract.ts';
+import { Count, Id, maybe, OpenObject, Text, Usage } from './fields.ts';
+
+const head = { assignment_id: Id, attempt: Count, seq: Count, origin: maybe(Type.Enum(['worker', 'router'])) };
+const Model = Type.String({ minLength: 1, maxLength: 256 });
+
+const Start = Type.Object({
+  type: Type.Literal('start'),
+  ...head,
+  provider_id: Id,
+  model: Model,
+  worker_id: Id,
+  created_ms: Count,
+});
+
+const Chunk = Type.Object({
+  type: Type.Literal('chunk'),
+  ...head,
+  // One of: `raw`, the provider's own event payload where dialects are equal, or `delta` for choice `index`.
+  raw: maybe(Type.String()),
+  usage_only: maybe(Type.Boolean()),
+  delta: maybe(OpenObject),
+  index: maybe(Count),
+});
+
+const Heartbeat = Type.Object({ type: Type.Literal('heartbeat'), ...head });
+
+const End = Type.Object({
+  type: Type.Literal('end'),
+  ...head,
+  finish_reason: Type.String({ minLength: 1, maxLength: 64 }),
+  usage: Usage,
+  total_cost_micro_usd: maybe(Count),
+  // One of, if not streaming: `raw`, the provider's own body where dialects are equal, or `output`.
+  raw: maybe(Type.String()),
+  output: maybe(Type.Unknown()),
+});
+
+const Failed = Type.Object({
+  type: Type.Literal('error'),
+  ...head,
+  error: Type.Object({
+    code: Id,
+    message: Text,
+    retryable: Type.Boolean(),
+    detail_code: maybe(Id),
+    retry_after_ms: maybe(Count),
+    details: maybe(OpenObject),
+  }),
+  committed: Type.Boolean(),
+  usage: maybe(Usage),
+});
+
+const StreamFrame = Type.Union([Chunk, Start, End, Failed, Heartbeat]);
+export type StreamFrame = Type.Static<typeof StreamFrame>;
+export type EndFrame = Type.Static<typeof End>;
+export type ErrorFrame = Type.Static<typeof Failed>;
+
+export const frames = eventContract({
+  class: 'frames',
+  template: 'beamline.exec.v2.frames.<gateway_id>.<stream_id>',
+  headers: 'frames_v2',
+  message: payload('beamline.exec.StreamFrame', '2', StreamFrame),
+});

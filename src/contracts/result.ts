@@ -1,0 +1,52 @@
+// The stored end of one attempt that reached a provider; money depends on it (contracts 4.5).
+import { Type } from 'typebox';
+import { Overload } from './assignment.ts';
+import { eventContract, payload } from './contract.ts';
+import { Count, Id, maybe, OpenObject, RunIds, Text, Usage, Usd } from './fields.ts';
+
+const ExecResult = Type.Object({
+  version: maybe(Type.Literal('1')),
+  assignment_id: maybe(Id),
+  request_id: maybe(Id),
+  tenant_id: Id,
+  status: Type.Enum(['success', 'error', 'timeout', 'cancelled']),
+  provider_id: maybe(Id),
+  job: maybe(Type.Object({ type: maybe(Id), metadata: maybe(OpenObject) })),
+  latency_ms: maybe(Count),
+  cost: maybe(Usd),
+  trace_id: maybe(Id),
+  timestamp: maybe(Count),
+  error_code: maybe(Id),
+  error_message: maybe(Text),
+  error: maybe(
+    Type.Object({
+      class: Id,
+      retryable: Type.Boolean(),
+      detail_code: maybe(Id),
+      retry_after_ms: maybe(Count),
+      http_status: maybe(Count),
+    }),
+  ),
+  attempt: maybe(Count),
+  worker_id: maybe(Id),
+  model: maybe(Type.String()),
+  finish_reason: maybe(Type.String()),
+  ttft_ms: maybe(Count),
+  committed: maybe(Type.Boolean()),
+  ...RunIds,
+  queue_depth: maybe(Count),
+  overload_status: maybe(Overload),
+  usage: maybe(Usage),
+  // Additive: what the decision was, so that any router can make the usage event from the result alone.
+  decision: maybe(
+    Type.Object({ policy_id: maybe(Id), policy_revision: maybe(Count), key_id: maybe(Id), user_id: maybe(Type.String()) }),
+  ),
+});
+export type ExecResult = Type.Static<typeof ExecResult>;
+
+export const execResult = eventContract({
+  class: 'jetstream_event',
+  template: 'caf.exec.result.v1',
+  headers: 'jetstream_v1',
+  message: payload('caf.exec.ExecResult', '1', ExecResult),
+});

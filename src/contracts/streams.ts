@@ -1,0 +1,58 @@
+// The streams and their durable consumers as data (contracts 3): settings that a 2.9 server understands.
+import { execResult } from './result.ts';
+import { usageMetered } from './usage.ts';
+
+export interface StreamSpec {
+  readonly name: string;
+  /** Exact; a wildcard would capture other subjects. */
+  readonly subject: string;
+  readonly retention: 'workqueue' | 'limits';
+  /** 0: no limit. */
+  readonly ageMsMax: number;
+  readonly bytesMax: number;
+}
+
+export interface ConsumerSpec {
+  readonly durable: string;
+  readonly ackWaitMs: number;
+  readonly ackPendingMax: number;
+  /** Deliveries after which the handler gives a message up. */
+  readonly deliveriesMax: number;
+  /** Waits before redelivery n; the last one repeats. */
+  readonly nakDelaysMs: readonly number[];
+}
+
+const DAY_MS = 86_400_000;
+const GIB = 1024 ** 3;
+
+export const resultStream: StreamSpec = {
+  name: 'CAF_RESULT',
+  subject: execResult.template,
+  retention: 'workqueue',
+  ageMsMax: 0,
+  bytesMax: GIB,
+};
+
+export const usageStream: StreamSpec = {
+  name: 'BEAMLINE_USAGE',
+  subject: usageMetered.template,
+  retention: 'limits',
+  ageMsMax: 14 * DAY_MS,
+  bytesMax: GIB,
+};
+
+export const routerResults: ConsumerSpec = {
+  durable: 'router-results',
+  ackWaitMs: 30_000,
+  ackPendingMax: 1_000,
+  deliveriesMax: 10,
+  nakDelaysMs: [1_000, 2_000, 4_000],
+};
+
+export const ledgerUsage: ConsumerSpec = {
+  durable: 'ledger-usage',
+  ackWaitMs: 30_000,
+  ackPendingMax: 5_000,
+  deliveriesMax: Number.POSITIVE_INFINITY,
+  nakDelaysMs: [1_000, 5_000, 30_000],
+};

@@ -1,0 +1,39 @@
+// The metered fact: one event per attempt that consumed anything, whatever its status (contracts 4.10).
+import { Type } from 'typebox';
+import { eventContract, payload } from './contract.ts';
+import { Count, Id, maybe, RunIds, Usage, Usd } from './fields.ts';
+
+const UsageEvent = Type.Object({
+  version: Type.Literal('1'),
+  tenant_id: Id,
+  provider_id: Id,
+  event_type: Id,
+  status: Type.Enum(['success', 'error', 'timeout', 'cancelled']),
+  latency_ms: Count,
+  cost: Usd,
+  timestamp: Count,
+  assignment_id: Id,
+  request_id: maybe(Id),
+  trace_id: maybe(Id),
+  usage_id: maybe(Type.String({ minLength: 1, maxLength: 512 })),
+  attempt: maybe(Count),
+  ...Type.Partial(Usage).properties,
+  currency: maybe(Type.Literal('USD')),
+  billable: maybe(Type.Boolean()),
+  policy_id: maybe(Id),
+  policy_revision: maybe(Count),
+  key_id: maybe(Id),
+  user_id: maybe(Type.String()),
+  worker_id: maybe(Id),
+  ttft_ms: maybe(Count),
+  finish_reason: maybe(Type.String()),
+  ...RunIds,
+});
+export type UsageEvent = Type.Static<typeof UsageEvent>;
+
+export const usageMetered = eventContract({
+  class: 'jetstream_event',
+  template: 'beamline.usage.v1.metered',
+  headers: 'jetstream_v1',
+  message: payload('beamline.usage.UsageEvent', '1', UsageEvent),
+});

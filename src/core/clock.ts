@@ -1,0 +1,35 @@
+// The only file that knows the time. Deadlines use the monotonic clock; messages carry the epoch.
+
+export interface Clock {
+  /** Milliseconds on a monotonic clock with an arbitrary start. */
+  nowMs(): number;
+  /** Milliseconds since the Unix epoch, an integer. */
+  epochMs(): number;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  epochMs: () => Date.now(),
+};
+
+/** A clock moved by hand. */
+export class ManualClock implements Clock {
+  #nowMs = 0;
+  readonly #startEpochMs: number;
+
+  constructor(startEpochMs = 0) {
+    this.#startEpochMs = startEpochMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  epochMs(): number {
+    return this.#startEpochMs + this.#nowMs;
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms;
+  }
+}

@@ -1,0 +1,82 @@
+// One JSON object per line through pino, with our own destination and our own masking in front.
+// Bodies, prompts, outputs and header values are never logged: fields are an allow-list by type.
+import { pino } from 'pino';
+import { redactText } from '../core/redact.ts';
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** What a line may carry beside its event name. */
+export interface LogFields {
+  readonly request_id?: string;
+  readonly trace_id?: string;
+  readonly tenant_id?: string;
+  readonly assignment_id?: string;
+  readonly attempt?: number;
+  readonly code?: string;
+  readonly detail_code?: string;
+  readonly error_class?: string;
+  readonly route?: string;
+  readonly method?: string;
+  readonly status?: number;
+  readonly latency_ms?: number;
+  readonly provider?: string;
+  readonly model?: string;
+  readonly policy?: string;
+  readonly worker_id?: string;
+  readonly count?: number;
+  readonly state?: string;
+  readonly url?: string;
+  readonly source?: string;
+  /** The text of a fault, masked. */
+  readonly fault?: unknown;
+}
+
+/** `event` is a `snake_case` name, unique in the tree: a line in a log leads to one line of code. */
+export interface Log {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  error(event: string, fields?: LogFields): void;
+  for(component: string): Log;
+}
+
+export interface LogSink {
+  write(line: string): void;
+}
+
+export function openLog(level: LogLevel, sink: LogSink): Log {
+  const root = pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      messageKey: 'message',
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    sink,
+  );
+  return wrap(root);
+}
+
+function wrap(logger: pino.Logger): Log {
+  const write =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (event: string, fields?: LogFields): void => {
+      if (fields === undefined) logger[level](event);
+      else logger[level](fields.fault === undefined ? fields : { ...fields, fault: textOf(fields.fault) }, event);
+    };
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    for: (component) => wrap(logger.child({ component })),
+  };
+}
+
+function textOf(fault: unknown): string {
+  if (!(fault instanceof Error)) return redactText(String(fault));
+  const cause = fault.cause === undefined ? '' : ` <- ${textOf(fault.cause)}`;
+  return redactText(`${fault.stack ?? fault.message}${cause}`);
+}
