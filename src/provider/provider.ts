@@ -1,0 +1,58 @@
+// The port to a model provider: one call in, chunks and exactly one end or failure out.
+// P1. After `end` or `fail`, and after `abort`, the sink hears nothing more.
+// P2. Only the dialect's own terminal event means success, never the end of the body.
+// A sink instead of an async iterable: a promise per chunk would be the dearest part of the stream.
+import type { ChatChunk } from '../dialect/openai-chat.ts';
+import type { ExecutionFailure } from '../core/execution-errors.ts';
+
+/** Token counts as the provider reported them, whole numbers from 0; cached and reasoning are parts of input and output. */
+export interface TokenUsage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly reasoningTokens: number;
+}
+
+export interface ChatCall {
+  /** The upstream's name of the model. */
+  readonly model: string;
+  /** The caller's body, unchanged; the provider replaces only model, stream and usage reporting. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly stream: boolean;
+  /** Milliseconds from the start of the call to the first content (streams) or the whole answer. */
+  readonly firstChunkMs: number;
+  /** Milliseconds between two provider events of a stream. */
+  readonly idleMs: number;
+}
+
+export interface ChatEnd {
+  /** The name that the provider reported. */
+  readonly model: string;
+  /** Canonical: `stop`, `length`, `tool_calls`, `content_filter`, `other`. */
+  readonly finishReason: string;
+  /** Undefined when the provider reported none, or counts that contradict themselves. */
+  readonly usage: TokenUsage | undefined;
+  /** The provider's body as it came; undefined for a stream. */
+  readonly raw: string | undefined;
+  /** Characters of content, reasoning and tool arguments: the basis of an estimate. */
+  readonly outputChars: number;
+}
+
+export interface ChatSink {
+  /** One provider event, in order; a prefix without content comes through too (`chunk.hasContent` is false). */
+  chunk(raw: string, chunk: ChatChunk): void;
+  end(end: ChatEnd): void;
+  fail(failure: ExecutionFailure): void;
+}
+
+export interface RunningCall {
+  /** Closes the upstream socket at once. */
+  abort(): void;
+}
+
+export interface Provider extends AsyncDisposable {
+  readonly id: string;
+  /** The wire format that it speaks, for example `openai.chat`. */
+  readonly dialect: string;
+  chat(call: ChatCall, sink: ChatSink): RunningCall;
+}
