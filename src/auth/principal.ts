@@ -1,7 +1,7 @@
 // The verified caller, and the port that turns what a request carries into one.
 // Roles and tenants come only from the verified credential, never from a header.
 
-export type Role = "viewer" | "operator" | "admin" | "service";
+export type Role = 'viewer' | 'operator' | 'admin' | 'service';
 
 export interface Principal {
   readonly keyId: string;
@@ -20,9 +20,5 @@ export interface Authenticator {
    * The principal of the headers `authorization`, `x-api-key` and `api-key`.
    * Throws BeamlineError `unauthorized`; no text of it repeats a credential.
    */
-  authenticate(
-    authorization: string | undefined,
-    xApiKey: string | undefined,
-    apiKey: string | undefined,
-  ): Principal;
+  authenticate(authorization: string | undefined, xApiKey: string | undefined, apiKey: string | undefined): Principal;
 }

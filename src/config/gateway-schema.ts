@@ -1,99 +1,77 @@
 // Settings of the gateway: listener, streams, identity, tenants (gateway 2, 4, 11, 18).
-import { Type } from "typebox";
-import { entry, id, integer, named, secretRef, section, span, text, token } from "./setting.ts";
+import { Type } from 'typebox';
+import { entry, id, integer, named, secretRef, section, span, text, token } from './setting.ts';
 
 const MIB = 1_048_576;
 
 const http = section({
-  host: text(
-    "Address that the listener binds; `beamline up` binds 127.0.0.1 unless told otherwise.",
-    { default: "0.0.0.0" },
-  ),
-  port: integer(8080, 0, 65_535, "Port of the listener; 0 takes a free one."),
-  headers_max_bytes: integer(
-    16_384,
-    1024,
-    262_144,
-    "Bytes of all request headers together; more is 431.",
-  ),
-  headers_max_count: integer(100, 10, 2000, "Number of request headers; more is 431."),
-  headers_timeout_ms: span(10_000, 100, "Time to receive the headers; later is 408."),
-  body_timeout_ms: span(60_000, 100, "Time to receive the whole request; later is 408."),
-  keep_alive_ms: span(72_000, 100, "An idle socket closes after this time."),
-  max_requests_per_socket: integer(
-    10_000,
-    1,
-    10_000_000,
-    "A socket closes after this many requests.",
-  ),
-  max_connections: integer(10_000, 1, 1_000_000, "Open sockets; further ones are dropped."),
-  body_limit: section({
-    inference: integer(
-      8 * MIB,
-      1024,
-      64 * MIB,
-      "Bytes of a request body under `/v1/`; more is 413.",
-    ),
-    native: integer(MIB, 1024, 64 * MIB, "Bytes of a request body under `/api/v1/`; more is 413."),
+  host: text('Address that the listener binds; `beamline up` binds 127.0.0.1 unless told otherwise.', {
+    default: '0.0.0.0',
   }),
-  deadline_ms: integer(
-    300_000,
-    100,
-    3_600_000,
-    "Ceiling for the time an interactive request may take.",
-  ),
+  port: integer(8080, 0, 65_535, 'Port of the listener; 0 takes a free one.'),
+  headers_max_bytes: integer(16_384, 1024, 262_144, 'Bytes of all request headers together; more is 431.'),
+  headers_max_count: integer(100, 10, 2000, 'Number of request headers; more is 431.'),
+  headers_timeout_ms: span(10_000, 100, 'Time to receive the headers; later is 408.'),
+  body_timeout_ms: span(60_000, 100, 'Time to receive the whole request; later is 408.'),
+  keep_alive_ms: span(72_000, 100, 'An idle socket closes after this time.'),
+  max_requests_per_socket: integer(10_000, 1, 10_000_000, 'A socket closes after this many requests.'),
+  max_connections: integer(10_000, 1, 1_000_000, 'Open sockets; further ones are dropped.'),
+  body_limit: section({
+    inference: integer(8 * MIB, 1024, 64 * MIB, 'Bytes of a request body under `/v1/`; more is 413.'),
+    native: integer(MIB, 1024, 64 * MIB, 'Bytes of a request body under `/api/v1/`; more is 413.'),
+  }),
+  deadline_ms: integer(300_000, 100, 3_600_000, 'Ceiling for the time an interactive request may take.'),
 });
 
 const apiKey = entry({
-  id: id("Identifier of the key in logs and usage; never secret."),
-  name: text("Name for people."),
+  id: id('Identifier of the key in logs and usage; never secret.'),
+  name: text('Name for people.'),
   prefix: Type.String({
-    pattern: "^blk_(live|test)_[0-9A-Za-z]{8}$",
-    title: "public prefix of an API key",
-    description: "The public part of the key, `blk_live_` and eight characters.",
+    pattern: '^blk_(live|test)_[0-9A-Za-z]{8}$',
+    title: 'public prefix of an API key',
+    description: 'The public part of the key, `blk_live_` and eight characters.',
   }),
   hash: Type.String({
-    pattern: "^[0-9a-f]{64}$",
-    title: "hash of an API key",
-    description:
-      "HMAC-SHA256 of the whole key with the pepper, hex; `beamline key create` prints it.",
+    pattern: '^[0-9a-f]{64}$',
+    title: 'hash of an API key',
+    description: 'HMAC-SHA256 of the whole key with the pepper, hex; `beamline key create` prints it.',
   }),
-  tenants: Type.Array(token("Identifier of a tenant."), {
+  tenants: Type.Array(token('Identifier of a tenant.'), {
     minItems: 1,
     maxItems: 1000,
     uniqueItems: true,
-    description: "Tenants that the key may act for.",
+    description: 'Tenants that the key may act for.',
   }),
-  role: Type.Enum(["viewer", "operator", "admin", "service"], {
-    description: "What the key may do.",
+  role: Type.Enum(['viewer', 'operator', 'admin', 'service'], {
+    description: 'What the key may do.',
   }),
   models: Type.Optional(
-    Type.Array(text("A model name."), {
+    Type.Array(text('A model name.'), {
       maxItems: 1000,
-      description: "Model names that the key may call; absent allows all.",
+      description: 'Model names that the key may call; absent allows all.',
     }),
   ),
   policies: Type.Optional(
-    Type.Array(id("A policy id."), {
+    Type.Array(id('A policy id.'), {
       maxItems: 1000,
-      description: "Policies that the key may use; absent allows all.",
+      description: 'Policies that the key may use; absent allows all.',
     }),
   ),
   expires_at: Type.Optional(
     Type.String({
-      pattern: "^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$",
-      title: "RFC 3339 UTC time",
-      description: "Moment from which the key is refused, RFC 3339 UTC; absent means never.",
+      pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
+      title: 'RFC 3339 UTC time',
+      description: 'Moment from which the key is refused, RFC 3339 UTC; absent means never.',
     }),
   ),
 });
 
 const tenant = entry({
-  id: token("Identifier of the tenant."),
+  id: token('Identifier of the tenant.'),
   aliases: Type.Optional(
     named(
-      text("`policy:<id>`, `<provider>/<model>` or a model name."),
-      "Alias to its target: a policy (`policy:<id>`) or a provider model.",
+      text('`policy:<id>`, `<provider>/<model>` or a model name.'),
+      'Alias to its target: a policy (`policy:<id>`) or a provider model.',
     ),
   ),
 });
@@ -104,58 +82,41 @@ export const gatewaySchema = section({
     heartbeat_ms: span(
       15_000,
       100,
-      "Silence after which a stream gets a keep-alive comment; also how long its head is held.",
+      'Silence after which a stream gets a keep-alive comment; also how long its head is held.',
     ),
     buffer_bytes: integer(
       262_144,
       4096,
       64 * MIB,
-      "Unread bytes that a stream may hold for a slow reader before it is closed.",
+      'Unread bytes that a stream may hold for a slow reader before it is closed.',
     ),
-    stall_ms: span(
-      30_000,
-      100,
-      "A reader without progress for this time is disconnected and its work cancelled.",
-    ),
+    stall_ms: span(30_000, 100, 'A reader without progress for this time is disconnected and its work cancelled.'),
   }),
   router: section({
-    decide_timeout_ms: span(
-      5000,
-      10,
-      "Time without decision or frame after which the answer is 504 `timeout`.",
-    ),
+    decide_timeout_ms: span(5000, 10, 'Time without decision or frame after which the answer is 504 `timeout`.'),
   }),
   backpressure: section({
-    max_in_flight: integer(
-      2000,
-      1,
-      1_000_000,
-      "Interactive requests in flight; more are 503 `service_overloaded`.",
-    ),
+    max_in_flight: integer(2000, 1, 1_000_000, 'Interactive requests in flight; more are 503 `service_overloaded`.'),
   }),
   shutdown: section({
-    timeout_ms: span(
-      30_000,
-      1000,
-      "Time from the signal to the exit; running streams end a second earlier.",
-    ),
-    lame_duck_ms: span(5000, 0, "Time that traffic is still served after `/readyz` turned 503."),
+    timeout_ms: span(30_000, 1000, 'Time from the signal to the exit; running streams end a second earlier.'),
+    lame_duck_ms: span(5000, 0, 'Time that traffic is still served after `/readyz` turned 503.'),
   }),
   auth: section({
     pepper: section({
       current: Type.Optional(
-        secretRef("Key of the HMAC over API keys; required when `gateway.auth.keys` is not empty."),
+        secretRef('Key of the HMAC over API keys; required when `gateway.auth.keys` is not empty.'),
       ),
     }),
     keys: Type.Array(apiKey, {
       maxItems: 100_000,
       default: [],
-      description: "API keys, hashed; `beamline key create` prints an entry.",
+      description: 'API keys, hashed; `beamline key create` prints an entry.',
     }),
   }),
   tenants: Type.Array(tenant, {
     maxItems: 100_000,
     default: [],
-    description: "Tenants that have settings of their own.",
+    description: 'Tenants that have settings of their own.',
   }),
 });

@@ -1,70 +1,58 @@
 // Every setting of every role, and the type that the roles receive. Keys are snake_case, as in the file.
-import { Type } from "typebox";
-import { gatewaySchema } from "./gateway-schema.ts";
-import { providersSchema } from "./provider-schema.ts";
-import { integer, secretRef, section, span, text, token } from "./setting.ts";
+import { Type } from 'typebox';
+import { gatewaySchema } from './gateway-schema.ts';
+import { providersSchema } from './provider-schema.ts';
+import { integer, secretRef, section, span, text, token } from './setting.ts';
 
 export const configSchema = section({
-  log_level: Type.Enum(["trace", "debug", "info", "warn", "error", "fatal"], {
-    default: "info",
-    description: "Least severe level that is logged.",
+  log_level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'], {
+    default: 'info',
+    description: 'Least severe level that is logged.',
   }),
   nats: section({
     url: Type.Optional(
       text(
-        "Servers, comma separated; absent means the in-memory bus of `beamline up`. Credentials belong in `nats.creds`.",
+        'Servers, comma separated; absent means the in-memory bus of `beamline up`. Credentials belong in `nats.creds`.',
         {
-          pattern: "^((nats|tls)://)?[^@\\s/]+(,((nats|tls)://)?[^@\\s/]+)*$",
+          pattern: '^((nats|tls)://)?[^@\\s/]+(,((nats|tls)://)?[^@\\s/]+)*$',
         },
       ),
     ),
-    creds: Type.Optional(secretRef("NATS credentials file.")),
+    creds: Type.Optional(secretRef('NATS credentials file.')),
     max_pending_bytes: integer(
       33_554_432,
       65_536,
       1_073_741_824,
-      "Outbound bytes buffered before callers get `unavailable`.",
+      'Outbound bytes buffered before callers get `unavailable`.',
     ),
   }),
   frames: section({
-    heartbeat_ms: span(5000, 10, "Longest gap between two frames of a stream."),
-    silence_ms: span(15_000, 20, "A stream without frames for this time is dead."),
+    heartbeat_ms: span(5000, 10, 'Longest gap between two frames of a stream.'),
+    silence_ms: span(15_000, 20, 'A stream without frames for this time is dead.'),
   }),
   gateway: gatewaySchema,
   router: section({
-    id: Type.Optional(token("Identifier of this process; absent generates one.")),
-    accept_wait_ms: span(1000, 10, "Time that a worker has to accept an assignment."),
-    in_flight_max: integer(
-      4000,
-      1,
-      1_000_000,
-      "Attempts that one router owns at a time; more are refused.",
-    ),
+    id: Type.Optional(token('Identifier of this process; absent generates one.')),
+    accept_wait_ms: span(1000, 10, 'Time that a worker has to accept an assignment.'),
+    in_flight_max: integer(4000, 1, 1_000_000, 'Attempts that one router owns at a time; more are refused.'),
   }),
   policy: section({
-    source: Type.Enum(["files"], { default: "files", description: "Where policies come from." }),
+    source: Type.Enum(['files'], { default: 'files', description: 'Where policies come from.' }),
     dir: Type.Optional(
-      text(
-        "Folder of `<tenant>/<policy>.yaml` or `.json`; absent serves the built-in policies only.",
-      ),
+      text('Folder of `<tenant>/<policy>.yaml` or `.json`; absent serves the built-in policies only.'),
     ),
   }),
   worker: section({
-    id: Type.Optional(token("Identifier of this process; absent generates one.")),
-    pool: token("Pool that this worker serves.", { default: "default" }),
-    slots: section({ io: integer(256, 1, 4096, "Attempts that run at a time.") }),
+    id: Type.Optional(token('Identifier of this process; absent generates one.')),
+    pool: token('Pool that this worker serves.', { default: 'default' }),
+    slots: section({ io: integer(256, 1, 4096, 'Attempts that run at a time.') }),
     queue: section({
-      max: integer(1024, 1, 100_000, "Calls that wait for a slot; more are refused."),
-      call_wait_ms: span(1000, 0, "Longest wait of a call for a slot."),
+      max: integer(1024, 1, 100_000, 'Calls that wait for a slot; more are refused.'),
+      call_wait_ms: span(1000, 0, 'Longest wait of a call for a slot.'),
     }),
-    heartbeat_ms: span(5000, 10, "Time between two heartbeats."),
+    heartbeat_ms: span(5000, 10, 'Time between two heartbeats.'),
     shutdown: section({
-      timeout_ms: integer(
-        30_000,
-        1000,
-        3_600_000,
-        "Time that running attempts have after the signal.",
-      ),
+      timeout_ms: integer(30_000, 1000, 3_600_000, 'Time that running attempts have after the signal.'),
     }),
   }),
   providers: providersSchema,
@@ -78,6 +66,6 @@ type Frozen<T> = T extends (infer Item)[]
 
 /** The effective configuration, deeply frozen. */
 export type Config = Frozen<Type.Static<typeof configSchema>>;
-export type ProviderConfig = Config["providers"]["list"][number];
-export type ModelConfig = ProviderConfig["models"][string];
-export type KeyRecord = Config["gateway"]["auth"]["keys"][number];
+export type ProviderConfig = Config['providers']['list'][number];
+export type ModelConfig = ProviderConfig['models'][string];
+export type KeyRecord = Config['gateway']['auth']['keys'][number];

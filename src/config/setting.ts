@@ -1,14 +1,14 @@
 // How a setting is declared: once, with its type, bounds, default and description.
 // Validation, defaults, environment names, `--check-config` and the reference page all derive from these declarations.
-import { type TProperties, type TSchema, Type } from "typebox";
+import { type TProperties, type TSchema, Type } from 'typebox';
 
-const ID = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
-const TOKEN = "^[A-Za-z0-9_-]{1,128}$";
-const NAME = "^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$";
-const SECRET = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$";
+const ID = '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$';
+const TOKEN = '^[A-Za-z0-9_-]{1,128}$';
+const NAME = '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$';
+const SECRET = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$';
 
 /** The `title` of a secret reference: what holds one is masked in every output. */
-export const SECRET_TITLE = "secret reference";
+export const SECRET_TITLE = 'secret reference';
 
 export const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
@@ -18,12 +18,11 @@ export const span = (value: number, minimum: number, description: string) =>
   integer(value, minimum, 86_400_000, description);
 
 /** An identifier of the HTTP edge: 1 to 128 characters. */
-export const id = (description: string) =>
-  Type.String({ pattern: ID, title: "identifier", description });
+export const id = (description: string) => Type.String({ pattern: ID, title: 'identifier', description });
 
 /** An identifier that is also a token of a bus subject. */
 export const token = (description: string, more: { default?: string } = {}) =>
-  Type.String({ pattern: TOKEN, title: "subject token", description, ...more });
+  Type.String({ pattern: TOKEN, title: 'subject token', description, ...more });
 
 export const text = (description: string, more: { default?: string; pattern?: string } = {}) =>
   Type.String({ minLength: 1, maxLength: 2048, description, ...more });
@@ -41,15 +40,10 @@ export const section = <P extends TProperties>(properties: P) =>
   Type.Object(properties, { additionalProperties: false, default: {} });
 
 /** One entry of a list or a map. */
-export const entry = <P extends TProperties>(properties: P) =>
-  Type.Object(properties, { additionalProperties: false });
+export const entry = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
 
 /** A map whose keys are names of models, aliases or headers. */
-export const named = <V extends TSchema>(
-  value: V,
-  description: string,
-  more: { default?: object } = {},
-) =>
+export const named = <V extends TSchema>(value: V, description: string, more: { default?: object } = {}) =>
   Type.Record(Type.String({ pattern: NAME }), value, {
     additionalProperties: false,
     description,
