@@ -131,6 +131,7 @@ const DecideResponseV2 = Type.Object({
   ),
   stream: maybe(Type.Object({ deliver_to: Subject, heartbeat_ms: Count, silence_ms: Count })),
   explanation: maybe(OpenObject),
+  duplicate: maybe(Type.Boolean()),
   error: maybe(Type.Object({ ...Failure, retryable: Type.Boolean(), retry_after_ms: maybe(Count) })),
   context: Type.Object({ request_id: maybe(Id), trace_id: maybe(Id), tenant_id: maybe(Id) }),
 });

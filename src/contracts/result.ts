@@ -37,10 +37,6 @@ const ExecResult = Type.Object({
   queue_depth: maybe(Count),
   overload_status: maybe(Overload),
   usage: maybe(Usage),
-  // Additive: what the decision was, so that any router can make the usage event from the result alone.
-  decision: maybe(
-    Type.Object({ policy_id: maybe(Id), policy_revision: maybe(Count), key_id: maybe(Id), user_id: maybe(Type.String()) }),
-  ),
 });
 export type ExecResult = Type.Static<typeof ExecResult>;
 

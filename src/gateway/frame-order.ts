@@ -1,0 +1,61 @@
+// Puts the frames of one assignment in order: repeats and superseded attempts are dropped, a gap is held open.
+// Frames of one sender arrive in order on every bus, so a gap means a lost frame unless it closes by itself.
+import type { StreamFrame } from "../contracts/frames.ts";
+
+/** Frames that wait behind a gap; above it the gap counts as lost at once. */
+const HELD_MAX = 64;
+
+export class FrameOrder {
+  readonly assignmentId: string;
+  #attempt: number;
+  #nextSeq = 0;
+  #held: Map<number, StreamFrame> | undefined;
+  /** The moment on the monotonic clock when the open gap was seen; undefined without a gap. */
+  gapSinceMs: number | undefined;
+
+  constructor(assignmentId: string, attempt: number) {
+    this.assignmentId = assignmentId;
+    this.#attempt = attempt;
+  }
+
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  get isOverfull(): boolean {
+    return (this.#held?.size ?? 0) > HELD_MAX;
+  }
+
+  /** Whether a frame may be read now; one behind a gap is kept for `next`. Frames of the router have no order here. */
+  admit(frame: StreamFrame, nowMs: number): boolean {
+    if (frame.attempt < this.#attempt) return false;
+    if (frame.attempt > this.#attempt) this.#begin(frame.attempt);
+    if (frame.origin === "router") return true;
+    if (frame.seq === this.#nextSeq) {
+      this.#nextSeq++;
+      return true;
+    }
+    if (frame.seq > this.#nextSeq) {
+      this.gapSinceMs ??= nowMs;
+      this.#held ??= new Map();
+      this.#held.set(frame.seq, frame);
+    }
+    return false;
+  }
+
+  /** The frame that a closed gap sets free, one at a time. */
+  next(): StreamFrame | undefined {
+    const frame = this.#held?.get(this.#nextSeq);
+    if (frame === undefined) return undefined;
+    this.#held?.delete(this.#nextSeq++);
+    if (this.#held?.size === 0) this.gapSinceMs = undefined;
+    return frame;
+  }
+
+  #begin(attempt: number): void {
+    this.#attempt = attempt;
+    this.#nextSeq = 0;
+    this.#held = undefined;
+    this.gapSinceMs = undefined;
+  }
+}

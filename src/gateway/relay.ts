@@ -1,0 +1,86 @@
+// Relays frames from workers to the callers who wait: one subscription per process, one exchange per request.
+// L1. A reader hears exactly one `end` or `fail`, by the deadline, and never before `open` has returned.
+// L2. Commit boundary: the first chunk or end frame accepted. Every other attempt is dropped and cancelled from then on.
+// L3. Before it, silence is answered by asking the router once more, if time is left; after it by `worker_lost`.
+// L4. The decision and the frames may come in either order.
+import type { Bus } from "../bus/bus.ts";
+import { type Address, at, everyOf } from "../contracts/contract.ts";
+import { cancel, type CancelReason } from "../contracts/cancel.ts";
+import { frames, type StreamFrame } from "../contracts/frames.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Exchange, Exchanges, Order, Reader } from "./order.ts";
+import { RelayedExchange } from "./relayed-exchange.ts";
+
+export interface RelaySettings {
+  readonly gatewayId: string;
+  readonly decideTimeoutMs: number;
+  readonly silenceMs: number;
+}
+
+export interface RelayDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly settings: RelaySettings;
+}
+
+/** What an exchange needs of the relay that holds it. */
+export interface RelayPort extends RelayDeps {
+  cancelAttempt(
+    order: Order,
+    of: { assignmentId: string; attempt?: number },
+    reason: CancelReason,
+  ): void;
+  release(streamId: string): void;
+}
+
+export interface Relay extends Exchanges, AsyncDisposable {}
+
+export function startRelay(deps: RelayDeps): Relay {
+  const { bus, timers, settings } = deps;
+  const exchanges = new Map<string, RelayedExchange>();
+  const cancels = at(cancel);
+  let streams = 0;
+
+  const port: RelayPort = {
+    ...deps,
+    release: (streamId) => exchanges.delete(streamId),
+    cancelAttempt(order, { assignmentId, attempt }, reason) {
+      if (bus.state !== "connected") return;
+      const message = {
+        version: "2" as const,
+        tenant_id: order.tenantId,
+        assignment_id: assignmentId,
+        requested_at_ms: timers.clock.epochMs(),
+        reason,
+        ...(attempt === undefined ? {} : { attempt }),
+      };
+      bus.publish(cancels, message, { traceId: order.traceId, tenantId: order.tenantId });
+    },
+  };
+
+  const subscription = bus.subscribe(
+    everyOf(frames, { gateway_id: settings.gatewayId }),
+    {},
+    (frame: StreamFrame, { subject }) =>
+      exchanges.get(subject.slice(subject.lastIndexOf(".") + 1))?.frame(frame),
+  );
+
+  return {
+    get active() {
+      return exchanges.size;
+    },
+    open(order: Order, reader: Reader): Exchange {
+      const streamId = (streams++).toString(36);
+      const deliverTo: Address<typeof frames> = at(frames, {
+        gateway_id: settings.gatewayId,
+        stream_id: streamId,
+      });
+      const exchange = new RelayedExchange(port, { streamId, deliverTo, order, reader });
+      exchanges.set(streamId, exchange);
+      return exchange;
+    },
+    [Symbol.asyncDispose]: () => subscription.drain(),
+  };
+}

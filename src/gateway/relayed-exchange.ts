@@ -1,0 +1,256 @@
+// One request between the router that decides, the workers that try, and the one reader. Its invariants: relay.ts.
+import type { Address } from "../contracts/contract.ts";
+import type { CancelReason } from "../contracts/cancel.ts";
+import type { DecideResponse } from "../contracts/decide.ts";
+import type { frames, StreamFrame } from "../contracts/frames.ts";
+import { BeamlineError } from "../core/errors.ts";
+import type { Timer } from "../core/timers.ts";
+import { errorOfDecision, errorOfFrame } from "./bus-error.ts";
+import { askRouter, requestOf } from "./decide-client.ts";
+import { FrameOrder } from "./frame-order.ts";
+import type { Exchange, Order, Reader, Routed } from "./order.ts";
+import type { RelayPort } from "./relay.ts";
+
+/** A gap in the frames that stays open this long is a lost worker (gateway 11.1). */
+const GAP_MS = 1_000;
+/** Wait before the router is asked again after nobody answered. */
+const REASK_WAIT_MS = 100;
+/** Least time left for asking again (gateway 1). */
+const REASK_LEFT_MS = 300;
+
+interface Opened {
+  readonly streamId: string;
+  readonly deliverTo: Address<typeof frames>;
+  readonly order: Order;
+  readonly reader: Reader;
+}
+
+export class RelayedExchange implements Exchange {
+  readonly #relay: RelayPort;
+  readonly #opened: Opened;
+  readonly #deadlineMs: number;
+  /** One entry per assignment: the first, and that of a re-ask. */
+  readonly #assignments: FrameOrder[] = [];
+  #committed: FrameOrder | undefined;
+  #isReasked = false;
+  #isOver = false;
+  #isDecided = false;
+  #heardMs: number;
+  #silenceMs: number;
+  #timer: Timer | undefined;
+  #cancelReason: CancelReason | undefined;
+  readonly #routed: { -readonly [Name in keyof Routed]: Routed[Name] };
+
+  constructor(relay: RelayPort, opened: Opened) {
+    this.#relay = relay;
+    this.#opened = opened;
+    const nowMs = relay.timers.clock.nowMs();
+    this.#heardMs = nowMs;
+    this.#deadlineMs = nowMs + opened.order.deadlineMs;
+    this.#silenceMs = Math.min(relay.settings.decideTimeoutMs, relay.settings.silenceMs);
+    this.#routed = {
+      providerId: undefined,
+      model: undefined,
+      policyId: undefined,
+      policyRevision: undefined,
+      attempts: 0,
+      costMicroUsd: undefined,
+    };
+    queueMicrotask(() => this.#ask());
+  }
+
+  get routed(): Routed {
+    return this.#routed;
+  }
+
+  cancel(reason: CancelReason): void {
+    if (this.#isOver) return;
+    this.#cancelReason = reason;
+    for (const { assignmentId } of this.#assignments)
+      this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, reason);
+    this.#close();
+  }
+
+  frame(frame: StreamFrame): void {
+    const nowMs = this.#relay.timers.clock.nowMs();
+    this.#heardMs = nowMs;
+    const order = this.#orderOf(frame);
+    if (this.#committed !== undefined && this.#committed !== order) return this.#lostRace(frame);
+    if (!order.admit(frame, nowMs)) return order.isOverfull ? this.#lost() : undefined;
+    this.#read(order, frame);
+    for (let held = order.next(); held !== undefined && !this.#isOver; held = order.next())
+      this.#read(order, held);
+  }
+
+  #read(order: FrameOrder, frame: StreamFrame): void {
+    const { reader } = this.#opened;
+    switch (frame.type) {
+      case "chunk":
+        this.#commit(order);
+        return reader.chunk(frame.raw ?? JSON.stringify(frame.delta), frame.usage_only ?? false);
+      case "start":
+        this.#routed.providerId = frame.provider_id;
+        this.#routed.model = frame.model;
+        this.#routed.attempts = Math.max(this.#routed.attempts, frame.attempt);
+        return;
+      case "heartbeat":
+        return;
+      case "end":
+        this.#commit(order);
+        this.#routed.costMicroUsd = frame.total_cost_micro_usd ?? frame.usage.cost_micro_usd;
+        this.#close();
+        return reader.end(frame);
+      case "error":
+        return this.#fail(errorOfFrame(frame));
+    }
+  }
+
+  #commit(order: FrameOrder): void {
+    if (this.#committed !== undefined) return;
+    this.#committed = order;
+    for (const { assignmentId } of this.#assignments) {
+      if (assignmentId !== order.assignmentId)
+        this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, "lost_race");
+    }
+  }
+
+  /** A frame of another assignment after the commit: its attempt is told to stop, once per start or content. */
+  #lostRace(frame: StreamFrame): void {
+    if (frame.type !== "start" && frame.type !== "chunk") return;
+    this.#relay.cancelAttempt(
+      this.#opened.order,
+      { assignmentId: frame.assignment_id, attempt: frame.attempt },
+      "lost_race",
+    );
+  }
+
+  #orderOf(frame: StreamFrame): FrameOrder {
+    return this.#assignment(frame.assignment_id, frame.attempt);
+  }
+
+  #assignment(assignmentId: string, attempt: number): FrameOrder {
+    for (const known of this.#assignments) if (known.assignmentId === assignmentId) return known;
+    const order = new FrameOrder(assignmentId, attempt);
+    this.#assignments.push(order);
+    return order;
+  }
+
+  #ask(): void {
+    if (this.#isOver) return;
+    const { clock } = this.#relay.timers;
+    const { order, deliverTo } = this.#opened;
+    const timeLeftMs = this.#deadlineMs - clock.nowMs();
+    const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked });
+    this.#timer = this.#arm();
+    // The exchange watches the silence itself, so that frames without a decision count as an answer too.
+    askRouter(this.#relay.bus, request, timeLeftMs).then(
+      (response) => this.#decided(response),
+      (fault: unknown) => this.#undecided(BeamlineError.from(fault)),
+    );
+  }
+
+  #decided(response: DecideResponse): void {
+    const { assignment, decision, stream } = response;
+    if (assignment !== undefined) {
+      const known = this.#assignment(assignment.assignment_id, assignment.attempt);
+      if (this.#isOver && this.#cancelReason !== undefined) {
+        this.#relay.cancelAttempt(
+          this.#opened.order,
+          { assignmentId: known.assignmentId },
+          this.#cancelReason,
+        );
+      }
+    }
+    if (this.#isOver) return;
+    if (!response.ok) return this.#fail(errorOfDecision(response));
+    this.#isDecided = true;
+    this.#heardMs = this.#relay.timers.clock.nowMs();
+    this.#silenceMs = stream?.silence_ms ?? this.#relay.settings.silenceMs;
+    this.#routed.policyId = decision?.policy_id;
+    this.#routed.policyRevision = decision?.policy_revision;
+    this.#routed.providerId ??= decision?.provider_id;
+    this.#routed.model ??= decision?.model;
+    this.#routed.attempts = Math.max(this.#routed.attempts, assignment?.attempt ?? 1);
+  }
+
+  /** Nobody answered, the connection went, or the reply was unreadable. */
+  #undecided(error: BeamlineError): void {
+    if (this.#isOver || this.#assignments.length > 0) return;
+    if (error.code !== "unavailable" || !this.#mayReask()) return this.#fail(error);
+    this.#isReasked = true;
+    this.#relay.timers.after(REASK_WAIT_MS, () => this.#again());
+  }
+
+  #mayReask(): boolean {
+    const leftMs = this.#deadlineMs - this.#relay.timers.clock.nowMs();
+    return !this.#isReasked && this.#committed === undefined && leftMs >= REASK_LEFT_MS;
+  }
+
+  #again(): void {
+    this.#timer?.cancel();
+    this.#heardMs = this.#relay.timers.clock.nowMs();
+    this.#silenceMs = Math.min(
+      this.#relay.settings.decideTimeoutMs,
+      this.#relay.settings.silenceMs,
+    );
+    this.#ask();
+  }
+
+  #arm(): Timer {
+    const gapMs = (this.#committed ?? this.#assignments[0])?.gapSinceMs;
+    const dueMs = Math.min(
+      this.#deadlineMs,
+      this.#heardMs + this.#silenceMs,
+      gapMs === undefined ? Number.POSITIVE_INFINITY : gapMs + GAP_MS,
+      // A gap may open at any time; the wheel looks often enough to notice it.
+      this.#heardMs + Math.max(GAP_MS, this.#silenceMs / 4),
+    );
+    return this.#relay.timers.at(dueMs, () => this.#wake());
+  }
+
+  #wake(): void {
+    if (this.#isOver) return;
+    const nowMs = this.#relay.timers.clock.nowMs();
+    if (nowMs >= this.#deadlineMs)
+      return this.#giveUp("timeout", "the deadline has passed", "deadline");
+    if (
+      this.#assignments.some(
+        ({ gapSinceMs }) => gapSinceMs !== undefined && nowMs >= gapSinceMs + GAP_MS,
+      )
+    )
+      return this.#lost();
+    if (nowMs < this.#heardMs + this.#silenceMs) {
+      this.#timer = this.#arm();
+      return;
+    }
+    if (this.#mayReask()) {
+      this.#isReasked = true;
+      return this.#again();
+    }
+    if (this.#isDecided || this.#assignments.length > 0) return this.#lost();
+    this.#giveUp("timeout", "the router did not answer in time", "deadline");
+  }
+
+  #lost(): void {
+    this.#giveUp("worker_lost", "the worker stopped answering", "superseded");
+  }
+
+  #giveUp(code: "timeout" | "worker_lost", message: string, reason: CancelReason): void {
+    for (const { assignmentId } of this.#assignments)
+      this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, reason);
+    this.#cancelReason = reason;
+    this.#fail(new BeamlineError(code, message));
+  }
+
+  #fail(error: BeamlineError): void {
+    if (this.#isOver) return;
+    this.#close();
+    this.#opened.reader.fail(error);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#relay.release(this.#opened.streamId);
+  }
+}

@@ -1,0 +1,108 @@
+// What is said of an attempt outside its frames: the outcome for routers, the result for the ledger. Pure.
+import type { ExecAssignment } from "../contracts/assignment.ts";
+import type { Usage } from "../contracts/fields.ts";
+import type { AttemptOutcome } from "../contracts/outcome.ts";
+import type { ExecResult } from "../contracts/result.ts";
+import { executionRow, type ExecutionFailure } from "../core/execution-errors.ts";
+
+export type AttemptEnd =
+  | { readonly state: "succeeded"; readonly usage: Usage; readonly finishReason: string }
+  | {
+      readonly state: "failed" | "timed_out" | "cancelled";
+      readonly failure: ExecutionFailure;
+      /** Undefined when nothing was consumed. */
+      readonly usage: Usage | undefined;
+    };
+
+export interface AttemptFacts {
+  readonly assignment: ExecAssignment;
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly isCommitted: boolean;
+  readonly latencyMs: number;
+  readonly firstContentMs: number | undefined;
+  readonly epochMs: number;
+}
+
+export function outcomeOf(
+  facts: AttemptFacts,
+  end: AttemptEnd | { readonly state: "committed" },
+): AttemptOutcome {
+  const { assignment } = facts;
+  return {
+    version: "2",
+    assignment_id: assignment.assignment_id,
+    attempt: facts.attempt,
+    request_id: assignment.request_id,
+    tenant_id: assignment.tenant_id,
+    provider_id: assignment.executor.provider_id,
+    worker_id: facts.workerId,
+    latency_ms: facts.latencyMs,
+    timestamp_ms: facts.epochMs,
+    state: end.state,
+    committed: facts.isCommitted,
+    ...(assignment.owner === undefined ? {} : { router_id: assignment.owner.router_id }),
+    ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
+    ...("failure" in end ? { error: outcomeError(end.failure) } : {}),
+    ...("usage" in end && end.usage !== undefined
+      ? { output_tokens: end.usage.output_tokens }
+      : {}),
+  };
+}
+
+function outcomeError(failure: ExecutionFailure): NonNullable<AttemptOutcome["error"]> {
+  const row = executionRow(failure.code);
+  return {
+    class: row.class,
+    code: failure.code,
+    retryable: row.retryable,
+    message: failure.message.slice(0, 1024),
+    ...(failure.detailCode === undefined ? {} : { detail_code: failure.detailCode }),
+    ...(failure.retryAfterMs === undefined
+      ? {}
+      : { retry_after_ms: Math.ceil(failure.retryAfterMs) }),
+    ...(failure.httpStatus === undefined ? {} : { http_status: failure.httpStatus }),
+  };
+}
+
+const STATUS = {
+  succeeded: "success",
+  failed: "error",
+  timed_out: "timeout",
+  cancelled: "cancelled",
+} as const;
+
+export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
+  const { assignment } = facts;
+  return {
+    version: "1",
+    assignment_id: assignment.assignment_id,
+    request_id: assignment.request_id,
+    tenant_id: assignment.tenant_id,
+    status: STATUS[end.state],
+    provider_id: assignment.executor.provider_id,
+    job: {
+      type: assignment.job.type,
+      ...(assignment.metadata === undefined ? {} : { metadata: assignment.metadata }),
+    },
+    latency_ms: facts.latencyMs,
+    cost: (end.usage?.cost_micro_usd ?? 0) / 1e6,
+    timestamp: facts.epochMs,
+    attempt: facts.attempt,
+    worker_id: facts.workerId,
+    committed: facts.isCommitted,
+    ...(assignment.correlation?.trace_id === undefined
+      ? {}
+      : { trace_id: assignment.correlation.trace_id }),
+    ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
+    ...(end.usage === undefined ? {} : { usage: end.usage }),
+    ...(end.state === "succeeded" ? { finish_reason: end.finishReason } : resultError(end.failure)),
+  };
+}
+
+function resultError(
+  failure: ExecutionFailure,
+): Pick<ExecResult, "error_code" | "error_message" | "error"> {
+  const { message: _, code: __, ...error } = outcomeError(failure);
+  return { error_code: failure.code, error_message: failure.message.slice(0, 1024), error };
+}

@@ -1,0 +1,299 @@
+// One interactive attempt, from acceptance to its one end.
+// C1. Frames: `start`, chunks, then exactly one `end`, or `error` once a chunk has left; nothing after it.
+// C2. A failure before the first chunk sends no terminal frame: the router decides what comes next.
+// C3. A prefix without content is held and leaves with the first content, so it does not commit.
+// C4. Whatever ends the attempt closes the upstream socket and reports once.
+import { type Address, addressIn } from "../contracts/contract.ts";
+import type { ExecAssignment } from "../contracts/assignment.ts";
+import type { CancelReason } from "../contracts/cancel.ts";
+import type { Usage } from "../contracts/fields.ts";
+import { frames } from "../contracts/frames.ts";
+import type { Correlation } from "../contracts/headers.ts";
+import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from "../contracts/limits.ts";
+import { answerCode, executionRow, type ExecutionFailure } from "../core/execution-errors.ts";
+import type { Timer, Timers } from "../core/timers.ts";
+import type { ChatChunk } from "../dialect/openai-chat.ts";
+import type { ChatEnd, ChatSink, Provider, RunningCall, TokenUsage } from "../provider/provider.ts";
+import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from "./attempt-messages.ts";
+import { type CostOf, estimateTokens, meter } from "./metering.ts";
+import type { Reporter } from "./reporter.ts";
+import type { WorkerSettings } from "./settings.ts";
+import type { SlotWaiter } from "./slots.ts";
+
+/** Events without content that are held before the first content. */
+const HELD_MAX = 64;
+
+export interface CallDeps {
+  readonly reporter: Reporter;
+  readonly timers: Timers;
+  readonly costOf: CostOf;
+  readonly settings: WorkerSettings;
+  /** Called once, at the end; `hadSlot` tells whether a slot comes back. */
+  readonly onEnd: (call: Call, end: AttemptEnd, hadSlot: boolean) => void;
+}
+
+/** The provider that runs the call, and its own name of the model. */
+export interface CallTarget {
+  readonly provider: Provider;
+  readonly upstreamModel: string;
+}
+
+type Phase =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "running"; readonly upstream: RunningCall | undefined }
+  | { readonly kind: "ended" };
+
+export class Call implements ChatSink, SlotWaiter {
+  readonly assignment: ExecAssignment;
+  readonly attempt: number;
+  readonly #deps: CallDeps;
+  readonly #target: CallTarget;
+  readonly #deliverTo: Address<typeof frames>;
+  readonly #correlation: Correlation;
+  readonly #receivedMs: number;
+  readonly #deadlineMs: number;
+  #phase: Phase = { kind: "waiting" };
+  #timer: Timer;
+  #held: string[] = [];
+  #seq = 0;
+  #lastFrameMs: number;
+  #isCommitted = false;
+  #firstContentMs: number | undefined;
+  #outputChars = 0;
+
+  /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. */
+  constructor(deps: CallDeps, assignment: ExecAssignment, target: CallTarget) {
+    this.#deps = deps;
+    this.#target = target;
+    this.assignment = assignment;
+    this.attempt = assignment.attempt ?? 1;
+    this.#deliverTo = addressIn(frames, assignment.deliver_to ?? "");
+    this.#correlation = {
+      traceId: assignment.correlation?.trace_id ?? "-",
+      tenantId: assignment.tenant_id,
+    };
+    this.#receivedMs = deps.timers.clock.nowMs();
+    this.#lastFrameMs = this.#receivedMs;
+    this.#deadlineMs = this.#receivedMs + assignment.options.deadline_ms;
+    this.#timer = this.#arm();
+  }
+
+  /** The slot is taken: from here on the provider may charge. */
+  run(): void {
+    const { executor, job, stream, limits } = this.assignment;
+    const { settings, timers } = this.#deps;
+    this.#phase = { kind: "running", upstream: undefined };
+    const start = {
+      type: "start" as const,
+      ...this.#head(),
+      provider_id: executor.provider_id,
+      model: executor.model ?? "-",
+      worker_id: settings.id,
+      created_ms: timers.clock.epochMs(),
+    };
+    if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation))
+      return this.#unreachable();
+    const call = {
+      model: this.#target.upstreamModel,
+      body: job.payload ?? {},
+      stream: stream ?? false,
+      firstChunkMs: limits?.first_chunk_ms ?? settings.first_chunk_ms,
+      idleMs: limits?.idle_ms ?? settings.idle_ms,
+    };
+    const upstream = this.#target.provider.chat(call, this);
+    if (this.#phase.kind === "running") this.#phase = { kind: "running", upstream };
+  }
+
+  /** The wait in the line was too long: the router pushes elsewhere. */
+  refuse(): void {
+    this.#finish({
+      state: "failed",
+      failure: { code: "SYSTEM_OVERLOAD", message: "no free slot in time" },
+      usage: undefined,
+    });
+  }
+
+  chunk(raw: string, chunk: ChatChunk): void {
+    if (this.#phase.kind === "ended") return;
+    this.#outputChars += chunk.chars;
+    if (!this.#isCommitted) {
+      if (!chunk.hasContent && this.#held.length < HELD_MAX) {
+        this.#held.push(raw);
+        return;
+      }
+      this.#commit();
+    }
+    this.#send(
+      chunk.isUsageOnly
+        ? { type: "chunk", ...this.#head(), raw, usage_only: true }
+        : { type: "chunk", ...this.#head(), raw },
+    );
+  }
+
+  end(end: ChatEnd): void {
+    if (this.#phase.kind === "ended") return;
+    if (end.raw !== undefined && Buffer.byteLength(end.raw) > INLINE_BYTES_MAX) {
+      return this.fail({
+        code: "OUTPUT_TOO_LARGE",
+        message: `an answer holds at most ${INLINE_BYTES_MAX} bytes`,
+      });
+    }
+    if (!this.#isCommitted && this.#held.length > 0) this.#commit();
+    const usage = this.#usage(
+      end.usage ?? estimateTokens(this.assignment.job.payload, end.outputChars),
+      end.usage === undefined,
+    );
+    this.#send({
+      type: "end",
+      ...this.#head(),
+      finish_reason: end.finishReason,
+      usage,
+      total_cost_micro_usd: usage.cost_micro_usd + (this.assignment.prior_cost_micro_usd ?? 0),
+      ...(end.raw === undefined ? {} : { raw: end.raw }),
+    });
+    this.#finish({ state: "succeeded", usage, finishReason: end.finishReason });
+  }
+
+  fail(failure: ExecutionFailure): void {
+    this.#failWith("failed", failure);
+  }
+
+  /** The gateway or a router wants no more of it: nothing is sent, what was consumed is settled. */
+  cancel(reason: CancelReason, deliveredTokens: number): void {
+    if (this.#phase.kind === "ended") return;
+    const wasRunning = this.#phase.kind === "running";
+    this.#outputChars = Math.max(this.#outputChars, deliveredTokens * 4);
+    const failure: ExecutionFailure = {
+      code: "CANCELLED_BY_USER",
+      message: "cancelled",
+      detailCode: reason,
+    };
+    this.#finish({ state: "cancelled", failure, usage: wasRunning ? this.#estimate() : undefined });
+  }
+
+  /** This worker stops: before the first chunk the router may try another one. */
+  abandon(): void {
+    this.#failWith("failed", {
+      code: "WORKER_UNAVAILABLE",
+      message: "the worker is shutting down",
+    });
+  }
+
+  #failWith(state: "failed" | "timed_out", cause: ExecutionFailure): void {
+    if (this.#phase.kind === "ended") return;
+    const wasCharged =
+      this.#outputChars > 0 ||
+      (executionRow(cause.code).class === "timeout" && this.#phase.kind === "running");
+    const usage = wasCharged ? this.#estimate() : undefined;
+    if (!this.#isCommitted) return this.#finish({ state, failure: cause, usage });
+    const failure =
+      state === "failed" && cause.code !== "CONTENT_BLOCKED" ? interrupted(cause) : cause;
+    this.#send({
+      type: "error",
+      ...this.#head(),
+      error: {
+        code: answerCode(failure.code, failure.detailCode),
+        message: failure.message.slice(0, TEXT_CHARS_MAX),
+        retryable: false,
+        ...(cause.detailCode === undefined ? {} : { detail_code: cause.detailCode }),
+      },
+      committed: true,
+      ...(usage === undefined ? {} : { usage }),
+    });
+    this.#finish({ state, failure, usage });
+  }
+
+  /** Frames cannot leave: without them the gateway gives up by itself, and the attempt is over. */
+  #unreachable(): void {
+    const failure: ExecutionFailure = { code: "WORKER_LOST", message: "the bus refused a frame" };
+    this.#finish({
+      state: "failed",
+      failure,
+      usage: this.#outputChars > 0 ? this.#estimate() : undefined,
+    });
+  }
+
+  #finish(end: AttemptEnd): void {
+    if (this.#phase.kind === "ended") return;
+    const hadSlot = this.#phase.kind === "running";
+    if (this.#phase.kind === "running" && end.state !== "succeeded") this.#phase.upstream?.abort();
+    this.#phase = { kind: "ended" };
+    this.#timer.cancel();
+    const facts = this.#facts();
+    this.#deps.reporter.outcome(outcomeOf(facts, end), this.#correlation);
+    if (hadSlot) this.#deps.reporter.result(resultOf(facts, end), this.#correlation);
+    this.#deps.onEnd(this, end, hadSlot);
+  }
+
+  #commit(): void {
+    this.#isCommitted = true;
+    this.#firstContentMs = Math.round(this.#deps.timers.clock.nowMs() - this.#receivedMs);
+    const held = this.#held;
+    this.#held = [];
+    for (const raw of held) this.#send({ type: "chunk", ...this.#head(), raw });
+    this.#deps.reporter.outcome(
+      outcomeOf(this.#facts(), { state: "committed" }),
+      this.#correlation,
+    );
+  }
+
+  #send(frame: Parameters<Reporter["frame"]>[1]): void {
+    this.#lastFrameMs = this.#deps.timers.clock.nowMs();
+    if (!this.#deps.reporter.frame(this.#deliverTo, frame)) this.#unreachable();
+  }
+
+  #head(): { assignment_id: string; attempt: number; seq: number } {
+    return {
+      assignment_id: this.assignment.assignment_id,
+      attempt: this.attempt,
+      seq: this.#seq++,
+    };
+  }
+
+  #facts(): AttemptFacts {
+    const { clock } = this.#deps.timers;
+    return {
+      assignment: this.assignment,
+      attempt: this.attempt,
+      workerId: this.#deps.settings.id,
+      isCommitted: this.#isCommitted,
+      latencyMs: Math.round(clock.nowMs() - this.#receivedMs),
+      firstContentMs: this.#firstContentMs,
+      epochMs: clock.epochMs(),
+    };
+  }
+
+  #estimate(): Usage {
+    return this.#usage(estimateTokens(this.assignment.job.payload, this.#outputChars), true);
+  }
+
+  #usage(tokens: TokenUsage, isEstimated: boolean): Usage {
+    const { provider_id: providerId, model = "-" } = this.assignment.executor;
+    return meter(this.#deps.costOf, { providerId, model, tokens, isEstimated });
+  }
+
+  #arm(): Timer {
+    const heartbeatMs = this.#lastFrameMs + this.#deps.settings.frame_heartbeat_ms;
+    return this.#deps.timers.at(Math.min(this.#deadlineMs, heartbeatMs), () => this.#wake());
+  }
+
+  #wake(): void {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    if (nowMs >= this.#deadlineMs) {
+      return this.#failWith("timed_out", {
+        code: "CANCELLED_BY_TIMEOUT",
+        message: "the deadline has passed",
+      });
+    }
+    if (nowMs >= this.#lastFrameMs + this.#deps.settings.frame_heartbeat_ms) {
+      this.#send({ type: "heartbeat", ...this.#head() });
+    }
+    if (this.#phase.kind !== "ended") this.#timer = this.#arm();
+  }
+}
+
+const interrupted = (cause: ExecutionFailure): ExecutionFailure => ({
+  ...cause,
+  code: "STREAM_INTERRUPTED",
+  detailCode: cause.code,
+});

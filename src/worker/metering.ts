@@ -1,0 +1,46 @@
+// What an attempt consumed and cost: the provider's report, or an estimate that is marked as one.
+import type { Usage } from "../contracts/fields.ts";
+import type { TokenUsage } from "../provider/provider.ts";
+
+/** Bytes or characters per token of an estimate (gateway 7.3). */
+const CHARS_PER_TOKEN = 4;
+
+export interface Cost {
+  readonly costMicroUsd: number;
+  readonly isUnpriced: boolean;
+}
+
+/** The price book as a worker sees it. */
+export type CostOf = (providerId: string, model: string, usage: TokenUsage) => Cost;
+
+export function estimateTokens(body: unknown, outputChars: number): TokenUsage {
+  return {
+    inputTokens: Math.ceil(JSON.stringify(body).length / CHARS_PER_TOKEN),
+    outputTokens: Math.ceil(outputChars / CHARS_PER_TOKEN),
+    cachedInputTokens: 0,
+    reasoningTokens: 0,
+  };
+}
+
+export function meter(
+  costOf: CostOf,
+  used: {
+    readonly providerId: string;
+    readonly model: string;
+    readonly tokens: TokenUsage;
+    readonly isEstimated: boolean;
+  },
+): Usage {
+  const { tokens } = used;
+  const { costMicroUsd, isUnpriced } = costOf(used.providerId, used.model, tokens);
+  return {
+    model: used.model,
+    input_tokens: tokens.inputTokens,
+    output_tokens: tokens.outputTokens,
+    cost_micro_usd: costMicroUsd,
+    ...(tokens.cachedInputTokens > 0 ? { cached_input_tokens: tokens.cachedInputTokens } : {}),
+    ...(tokens.reasoningTokens > 0 ? { reasoning_tokens: tokens.reasoningTokens } : {}),
+    ...(used.isEstimated ? { estimated: true } : {}),
+    ...(isUnpriced ? { unpriced: true } : {}),
+  };
+}

@@ -1,0 +1,14 @@
+// What a worker is told; milliseconds and counts, the keys of the configuration.
+
+export interface WorkerSettings {
+  readonly id: string;
+  readonly pool: string;
+  readonly slots: { readonly io: number };
+  readonly queue: { readonly max: number; readonly call_wait_ms: number };
+  readonly heartbeat_ms: number;
+  readonly shutdown: { readonly timeout_ms: number };
+  /** Longest gap between two frames of a live call. */
+  readonly frame_heartbeat_ms: number;
+  readonly first_chunk_ms: number;
+  readonly idle_ms: number;
+}
