@@ -2,9 +2,9 @@
 // B1. Only declared contracts travel: an invalid message neither leaves nor enters.
 // B2. Every wait has an end: a reply, an error code, or the deadline.
 // B3. Everything that grows is bounded; what is over the bound is refused or dropped and counted, never queued without end.
-import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
-import type { Correlation } from '../contracts/headers.ts';
-import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import type { Address, EventContract, Payload, RequestContract } from "../contracts/contract.ts";
+import type { Correlation } from "../contracts/headers.ts";
+import type { ConsumerSpec, StreamSpec } from "../contracts/streams.ts";
 
 export interface RequestOptions {
   readonly timeoutMs: number;
@@ -80,7 +80,7 @@ export interface BucketSpec {
   readonly bytesMax: number;
 }
 
-export type BusState = 'connected' | 'reconnecting' | 'closed';
+export type BusState = "connected" | "reconnecting" | "closed";
 
 export interface Bus extends AsyncDisposable {
   readonly state: BusState;
@@ -91,7 +91,11 @@ export interface Bus extends AsyncDisposable {
    * One reply, or an error: `unavailable` (nobody serves the subject, or the connection was lost), `timeout`,
    * `invalid_reply`, `payload_too_large`, `cancelled` (the signal).
    */
-  request<T extends string, Q, R>(to: Address<RequestContract<T, Q, R>>, message: Q, options: RequestOptions): Promise<R>;
+  request<T extends string, Q, R>(
+    to: Address<RequestContract<T, Q, R>>,
+    message: Q,
+    options: RequestOptions,
+  ): Promise<R>;
   /** Serves requests; what the handler throws is answered by the contract's `refuse`. */
   serve<T extends string, Q, R>(
     on: Address<RequestContract<T, Q, R>>,
@@ -100,7 +104,11 @@ export interface Bus extends AsyncDisposable {
   ): Subscription;
 
   /** Sends an event; throws `unavailable` while disconnected or when the outbound bound is reached. Nobody may listen. */
-  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void;
+  publish<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    correlation?: Correlation,
+  ): void;
   subscribe<T extends string, M>(
     on: Address<EventContract<T, M>>,
     options: SubscribeOptions,
@@ -113,11 +121,19 @@ export interface Bus extends AsyncDisposable {
   append<T extends string, M>(
     to: Address<EventContract<T, M>>,
     message: M,
-    options: { readonly messageId: string; readonly timeoutMs: number; readonly correlation: Correlation },
+    options: {
+      readonly messageId: string;
+      readonly timeoutMs: number;
+      readonly correlation: Correlation;
+    },
   ): Promise<PubAck>;
   /** Pulls deliveries into the handler, at most `ackPendingMax` unacknowledged; what the handler throws is a nak by the spec's delays. */
   consume<M>(
-    from: { readonly stream: StreamSpec; readonly consumer: ConsumerSpec; readonly message: Payload<M> },
+    from: {
+      readonly stream: StreamSpec;
+      readonly consumer: ConsumerSpec;
+      readonly message: Payload<M>;
+    },
     handle: (delivery: Delivery<M>) => void | Promise<void>,
   ): Promise<Subscription>;
 

@@ -1,0 +1,317 @@
+// The bus inside one process: an arrow is nearly a function call. No clone, no JSON, no timer unless a handler waits:
+// sender and receiver see one object, so a message must not be changed once it was sent.
+// M1. Handlers run at once, inside `request` and `publish`; deliveries of streams run after the current turn.
+// M2. It holds what it holds in memory only: streams and buckets end with the process.
+import type { Address, EventContract, Payload, RequestContract } from "../contracts/contract.ts";
+import { assertValid } from "../contracts/codec.ts";
+import type { Correlation } from "../contracts/headers.ts";
+import type { ConsumerSpec, StreamSpec } from "../contracts/streams.ts";
+import { BeamlineError } from "../core/errors.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type {
+  BucketSpec,
+  Bus,
+  BusState,
+  Delivery,
+  KeyValue,
+  PubAck,
+  Received,
+  RequestOptions,
+  SubscribeOptions,
+  Subscription,
+} from "./bus.ts";
+import { type BusCounters, type ContractCounters, openCounters } from "./bus-counters.ts";
+import { openState, type StateCell } from "./bus-state.ts";
+import { eventHandling, requestHandling, Running } from "./handling.ts";
+import { assertBucketName } from "./key.ts";
+import { MemoryBucket } from "./memory-bucket.ts";
+import { Routes } from "./memory-routes.ts";
+import { MemoryStream } from "./memory-stream.ts";
+import { assertFits } from "./message-size.ts";
+import { cancelled, raceReply } from "./reply-race.ts";
+
+export interface MemoryBusOptions {
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+}
+
+type Serving = (request: unknown, received: Received) => unknown;
+type Listening = (message: unknown, received: Received) => void;
+
+class MemoryBus implements Bus {
+  readonly #timers: Timers;
+  readonly #log: Log;
+  readonly #counters: BusCounters;
+  readonly #state: StateCell;
+  readonly #servers = new Routes<Serving>();
+  readonly #subscribers = new Routes<Listening>();
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #streams = new Map<string, MemoryStream>();
+  readonly #buckets = new Map<string, MemoryBucket>();
+  /** Handlers that run while the bus drains may still send. */
+  #isDraining = false;
+
+  constructor({ timers, telemetry }: MemoryBusOptions) {
+    this.#timers = timers;
+    this.#log = telemetry.log.for("bus");
+    this.#counters = openCounters(telemetry);
+    this.#state = openState("connected", telemetry);
+  }
+
+  get state(): BusState {
+    return this.#state.now;
+  }
+
+  onState(listener: (state: BusState) => void): Disposable {
+    return this.#state.on(listener);
+  }
+
+  request<T extends string, Q, R>(
+    to: Address<RequestContract<T, Q, R>>,
+    message: Q,
+    options: RequestOptions,
+  ): Promise<R> {
+    const { contract, subject } = to;
+    const counters = this.#counters(contract.template);
+    try {
+      const reply = this.#ask(contract, subject, message, options);
+      if (!(reply instanceof Promise)) {
+        const read = accepted(contract, reply as R, message, counters);
+        counters.ok.add();
+        return Promise.resolve(read);
+      }
+      return raceReply(reply, options, this.#timers)
+        .then((value) => {
+          const read = accepted(contract, value as R, message, counters);
+          counters.ok.add();
+          return read;
+        })
+        .catch((fault: BeamlineError) => {
+          counters.failed(fault.code);
+          throw fault;
+        });
+    } catch (thrown) {
+      const fault = BeamlineError.from(thrown);
+      counters.failed(fault.code);
+      return Promise.reject(fault);
+    }
+  }
+
+  serve<T extends string, Q, R>(
+    on: Address<RequestContract<T, Q, R>>,
+    options: SubscribeOptions,
+    handle: (request: Q, received: Received) => R | Promise<R>,
+  ): Subscription {
+    const running = new Running(options);
+    const counters = this.#counters(on.contract.template);
+    const serving = requestHandling(on.contract, handle, { running, counters, log: this.#log });
+    return this.#keep(running, this.#servers.add(on.subject, options.queue, serving as Serving));
+  }
+
+  publish<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    correlation?: Correlation,
+  ): void {
+    const { contract, subject } = to;
+    this.#assertOpen();
+    assertValid(contract.message, message);
+    assertFits(message);
+    if (contract.class === "jetstream_event") this.#storePublished(contract, subject, message);
+    this.#give(subject, message, correlation);
+  }
+
+  subscribe<T extends string, M>(
+    on: Address<EventContract<T, M>>,
+    options: SubscribeOptions,
+    handle: (message: M, received: Received) => void | Promise<void>,
+  ): Subscription {
+    const running = new Running(options);
+    const counters = this.#counters(on.contract.template);
+    const listening = eventHandling(on.contract, handle, { running, counters, log: this.#log });
+    return this.#keep(
+      running,
+      this.#subscribers.add(on.subject, options.queue, listening as Listening),
+    );
+  }
+
+  async ensureStream(spec: StreamSpec): Promise<void> {
+    this.#assertOpen();
+    const stream = this.#streams.get(spec.subject);
+    if (stream === undefined)
+      this.#streams.set(
+        spec.subject,
+        new MemoryStream(spec, { timers: this.#timers, log: this.#log }),
+      );
+    else stream.spec = spec;
+  }
+
+  async append<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    options: {
+      readonly messageId: string;
+      readonly timeoutMs: number;
+      readonly correlation: Correlation;
+    },
+  ): Promise<PubAck> {
+    const { contract, subject } = to;
+    this.#assertOpen();
+    assertValid(contract.message, message);
+    assertFits(message);
+    const stream = this.#streams.get(subject);
+    if (stream === undefined) throw unavailable("no stream holds the subject", "no_stream");
+    const ack = stream.append(message, options.messageId);
+    this.#give(subject, message, options.correlation);
+    return ack;
+  }
+
+  async consume<M>(
+    from: {
+      readonly stream: StreamSpec;
+      readonly consumer: ConsumerSpec;
+      readonly message: Payload<M>;
+    },
+    handle: (delivery: Delivery<M>) => void | Promise<void>,
+  ): Promise<Subscription> {
+    await this.ensureStream(from.stream);
+    const stream = this.#streams.get(from.stream.subject);
+    if (stream === undefined) throw unavailable("no stream holds the subject", "no_stream");
+    const member = stream
+      .consumer(from.consumer)
+      .join(handle as (delivery: Delivery<unknown>) => void);
+    return this.#hold(member);
+  }
+
+  async openBucket(spec: BucketSpec): Promise<KeyValue> {
+    this.#assertOpen();
+    assertBucketName(spec.name);
+    const bucket = this.#buckets.get(spec.name) ?? new MemoryBucket(spec, this.#timers.clock);
+    this.#buckets.set(spec.name, bucket);
+    return bucket;
+  }
+
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.drain()));
+    for (const stream of this.#streams.values()) stream.close();
+    for (const bucket of this.#buckets.values()) bucket.close();
+    this.#state.set("closed");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
+  }
+
+  #ask<T extends string, Q, R>(
+    contract: RequestContract<T, Q, R>,
+    subject: string,
+    message: Q,
+    { signal, correlation }: RequestOptions,
+  ): unknown {
+    this.#assertOpen();
+    if (signal?.aborted === true) throw cancelled();
+    assertValid(contract.request, message);
+    assertFits(message);
+    const servers = this.#servers.to(subject).next();
+    const received: Received = {
+      subject,
+      traceId: correlation.traceId,
+      tenantId: correlation.tenantId,
+    };
+    const [first] = servers;
+    if (first === undefined) throw unavailable("nobody serves the subject", "no_responders");
+    if (servers.length === 1) return first(message, received);
+    const replies = servers.map((server) => server(message, received));
+    return replies.find((reply) => !(reply instanceof Promise)) ?? Promise.race(replies);
+  }
+
+  #give(subject: string, message: unknown, correlation: Correlation | undefined): void {
+    const listeners = this.#subscribers.to(subject).next();
+    if (listeners.length === 0) return;
+    const received: Received = {
+      subject,
+      traceId: correlation?.traceId,
+      tenantId: correlation?.tenantId,
+    };
+    for (const listener of listeners) listener(message, received);
+  }
+
+  #storePublished(
+    contract: { readonly template: string },
+    subject: string,
+    message: unknown,
+  ): void {
+    try {
+      this.#streams.get(subject)?.append(message);
+    } catch {
+      this.#counters(contract.template).dropped("stream_full");
+    }
+  }
+
+  #keep(running: Running, remove: () => void): Subscription {
+    const drain = (): Promise<void> => {
+      remove();
+      return running.idle();
+    };
+    return this.#hold({
+      get pending() {
+        return running.count;
+      },
+      drain,
+      [Symbol.asyncDispose]: drain,
+    });
+  }
+
+  /** Remembers a subscription until it is drained, by its owner or with the bus. */
+  #hold(inner: Subscription): Subscription {
+    const drain = (): Promise<void> => {
+      this.#subscriptions.delete(held);
+      return inner.drain();
+    };
+    const held: Subscription = {
+      get pending() {
+        return inner.pending;
+      },
+      drain,
+      [Symbol.asyncDispose]: drain,
+    };
+    if (this.#isDraining) void drain();
+    else this.#subscriptions.add(held);
+    return held;
+  }
+
+  #assertOpen(): void {
+    if (this.#state.now === "closed") throw unavailable("the bus is closed", "closed");
+  }
+}
+
+const unavailable = (message: string, reason: string): BeamlineError =>
+  new BeamlineError("unavailable", message, { details: { reason } });
+
+/** The reply if it is on contract; one that is too large becomes a refusal. Throws `invalid_reply`. */
+function accepted<T extends string, Q, R>(
+  contract: RequestContract<T, Q, R>,
+  reply: R,
+  request: Q,
+  counters: ContractCounters,
+): R {
+  if (!contract.reply.check(reply)) {
+    counters.invalid.add();
+    throw new BeamlineError(
+      "invalid_reply",
+      `${contract.reply.id}: ${contract.reply.fault(reply)}`,
+    );
+  }
+  try {
+    assertFits(reply);
+    return reply;
+  } catch (thrown) {
+    return contract.refuse(BeamlineError.from(thrown), request);
+  }
+}
+
+/** A bus whose subscribers live in this process. */
+export const openMemoryBus = (options: MemoryBusOptions): Bus => new MemoryBus(options);
