@@ -1,0 +1,101 @@
+// How one target is taken from the candidates: the session's binding, else the weighted draw, else the first
+// fallback that can help. Runs for every request, so it walks the candidates once and keeps only their shares.
+import { draw, unit } from './draw.ts';
+import type { Facts, Snapshot } from './facts.ts';
+import { effectiveWeight, removedBy } from './filters.ts';
+import type { Policy, Target } from './policy.ts';
+import type { Reason } from './reasons.ts';
+import { emptyScope, refusalOf } from './rescue.ts';
+import { sessionText } from './sticky.ts';
+
+/** The choice and how it came about. */
+export type Choice =
+  | { readonly how: 'bound'; readonly target: Target; readonly reason: Reason }
+  | {
+      readonly how: 'drawn';
+      readonly target: Target;
+      readonly reason: Reason;
+      readonly draw: number;
+    }
+  | {
+      readonly how: 'fallback';
+      readonly target: Target;
+      readonly reason: Reason;
+      readonly hasOpenBreaker: boolean;
+    }
+  | { readonly how: 'none'; readonly onlyBreakers: boolean; readonly hasOpenBreaker: boolean };
+
+const REMOVED = -1;
+
+export function choose(
+  policy: Policy,
+  facts: Facts,
+  snapshot: Snapshot,
+  seed: string,
+  session: string | undefined,
+): Choice {
+  const { targets } = policy;
+  const shares: number[] = [];
+  let sum = 0;
+  let removed = 0;
+  let breakers = 0;
+  let bound: Target | undefined;
+  for (const target of targets) {
+    const filter = removedBy(target, facts, snapshot.failed, snapshot);
+    if (filter !== undefined) {
+      shares.push(REMOVED);
+      removed++;
+      if (filter === 'breaker') breakers++;
+      continue;
+    }
+    const share = effectiveWeight(target, snapshot);
+    shares.push(share);
+    sum += share;
+    if (session !== undefined && target.name === snapshot.sticky) bound = target;
+  }
+  const isFirst = snapshot.attempt === 1;
+  if (bound !== undefined) return { how: 'bound', target: bound, reason: isFirst ? 'sticky' : 'failover' };
+  if (sum > 0) {
+    const drawn =
+      session !== undefined && isFirst
+        ? unit(sessionText(policy, facts, session))
+        : draw(seed, snapshot.attempt, 'select');
+    const target = walk(targets, shares, drawn * sum);
+    if (target !== undefined)
+      return { how: 'drawn', target, reason: isFirst ? policy.strategy : 'failover', draw: drawn };
+  }
+  return rescue(policy, facts, snapshot, { removed, breakers });
+}
+
+/** Subtracts the shares in document order; the first that makes `x` negative wins. Weight 0 never does. */
+function walk(targets: readonly Target[], shares: readonly number[], x: number): Target | undefined {
+  let left = x;
+  let last: Target | undefined;
+  for (const [index, target] of targets.entries()) {
+    const share = shares[index] ?? REMOVED;
+    if (share <= 0) continue;
+    left -= share;
+    if (left < 0) return target;
+    // Rounding can leave 0 at the end of the walk; the draw then belongs to the last share.
+    last = target;
+  }
+  return last;
+}
+
+function rescue(policy: Policy, facts: Facts, snapshot: Snapshot, lost: { removed: number; breakers: number }): Choice {
+  const hasOpenBreaker = lost.breakers > 0;
+  const scope = emptyScope(facts, snapshot, hasOpenBreaker);
+  const item = policy.fallbacks.find((fallback) => refusalOf(fallback, scope, facts, snapshot) === undefined);
+  if (item === undefined)
+    return {
+      how: 'none',
+      onlyBreakers: hasOpenBreaker && lost.breakers === lost.removed,
+      hasOpenBreaker,
+    };
+  return {
+    how: 'fallback',
+    target: item.to,
+    reason: hasOpenBreaker ? 'circuit_breaker_fallback' : 'fallback',
+    hasOpenBreaker,
+  };
+}

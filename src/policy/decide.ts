@@ -1,0 +1,74 @@
+// The decision: a pure function of policy, facts, snapshot and seed (policy 6, steps 6, 8, 10, 11 and 12).
+// D1. Equal inputs give an equal verdict and explanation, byte for byte, on every router.
+// D2. The choice never depends on whether it is explained: the explanation is told afterwards from the same inputs.
+import { choose } from './choice.ts';
+import { type Explanation, explanationOf } from './explanation.ts';
+import { type Facts, type Snapshot, seedOf } from './facts.ts';
+import type { Policy, Target } from './policy.ts';
+import { REASONS, type Reason } from './reasons.ts';
+import { keyOf, sessionOf } from './sticky.ts';
+
+export type Verdict =
+  | {
+      readonly kind: 'chosen';
+      readonly target: Target;
+      /** What the provider is asked for: the target's own model, else the requested one. */
+      readonly model: string | undefined;
+      readonly reason: Reason;
+      readonly priority: number;
+      readonly fallbackUsed: boolean;
+      /** The session's binding was used. */
+      readonly isSticky: boolean;
+      /** Where the router keeps `target` for the session; undefined if the request is not sticky. */
+      readonly stickyKey: string | undefined;
+      /** The other eligible providers; empty unless explained. */
+      readonly alternatives: readonly string[];
+      readonly seed: string;
+      readonly explanation: Explanation | undefined;
+    }
+  | {
+      readonly kind: 'none';
+      readonly code: 'no_provider_available' | 'circuit_breaker_open';
+      readonly message: string;
+      readonly explanation: Explanation | undefined;
+    };
+
+const NO_NAMES: readonly string[] = Object.freeze([]);
+
+/** Chooses the provider of one attempt. Attempts above 1 are failovers; `nextStep` says when one is due. */
+export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain: boolean): Verdict {
+  const seed = seedOf(facts);
+  const session = policy.sticky === undefined ? undefined : sessionOf(policy, facts);
+  const choice = choose(policy, facts, snapshot, seed, session);
+  const explanation = explain ? explanationOf({ policy, facts, snapshot, seed, choice }) : undefined;
+  if (choice.how === 'none') {
+    return choice.onlyBreakers
+      ? {
+          kind: 'none',
+          code: 'circuit_breaker_open',
+          message: 'the breakers of all providers are open',
+          explanation,
+        }
+      : {
+          kind: 'none',
+          code: 'no_provider_available',
+          message: 'no provider can serve this request',
+          explanation,
+        };
+  }
+  const { target, reason } = choice;
+  return {
+    kind: 'chosen',
+    target,
+    model: target.model ?? facts.model,
+    reason,
+    priority: REASONS[reason].priority,
+    fallbackUsed: REASONS[reason].fallbackUsed,
+    isSticky: choice.how === 'bound',
+    stickyKey: session === undefined ? undefined : keyOf(policy, facts, session),
+    alternatives:
+      explanation?.candidates.filter(({ state }) => state === 'eligible').map((other) => other.provider_id) ?? NO_NAMES,
+    seed,
+    explanation,
+  };
+}

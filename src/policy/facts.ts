@@ -1,0 +1,46 @@
+// The inputs of a decision: what the request says, and what the router knows at this moment.
+// A decision reads nothing else, so that equal inputs give an equal answer on every router.
+import type { Target } from './policy.ts';
+
+/** What the request says; frozen once per request. */
+export interface Facts {
+  readonly tenantId: string;
+  readonly requestId: string;
+  readonly taskType: string;
+  readonly model?: string | undefined;
+  readonly stream: boolean;
+  readonly context: Readonly<Record<string, unknown>>;
+  readonly providersAllow?: readonly string[] | undefined;
+  readonly providersDeny?: readonly string[] | undefined;
+  /** May lower the policy's `retry.max_attempts`, never raise it. */
+  readonly maxAttempts?: number | undefined;
+  /** Of a dry run; else `<tenant_id>:<request_id>`. */
+  readonly seed?: string | undefined;
+}
+
+/** The state of providers and workers. A question that is not answered removes nothing. */
+export interface Live {
+  isOpen?(provider: string): boolean;
+  /** Whether the provider's limit will still hold after `afterMs` milliseconds. */
+  isCooling?(provider: string, afterMs: number): boolean;
+  hasCapacity?(target: Target): boolean;
+  /** 1 healthy or unknown, 0.7 degraded, 0.3 overloaded. */
+  poolFactor?(pool: string): number;
+}
+
+/** What the router knows when it decides one attempt. */
+export interface Snapshot extends Live {
+  /** From 1. */
+  readonly attempt: number;
+  /** Providers with a failed attempt in this request. */
+  readonly failed: ReadonlySet<string>;
+  /** Status words of the last failure; empty on the first attempt. */
+  readonly failureWords: readonly string[];
+  /** Class and provider of the last failure. */
+  readonly errorClass?: string | undefined;
+  readonly currentProvider?: string | undefined;
+  /** The provider that is bound to the session, if the binding is alive. */
+  readonly sticky?: string | undefined;
+}
+
+export const seedOf = (facts: Facts): string => facts.seed ?? `${facts.tenantId}:${facts.requestId}`;

@@ -1,0 +1,53 @@
+// What validation finds (policy 11.5). All findings come at once, at most 100 of them; errors go before warnings.
+
+export type ErrorIssueCode =
+  | 'required'
+  | 'type'
+  | 'range'
+  | 'pattern'
+  | 'unknown_key'
+  | 'too_many'
+  | 'too_large'
+  | 'requires_version_2'
+  | 'conflict'
+  | 'duplicate'
+  | 'weights_sum_zero'
+  | 'unknown_provider'
+  | 'not_implemented';
+
+export type WarningCode = 'no_effect' | 'fallback_to_self';
+
+/** One finding; `path` is a JSON Pointer into the document. */
+export interface Issue {
+  readonly path: string;
+  readonly code: ErrorIssueCode | WarningCode;
+  readonly message: string;
+}
+
+const FINDINGS_MAX = 100;
+
+/** Gathers the findings of one document. */
+export class Findings {
+  readonly #errors: Issue[] = [];
+  readonly #warnings: Issue[] = [];
+
+  error(path: string, code: ErrorIssueCode, message: string): void {
+    if (this.#errors.length < FINDINGS_MAX) this.#errors.push({ path, code, message });
+  }
+
+  warning(path: string, code: WarningCode, message: string): void {
+    if (this.#warnings.length < FINDINGS_MAX) this.#warnings.push({ path, code, message });
+  }
+
+  get errors(): readonly Issue[] {
+    return this.#errors;
+  }
+
+  get warnings(): readonly Issue[] {
+    return this.#warnings.slice(0, FINDINGS_MAX - this.#errors.length);
+  }
+}
+
+/** The JSON Pointer of a member. */
+export const pathTo = (parent: string, member: string | number): string =>
+  `${parent}/${String(member).replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -1,0 +1,60 @@
+// A policy that was checked and compiled: one revision, frozen, read by every decision and changed by none.
+import type { FailureClass } from '../core/execution-errors.ts';
+import type { Condition } from './condition.ts';
+
+/** A provider with its share, the model that it is sent and the pool of workers that call it. */
+export interface Target {
+  readonly name: string;
+  readonly weight: number;
+  /** Sent instead of the requested model. */
+  readonly model: string | undefined;
+  /** Whether the provider serves a requested model; absent: it serves any. */
+  readonly serves: ((model: string) => boolean) | undefined;
+  readonly pool: string;
+  readonly labels: Readonly<Record<string, Label>>;
+  readonly enabled: boolean;
+}
+
+export type Label = string | number | boolean;
+
+/** How long to wait before a try (policy 7.2). */
+export interface Backoff {
+  readonly strategy: 'exponential' | 'linear' | 'fixed';
+  readonly baseMs: number;
+  readonly maxMs: number;
+  readonly jitter: boolean;
+}
+
+/** What to do after a failure that `holds`: `retry` more tries of the failed provider, then `to`. */
+export interface Fallback {
+  readonly holds: Condition;
+  readonly retry: number;
+  readonly backoff: Backoff;
+  readonly to: Target;
+}
+
+export interface Policy {
+  readonly policyId: string;
+  /** `*` for a built-in policy, which every tenant has. */
+  readonly tenantId: string;
+  readonly revision: number;
+  /** Format of the document, for example `2.0`. */
+  readonly version: string;
+  readonly strategy: 'weighted';
+  /** Candidates in document order. */
+  readonly targets: readonly Target[];
+  readonly sticky: { readonly sessionKey: string; readonly ttlMs: number } | undefined;
+  /** Total time of a request. */
+  readonly timeoutMs: number;
+  readonly timeouts: {
+    readonly firstChunkMs: number | undefined;
+    readonly idleMs: number | undefined;
+    readonly attemptMs: number | undefined;
+  };
+  readonly retry: {
+    readonly maxAttempts: number;
+    readonly on: ReadonlySet<FailureClass>;
+    readonly backoff: Backoff;
+  };
+  readonly fallbacks: readonly Fallback[];
+}
