@@ -18,7 +18,7 @@ export interface Principal {
 export interface Authenticator {
   /**
    * The principal of the headers `authorization`, `x-api-key` and `api-key`.
-   * Throws BeamlineError `unauthorized`; no text of it repeats a credential.
+   * Throws BeamlineError `unauthorized`, or `unavailable` while no key can be verified; no text of it repeats a credential.
    */
   authenticate(authorization: string | undefined, xApiKey: string | undefined, apiKey: string | undefined): Principal;
 }

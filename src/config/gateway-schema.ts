@@ -28,18 +28,17 @@ const apiKey = entry({
   name: text('Name for people.'),
   prefix: Type.String({
     pattern: '^blk_(live|test)_[0-9A-Za-z]{8}$',
-    title: 'public prefix of an API key',
+    title: 'the public prefix of an API key',
     description: 'The public part of the key, `blk_live_` and eight characters.',
   }),
   hash: Type.String({
     pattern: '^[0-9a-f]{64}$',
-    title: 'hash of an API key',
+    title: 'the hash of an API key',
     description: 'HMAC-SHA256 of the whole key with the pepper, hex; `beamline key create` prints it.',
   }),
   tenants: Type.Array(token('Identifier of a tenant.'), {
     minItems: 1,
     maxItems: 1000,
-    uniqueItems: true,
     description: 'Tenants that the key may act for.',
   }),
   role: Type.Enum(['viewer', 'operator', 'admin', 'service'], {
@@ -60,7 +59,7 @@ const apiKey = entry({
   expires_at: Type.Optional(
     Type.String({
       pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
-      title: 'RFC 3339 UTC time',
+      title: 'an RFC 3339 UTC time',
       description: 'Moment from which the key is refused, RFC 3339 UTC; absent means never.',
     }),
   ),

@@ -5,7 +5,7 @@ import { providersSchema } from './provider-schema.ts';
 import { integer, secretRef, section, span, text, token } from './setting.ts';
 
 export const configSchema = section({
-  log_level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'], {
+  log_level: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
     description: 'Least severe level that is logged.',
   }),

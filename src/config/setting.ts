@@ -8,7 +8,7 @@ const NAME = '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$';
 const SECRET = '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$';
 
 /** The `title` of a secret reference: what holds one is masked in every output. */
-export const SECRET_TITLE = 'secret reference';
+export const SECRET_TITLE = 'a secret reference';
 
 export const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
@@ -18,11 +18,11 @@ export const span = (value: number, minimum: number, description: string) =>
   integer(value, minimum, 86_400_000, description);
 
 /** An identifier of the HTTP edge: 1 to 128 characters. */
-export const id = (description: string) => Type.String({ pattern: ID, title: 'identifier', description });
+export const id = (description: string) => Type.String({ pattern: ID, title: 'an identifier', description });
 
 /** An identifier that is also a token of a bus subject. */
 export const token = (description: string, more: { default?: string } = {}) =>
-  Type.String({ pattern: TOKEN, title: 'subject token', description, ...more });
+  Type.String({ pattern: TOKEN, title: 'an identifier', description, ...more });
 
 export const text = (description: string, more: { default?: string; pattern?: string } = {}) =>
   Type.String({ minLength: 1, maxLength: 2048, description, ...more });

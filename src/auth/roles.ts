@@ -1,0 +1,18 @@
+// What each role may do (gateway 4.3). Denied unless the table grants it; only permissions that a route asks for.
+import { BeamlineError } from '../core/errors.ts';
+import type { Principal, Role } from './principal.ts';
+
+const GRANTS = {
+  'inference:call': ['operator', 'admin', 'service'],
+  'decision:write': ['operator', 'admin', 'service'],
+} as const satisfies Record<string, readonly Role[]>;
+
+export type Permission = keyof typeof GRANTS;
+
+export const can = ({ role }: Principal, permission: Permission): boolean =>
+  (GRANTS[permission] as readonly Role[]).includes(role);
+
+/** Throws `forbidden` when the principal's role lacks the permission. */
+export function requirePermission(principal: Principal, permission: Permission): void {
+  if (!can(principal, permission)) throw new BeamlineError('forbidden', `the key may not do ${permission}`);
+}

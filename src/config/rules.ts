@@ -1,0 +1,87 @@
+// What must hold between settings: what a schema of one value cannot say.
+import type { Config } from './schema.ts';
+import type { Fault, Path } from './settle.ts';
+
+type Rule = (config: Config) => Iterable<Fault>;
+
+const CREDENTIAL_HEADERS = new Set(['authorization', 'proxy-authorization', 'x-api-key', 'api-key', 'cookie']);
+const BUILT_IN_POLICIES = new Set(['default', 'direct']);
+
+function* repeated(values: readonly string[], path: (index: number) => Path): Generator<Fault> {
+  const seen = new Set<string>();
+  for (const [index, value] of values.entries()) {
+    if (seen.has(value)) yield { path: path(index), message: 'repeats an earlier entry' };
+    seen.add(value);
+  }
+}
+
+function* providers({ providers: { list } }: Config): Generator<Fault> {
+  const at = (index: number, ...rest: string[]): Path => ['providers', 'list', index, ...rest];
+  yield* repeated(
+    list.map(({ id }) => id),
+    (index) => at(index, 'id'),
+  );
+  for (const [index, provider] of list.entries()) {
+    if (provider.type === 'openai-compatible' && provider.base_url === undefined) {
+      yield { path: at(index, 'base_url'), message: 'is required for type openai-compatible' };
+    }
+    if (provider.base_url !== undefined && !URL.canParse(provider.base_url)) {
+      yield { path: at(index, 'base_url'), message: 'is not an address' };
+    }
+    for (const name of Object.keys(provider.headers ?? {})) {
+      if (CREDENTIAL_HEADERS.has(name.toLowerCase())) {
+        yield { path: at(index, 'headers', name), message: 'carries a credential: use keys', isKey: true };
+      }
+    }
+  }
+}
+
+function* keys({ gateway: { auth } }: Config): Generator<Fault> {
+  const at = (index: number, field: string): Path => ['gateway', 'auth', 'keys', index, field];
+  yield* repeated(
+    auth.keys.map(({ id }) => id),
+    (index) => at(index, 'id'),
+  );
+  yield* repeated(
+    auth.keys.map(({ prefix }) => prefix),
+    (index) => at(index, 'prefix'),
+  );
+  for (const [index, key] of auth.keys.entries()) {
+    if (key.expires_at !== undefined && Number.isNaN(Date.parse(key.expires_at))) {
+      yield { path: at(index, 'expires_at'), message: 'is not a time' };
+    }
+  }
+  if (auth.keys.length > 0 && auth.pepper.current === undefined) {
+    yield { path: ['gateway', 'auth', 'pepper', 'current'], message: 'is required when there are keys' };
+  }
+}
+
+function* tenants({ gateway: { tenants: list } }: Config): Generator<Fault> {
+  yield* repeated(
+    list.map(({ id }) => id),
+    (index) => ['gateway', 'tenants', index, 'id'],
+  );
+  for (const [index, tenant] of list.entries()) {
+    for (const alias of Object.keys(tenant.aliases ?? {})) {
+      if (!BUILT_IN_POLICIES.has(alias)) continue;
+      yield { path: ['gateway', 'tenants', index, 'aliases', alias], message: 'is the id of a policy', isKey: true };
+    }
+  }
+}
+
+function* spans({ frames, gateway: { shutdown } }: Config): Generator<Fault> {
+  if (frames.silence_ms <= frames.heartbeat_ms) {
+    yield { path: ['frames', 'silence_ms'], message: 'must be longer than frames.heartbeat_ms' };
+  }
+  if (shutdown.lame_duck_ms >= shutdown.timeout_ms) {
+    yield {
+      path: ['gateway', 'shutdown', 'lame_duck_ms'],
+      message: 'must be shorter than gateway.shutdown.timeout_ms',
+    };
+  }
+}
+
+const RULES: readonly Rule[] = [providers, keys, tenants, spans];
+
+/** Every fault between settings that are valid one by one. */
+export const brokenRules = (config: Config): Fault[] => RULES.flatMap((rule) => Array.from(rule(config)));

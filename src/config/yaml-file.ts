@@ -1,0 +1,74 @@
+// Reads a YAML file of settings into a plain tree that still knows its lines.
+// YAML 1.2 core: no merge keys, no foreign tags, duplicate keys refused, aliases capped.
+import { readFileSync, statSync } from 'node:fs';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import type { Path } from './settle.ts';
+
+const BYTES_MAX = 16_777_216;
+const ALIASES_MAX = 100;
+
+export interface YamlFile {
+  readonly tree: unknown;
+  /** One line per fault of the text itself, each `file:line:col message`. */
+  readonly faults: readonly string[];
+  /** `file:line:col` of the value at a path, or of the nearest thing above it that the file has. */
+  locate(path: Path, isKey: boolean): string;
+}
+
+/** Never throws: a file that cannot be read is a fault. */
+export function readYamlFile(file: string): YamlFile {
+  const unreadable = (why: string): YamlFile => ({
+    tree: undefined,
+    faults: [`${file}:1:1 ${why}`],
+    locate: () => file,
+  });
+  try {
+    if (statSync(file).size > BYTES_MAX) return unreadable(`is larger than ${BYTES_MAX} bytes`);
+    return parse(file, readFileSync(file, 'utf8'));
+  } catch (error) {
+    return unreadable(`cannot be read: ${error instanceof Error ? error.message : 'unknown fault'}`);
+  }
+}
+
+function parse(file: string, text: string): YamlFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
+  const faults = [...document.errors, ...document.warnings].map((fault) => `${at(fault.pos[0])} ${fault.message}`);
+  return {
+    tree: faults.length > 0 ? undefined : (document.toJS({ maxAliasCount: ALIASES_MAX }) as unknown),
+    faults,
+    locate(path, isKey) {
+      const found = find(isNode(document.contents) ? document.contents : undefined, path, isKey, (alias) =>
+        isAlias(alias) ? alias.resolve(document) : alias,
+      );
+      return at(found?.range?.[0] ?? 0);
+    },
+  };
+}
+
+function find(
+  root: Node | undefined,
+  path: Path,
+  isKey: boolean,
+  resolve: (node: Node) => Node | undefined,
+): Node | undefined {
+  let here = root;
+  for (const [depth, step] of path.entries()) {
+    const holder = here === undefined ? undefined : resolve(here);
+    if (isMap(holder)) {
+      const pair = holder.items.find(({ key }) => isScalar(key) && String(key.value) === step);
+      if (pair === undefined) return here;
+      const next = isKey && depth === path.length - 1 ? pair.key : (pair.value ?? pair.key);
+      here = isNode(next) ? next : here;
+    } else if (isSeq(holder)) {
+      const next = typeof step === 'number' ? holder.items[step] : undefined;
+      if (!isNode(next)) return here;
+      here = next;
+    } else return here;
+  }
+  return here;
+}
