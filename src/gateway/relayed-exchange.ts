@@ -143,7 +143,7 @@ export class RelayedExchange implements Exchange {
     const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked });
     this.#timer = this.#arm();
     // The exchange watches the silence itself, so that frames without a decision count as an answer too.
-    askRouter(this.#relay.bus, request, timeLeftMs).then(
+    askRouter(this.#relay.bus, request, Math.min(timeLeftMs, this.#relay.settings.decideTimeoutMs)).then(
       (response) => this.#decided(response),
       (fault: unknown) => this.#undecided(BeamlineError.from(fault)),
     );
@@ -175,7 +175,8 @@ export class RelayedExchange implements Exchange {
 
   /** Nobody answered, the connection went, or the reply was unreadable. */
   #undecided(error: BeamlineError): void {
-    if (this.#isOver || this.#assignments.length > 0) return;
+    // A reply that is late is watched as silence, see `#wake`.
+    if (this.#isOver || this.#assignments.length > 0 || error.code === 'timeout') return;
     if (error.code !== "unavailable" || !this.#mayReask()) return this.#fail(error);
     this.#isReasked = true;
     this.#relay.timers.after(REASK_WAIT_MS, () => this.#again());
@@ -197,13 +198,14 @@ export class RelayedExchange implements Exchange {
   }
 
   #arm(): Timer {
+    const nowMs = this.#relay.timers.clock.nowMs();
     const gapMs = (this.#committed ?? this.#assignments[0])?.gapSinceMs;
     const dueMs = Math.min(
       this.#deadlineMs,
       this.#heardMs + this.#silenceMs,
       gapMs === undefined ? Number.POSITIVE_INFINITY : gapMs + GAP_MS,
       // A gap may open at any time; the wheel looks often enough to notice it.
-      this.#heardMs + Math.max(GAP_MS, this.#silenceMs / 4),
+      nowMs + Math.max(GAP_MS, this.#silenceMs / 4),
     );
     return this.#relay.timers.at(dueMs, () => this.#wake());
   }

@@ -1,0 +1,370 @@
+// Owns every attempt of one request, from the first push to its outcome.
+// A1. After the first chunk has reached the caller no other attempt is started.
+// A2. Attempt n+1 starts only after attempt n reported its end, or was cancelled.
+// A3. A worker that is lost, full or unreachable costs no attempt of the policy: the same target is tried again at once,
+//     at most `WORKER_TRIES_MAX` times; only then the policy decides.
+// A4. If no attempt is left, exactly one `error` frame leaves here.
+import type { Bus } from "../bus/bus.ts";
+import { type Address, addressIn, at } from "../contracts/contract.ts";
+import { type ExecAssignmentAck, execCall } from "../contracts/assignment.ts";
+import { cancel, type CancelReason } from "../contracts/cancel.ts";
+import { frames } from "../contracts/frames.ts";
+import type { Correlation } from "../contracts/headers.ts";
+import { TEXT_CHARS_MAX } from "../contracts/limits.ts";
+import type { AttemptOutcome } from "../contracts/outcome.ts";
+import { BeamlineError, errorRow, type ErrorCode } from "../core/errors.ts";
+import { answerCode, executionRow } from "../core/execution-errors.ts";
+import type { Timer, Timers } from "../core/timers.ts";
+import { decide } from "../policy/decide.ts";
+import type { Facts, Snapshot } from "../policy/facts.ts";
+import { allFailed, begun, type History, moved, repeated, retried } from "../policy/history.ts";
+import { nextStep, type Step } from "../policy/next-step.ts";
+import type { Target } from "../policy/policy.ts";
+import { REASONS } from "../policy/reasons.ts";
+import { type Failure, statusWords } from "../policy/status-words.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import { assignmentOf, type Ordered } from "./assignment-of.ts";
+import type { RouterSettings } from "./settings.ts";
+
+const WORKER_TRIES_MAX = 3;
+const WORKER_CODES: ReadonlySet<string> = new Set([
+  "WORKER_UNAVAILABLE",
+  "WORKER_LOST",
+  "SYSTEM_OVERLOAD",
+]);
+
+export interface AttemptsDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly settings: RouterSettings;
+}
+
+export interface First {
+  readonly target: Target;
+  readonly model: string | undefined;
+  readonly reason: string;
+  readonly priority: number;
+}
+
+type Phase =
+  | { readonly kind: "pushed"; readonly workerId: string | undefined }
+  | { readonly kind: "waiting"; readonly go: () => void; readonly atMs: number }
+  | { readonly kind: "over" };
+
+export class Attempts {
+  readonly ordered: Ordered;
+  readonly #deps: AttemptsDeps;
+  readonly #facts: Facts;
+  readonly #deliverTo: Address<typeof frames>;
+  readonly #correlation: Correlation;
+  readonly #deadlineMs: number;
+  readonly #onOver: (attempts: Attempts) => void;
+  #history: History;
+  #chosen: First;
+  #phase: Phase = { kind: "pushed", workerId: undefined };
+  #isCommitted = false;
+  #workerTries = 0;
+  #frames = 0;
+  #timer: Timer;
+
+  /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. Nothing is pushed before `begin`. */
+  constructor(
+    deps: AttemptsDeps,
+    of: {
+      ordered: Ordered;
+      facts: Facts;
+      first: First;
+      deadlineMs: number;
+      onOver: (attempts: Attempts) => void;
+    },
+  ) {
+    this.#deps = deps;
+    this.ordered = of.ordered;
+    this.#facts = of.facts;
+    this.#chosen = of.first;
+    this.#onOver = of.onOver;
+    this.#deadlineMs = of.deadlineMs;
+    const { request } = of.ordered;
+    this.#deliverTo = addressIn(frames, request.deliver_to ?? "");
+    this.#correlation = { traceId: request.trace_id ?? "-", tenantId: request.tenant_id };
+    this.#history = begun(of.first.target);
+    this.#timer = this.#arm();
+  }
+
+  begin(): void {
+    this.#push();
+  }
+
+  outcome(outcome: AttemptOutcome): void {
+    if (this.#phase.kind === "over" || outcome.attempt !== this.#history.attempt) return;
+    switch (outcome.state) {
+      case "committed":
+        this.#isCommitted = true;
+        return;
+      case "succeeded":
+      case "cancelled":
+        return this.#over();
+      case "failed":
+      case "timed_out":
+        return this.#failed(
+          failureOf(outcome, this.#isCommitted),
+          outcome.error?.message ?? "the attempt failed",
+        );
+    }
+  }
+
+  /** Ends without a word: the gateway wants no more, or this router stops and the gateway asks another one. */
+  forget(): void {
+    this.#over();
+  }
+
+  workerLost(workerId: string): void {
+    if (this.#phase.kind !== "pushed" || this.#phase.workerId !== workerId || this.#isCommitted)
+      return;
+    this.#cancelAttempt("superseded");
+    this.#failed(workerFailure("WORKER_LOST"), "the worker was lost");
+  }
+
+  #push(): void {
+    const { bus, settings } = this.#deps;
+    const { attempt } = this.#history;
+    const assignment = assignmentOf(this.ordered, {
+      ...this.#chosen,
+      attempt,
+      timeLeftMs: this.#timeLeftMs(),
+    });
+    this.#phase = { kind: "pushed", workerId: undefined };
+    bus
+      .request(at(execCall, { pool: this.#chosen.target.pool }), assignment, {
+        timeoutMs: settings.accept_wait_ms,
+        correlation: this.#correlation,
+      })
+      .then(
+        (ack) => this.#acknowledged(attempt, ack),
+        (fault: unknown) => this.#unacknowledged(attempt, BeamlineError.from(fault)),
+      );
+  }
+
+  #acknowledged(attempt: number, ack: ExecAssignmentAck): void {
+    if (this.#phase.kind !== "pushed" || attempt !== this.#history.attempt) return;
+    if (ack.status === "accepted") {
+      this.#phase = { kind: "pushed", workerId: ack.worker_id };
+      return;
+    }
+    const isInvalid = ack.reason === "invalid_request" || ack.reason === "unsupported_version";
+    if (!isInvalid)
+      return this.#failed(workerFailure("WORKER_UNAVAILABLE"), "no worker took the request");
+    this.#failed(
+      { code: "INVALID_INPUT", ...executionRow("INVALID_INPUT"), committed: false },
+      "the worker refused the request",
+    );
+  }
+
+  #unacknowledged(attempt: number, error: BeamlineError): void {
+    if (this.#phase.kind !== "pushed" || attempt !== this.#history.attempt || this.#isCommitted)
+      return;
+    if (error.code === "timeout") this.#cancelAttempt("superseded");
+    if (error.code === "payload_too_large" || error.code === "internal") {
+      return this.#end(error.code, error.message, undefined);
+    }
+    this.#failed(workerFailure("WORKER_UNAVAILABLE"), "no worker is there");
+  }
+
+  #failed(failure: Failure, message: string): void {
+    if (failure.committed || this.#isCommitted) return this.#over();
+    if (
+      WORKER_CODES.has(failure.code) &&
+      this.#workerTries < WORKER_TRIES_MAX &&
+      this.#timeLeftMs() > 0
+    ) {
+      this.#workerTries++;
+      this.#history = repeated(this.#history);
+      return this.#push();
+    }
+    this.#follow(
+      nextStep(this.ordered.policy, this.#facts, this.#history, failure, this.#timeLeftMs()),
+      failure,
+      message,
+    );
+  }
+
+  #follow(step: Step, failure: Failure, message: string): void {
+    this.#deps.telemetry.log.debug("attempt_failed", {
+      request_id: this.ordered.request.request_id,
+      assignment_id: this.ordered.assignmentId,
+      attempt: this.#history.attempt,
+      code: failure.code,
+      state: step.kind,
+    });
+    switch (step.kind) {
+      case "end":
+        return this.#end(step.code, message, failure);
+      case "again":
+        return this.#wait(step.waitMs, () => {
+          this.#history = retried(this.#history, step.item);
+          this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
+          this.#push();
+        });
+      case "to":
+        return this.#wait(step.waitMs, () => {
+          const model = step.target.model ?? this.#facts.model;
+          this.#move(
+            {
+              target: step.target,
+              model,
+              reason: step.reason,
+              priority: REASONS.fallback.priority,
+            },
+            "fallback",
+          );
+        });
+      case "redraw":
+        return this.#wait(step.waitMs, () => this.#redraw(failure, message));
+    }
+  }
+
+  #redraw(failure: Failure, message: string): void {
+    const snapshot: Snapshot = {
+      attempt: this.#history.attempt + 1,
+      failed: allFailed(this.#history),
+      failureWords: statusWords(failure),
+      errorClass: failure.class,
+      currentProvider: this.#history.current.name,
+    };
+    const verdict = decide(this.ordered.policy, this.#facts, snapshot, false);
+    if (verdict.kind === "none")
+      return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
+    this.#move(verdict, verdict.reason === "failover" ? "failover" : "fallback");
+  }
+
+  #move(chosen: First, reason: "fallback" | "failover"): void {
+    this.#chosen = chosen;
+    this.#workerTries = 0;
+    this.#history = moved(this.#history, chosen.target, reason);
+    this.#push();
+  }
+
+  /** The wait is really waited; heartbeats keep the gateway's silence from running out. */
+  #wait(waitMs: number, go: () => void): void {
+    if (waitMs <= 0) return go();
+    this.#phase = { kind: "waiting", go, atMs: this.#deps.timers.clock.nowMs() + waitMs };
+    this.#timer.cancel();
+    this.#timer = this.#arm();
+  }
+
+  #end(code: ErrorCode, message: string, failure: Failure | undefined): void {
+    const { retryAfterMs, detailCode } = failure ?? {};
+    try {
+      this.#deps.bus.publish(
+        this.#deliverTo,
+        {
+          type: "error",
+          ...this.#head(),
+          error: {
+            code,
+            message: message.slice(0, TEXT_CHARS_MAX),
+            retryable: errorRow(code).retry,
+            ...(retryAfterMs === undefined ? {} : { retry_after_ms: Math.ceil(retryAfterMs) }),
+            ...(detailCode === undefined ? {} : { detail_code: detailCode }),
+          },
+          committed: false,
+        },
+        this.#correlation,
+      );
+    } catch (fault) {
+      this.#deps.telemetry.log.warn("error_frame_not_sent", {
+        request_id: this.ordered.request.request_id,
+        fault,
+      });
+    }
+    this.#over();
+  }
+
+  #over(): void {
+    if (this.#phase.kind === "over") return;
+    this.#phase = { kind: "over" };
+    this.#timer.cancel();
+    this.#onOver(this);
+  }
+
+  #cancelAttempt(reason: CancelReason): void {
+    const { bus, timers } = this.#deps;
+    if (bus.state !== "connected") return;
+    bus.publish(
+      at(cancel),
+      {
+        version: "2",
+        tenant_id: this.ordered.request.tenant_id,
+        assignment_id: this.ordered.assignmentId,
+        attempt: this.#history.attempt,
+        requested_at_ms: timers.clock.epochMs(),
+        reason,
+      },
+      this.#correlation,
+    );
+  }
+
+  #head(): { assignment_id: string; attempt: number; seq: number; origin: "router" } {
+    return {
+      assignment_id: this.ordered.assignmentId,
+      attempt: this.#history.attempt,
+      seq: this.#frames++,
+      origin: "router",
+    };
+  }
+
+  #timeLeftMs(): number {
+    return this.#deadlineMs - this.#deps.timers.clock.nowMs();
+  }
+
+  #arm(): Timer {
+    const { timers, settings } = this.#deps;
+    const beatMs = timers.clock.nowMs() + settings.heartbeat_ms;
+    const dueMs =
+      this.#phase.kind === "waiting" ? Math.min(this.#phase.atMs, beatMs) : this.#deadlineMs;
+    return timers.at(Math.min(dueMs, this.#deadlineMs), () => this.#wake());
+  }
+
+  #wake(): void {
+    // At the deadline the gateway answers by itself and the worker ends by its own clock.
+    if (this.#timeLeftMs() <= 0) return this.#over();
+    if (this.#phase.kind !== "waiting") {
+      this.#timer = this.#arm();
+      return;
+    }
+    const { go, atMs } = this.#phase;
+    if (this.#deps.timers.clock.nowMs() >= atMs) {
+      this.#phase = { kind: "pushed", workerId: undefined };
+      this.#timer = this.#arm();
+      return go();
+    }
+    if (this.#deps.bus.state === "connected") {
+      this.#deps.bus.publish(
+        this.#deliverTo,
+        { type: "heartbeat", ...this.#head() },
+        this.#correlation,
+      );
+    }
+    this.#timer = this.#arm();
+  }
+}
+
+const workerFailure = (code: "WORKER_LOST" | "WORKER_UNAVAILABLE"): Failure => ({
+  code,
+  ...executionRow(code),
+  committed: false,
+});
+
+function failureOf({ error, state }: AttemptOutcome, isCommitted: boolean): Failure {
+  const code = error?.code ?? (state === "timed_out" ? "CANCELLED_BY_TIMEOUT" : "UNKNOWN_ERROR");
+  return {
+    code,
+    class: executionRow(code).class,
+    retryable: error?.retryable ?? executionRow(code).retryable,
+    detailCode: error?.detail_code,
+    httpStatus: error?.http_status,
+    retryAfterMs: error?.retry_after_ms,
+    committed: isCommitted,
+  };
+}

@@ -1,0 +1,216 @@
+// Answers decide: facts from the message, the pure decision, the reply; and pushes the assignment when it is asked to.
+import {
+  type DecideRequest,
+  type DecideRequestV1,
+  type DecideResponse,
+  type DecideResponseV1,
+} from "../contracts/decide.ts";
+import { DEADLINE_MIN_MS } from "../contracts/limits.ts";
+import { BeamlineError } from "../core/errors.ts";
+import { newAssignmentId } from "../core/ids.ts";
+import { decide, type Verdict } from "../policy/decide.ts";
+import type { Facts, Snapshot } from "../policy/facts.ts";
+import type { Policy } from "../policy/policy.ts";
+import { stickyKey } from "../policy/sticky.ts";
+import type { Counter, Family } from "../telemetry/metrics.ts";
+import { attemptMs } from "./assignment-of.ts";
+import { Attempts, type AttemptsDeps } from "./attempts.ts";
+import type { Policies } from "./policies.ts";
+import type { StickyBindings } from "./sticky-bindings.ts";
+
+/** `Retry-After` of a router that has no room: about the time of one answer. */
+const FULL_RETRY_MS = 1_000;
+const NO_PROVIDERS: ReadonlySet<string> = new Set<string>();
+const NO_WORDS: readonly string[] = [];
+
+export interface DeciderDeps extends AttemptsDeps {
+  readonly policies: Policies;
+  readonly bindings: StickyBindings;
+  /** The interactive requests in flight, by assignment. */
+  readonly inFlight: Map<string, Attempts>;
+}
+
+export interface Decider {
+  v1(request: DecideRequestV1): DecideResponseV1;
+  v2(request: DecideRequest): DecideResponse;
+}
+
+type Chosen = Extract<Verdict, { kind: "chosen" }>;
+
+export function openDecider(deps: DeciderDeps): Decider {
+  const decisions: Family<Counter> = deps.telemetry.metrics.counter({
+    name: "router_decisions_total",
+    help: "Decisions by contract version and result.",
+    labels: ["contract_version", "result"],
+  });
+
+  const decideOne = (
+    facts: Facts,
+    policy: Policy,
+    explain: boolean,
+    version: "v1" | "v2",
+  ): Chosen => {
+    const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
+    const bound = key === undefined ? undefined : deps.bindings.get(key);
+    const snapshot: Snapshot = {
+      attempt: 1,
+      failed: NO_PROVIDERS,
+      failureWords: NO_WORDS,
+      ...(bound === undefined ? {} : { sticky: bound }),
+    };
+    const verdict = decide(policy, facts, snapshot, explain);
+    decisions.of(version, verdict.kind === "chosen" ? verdict.reason : verdict.code).add();
+    if (verdict.kind === "chosen") return verdict;
+    throw new BeamlineError(verdict.code, verdict.message, {
+      retryAfterMs: FULL_RETRY_MS,
+      ...(verdict.explanation === undefined
+        ? {}
+        : { details: { explanation: verdict.explanation } }),
+    });
+  };
+
+  const push = (
+    request: DecideRequest,
+    facts: Facts,
+    policy: Policy,
+    first: Chosen,
+  ): NonNullable<DecideResponse["assignment"]> => {
+    const { settings, timers, inFlight } = deps;
+    if (request.deliver_to === undefined) {
+      throw new BeamlineError(
+        "not_implemented",
+        "durable assignments are not built yet: give deliver_to",
+      );
+    }
+    if (inFlight.size >= settings.in_flight_max) {
+      throw new BeamlineError("service_overloaded", "the router has no room for another request", {
+        retryAfterMs: FULL_RETRY_MS,
+      });
+    }
+    const timeLeftMs = Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
+    if (timeLeftMs < DEADLINE_MIN_MS)
+      throw new BeamlineError("deadline_exceeded", "too little time is left");
+    const assignmentId = newAssignmentId();
+    const attempts = new Attempts(deps, {
+      ordered: { request, policy, assignmentId, routerId: settings.id },
+      facts,
+      first,
+      deadlineMs: timers.clock.nowMs() + timeLeftMs,
+      onOver: () => inFlight.delete(assignmentId),
+    });
+    inFlight.set(assignmentId, attempts);
+    attempts.begin();
+    return {
+      assignment_id: assignmentId,
+      attempt: 1,
+      subject: `caf.exec.call.v2.${first.target.pool}`,
+      deadline_ms: attemptMs(policy, timeLeftMs),
+      durable: false,
+    };
+  };
+
+  return {
+    v1(request) {
+      if (request.push_assignment === true) {
+        throw new BeamlineError("not_implemented", "durable assignments are not built yet");
+      }
+      const policy = deps.policies.find(request.tenant_id, request.policy_id ?? "default");
+      const verdict = decideOne(factsOf(request), policy, request.options?.explain ?? false, "v1");
+      return {
+        ok: true,
+        decision: {
+          provider_id: verdict.target.name,
+          reason: verdict.reason,
+          priority: verdict.priority,
+          expected_latency_ms: 0,
+          expected_cost: 0,
+          metadata: {},
+          policy_id: policy.policyId,
+          policy_revision: policy.revision,
+          fallback_used: verdict.fallbackUsed,
+        },
+        ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
+        context: {
+          request_id: request.request_id,
+          ...(request.trace_id === undefined ? {} : { trace_id: request.trace_id }),
+        },
+      };
+    },
+
+    v2(request) {
+      const { request_id, tenant_id, trace_id, options, deliver_to } = request;
+      const policy = deps.policies.find(tenant_id, request.policy_id ?? "default");
+      const facts = factsOf(request);
+      const verdict = decideOne(
+        facts,
+        policy,
+        options?.explain !== undefined && options.explain !== "none",
+        "v2",
+      );
+      const isDry = options?.dry_run === true;
+      if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
+        deps.bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
+      }
+      const assignment =
+        request.push_assignment === true && !isDry
+          ? push(request, facts, policy, verdict)
+          : undefined;
+      return {
+        version: "2",
+        ok: true,
+        decision: decisionOf(verdict, policy),
+        ...(assignment === undefined || deliver_to === undefined
+          ? {}
+          : {
+              assignment,
+              stream: {
+                deliver_to,
+                heartbeat_ms: deps.settings.heartbeat_ms,
+                silence_ms: deps.settings.silence_ms,
+              },
+            }),
+        ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
+        context: { request_id, tenant_id, ...(trace_id === undefined ? {} : { trace_id }) },
+      };
+    },
+  };
+}
+
+const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse["decision"]> => ({
+  provider_id: verdict.target.name,
+  reason: verdict.reason,
+  priority: verdict.priority,
+  policy_id: policy.policyId,
+  policy_revision: policy.revision,
+  fallback_used: verdict.fallbackUsed,
+  ...(verdict.model === undefined ? {} : { model: verdict.model }),
+  ...(verdict.isSticky ? { sticky: true } : {}),
+  ...(verdict.explanation === undefined
+    ? {}
+    : { alternatives: [...verdict.alternatives], seed: verdict.seed }),
+});
+
+/** Context merges over metadata, metadata over constraints (contracts 4.1). */
+function factsOf(request: DecideRequest | DecideRequestV1): Facts {
+  const { constraints, metadata, context } = request;
+  return {
+    tenantId: request.tenant_id,
+    requestId: request.request_id,
+    taskType: request.task.type,
+    model: request.task.model,
+    stream: "stream" in request ? (request.stream ?? false) : false,
+    context:
+      metadata === undefined && constraints === undefined
+        ? (context ?? {})
+        : { ...constraints, ...metadata, ...context },
+    providersAllow:
+      constraints !== undefined && "providers_allow" in constraints
+        ? constraints.providers_allow
+        : undefined,
+    providersDeny:
+      constraints !== undefined && "providers_deny" in constraints
+        ? constraints.providers_deny
+        : undefined,
+    maxAttempts: request.options?.retry?.max_attempts,
+  };
+}

@@ -1,0 +1,108 @@
+// Makes one usage event of each result that consumed something; any router can, from the result alone.
+// U1. The result is acknowledged only after the stream confirmed the event; the ledger's key makes a repeat harmless.
+import type { Bus, Delivery, Subscription } from "../bus/bus.ts";
+import { at } from "../contracts/contract.ts";
+import { type ExecResult, execResult } from "../contracts/result.ts";
+import { resultStream, routerResults, usageStream } from "../contracts/streams.ts";
+import { type UsageEvent, usageMetered } from "../contracts/usage.ts";
+import type { Usage } from "../contracts/fields.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+
+const CONFIRM_MS = 20_000;
+
+/** What the router that pushed an assignment wrote into its metadata for the account. */
+export interface Account {
+  readonly policy_id: string;
+  readonly policy_revision: number;
+  readonly key_id?: string;
+  readonly user_id?: string;
+}
+
+export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise<Subscription> {
+  const to = at(usageMetered);
+  const emitted = telemetry.metrics.counter({
+    name: "router_usage_events_total",
+    help: "Usage events by what became of them.",
+    labels: ["result"],
+  });
+  const sent = emitted.of("sent");
+  const nothing = emitted.of("nothing_consumed");
+  const failed = emitted.of("failed");
+  await bus.ensureStream(resultStream);
+  await bus.ensureStream(usageStream);
+
+  return bus.consume(
+    { stream: resultStream, consumer: routerResults, message: execResult.message },
+    async (delivery) => {
+      const { message: result } = delivery;
+      if (result.usage === undefined || result.assignment_id === undefined) {
+        nothing.add();
+        delivery.ack();
+        return;
+      }
+      const event = usageEventOf(result, result.assignment_id, result.usage);
+      const correlation = { traceId: result.trace_id ?? "-", tenantId: result.tenant_id };
+      try {
+        await bus.append(to, event, {
+          messageId: `usage:${event.usage_id}`,
+          timeoutMs: CONFIRM_MS,
+          correlation,
+        });
+        sent.add();
+        delivery.ack();
+      } catch (fault) {
+        failed.add();
+        telemetry.log.warn("usage_not_confirmed", {
+          assignment_id: result.assignment_id,
+          count: delivery.count,
+          fault,
+        });
+        delivery.nak(nakDelayMs(delivery));
+      }
+    },
+  );
+}
+
+const nakDelayMs = ({ count }: Delivery<ExecResult>): number =>
+  routerResults.nakDelaysMs[count - 1] ?? routerResults.nakDelaysMs.at(-1) ?? 1_000;
+
+function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): UsageEvent {
+  const attempt = result.attempt ?? 1;
+  const account = (result.job?.metadata ?? {}) as Partial<Account>;
+  return {
+    version: "1",
+    usage_id: `${result.tenant_id}:${assignmentId}:${attempt}`,
+    tenant_id: result.tenant_id,
+    provider_id: result.provider_id ?? "worker",
+    event_type: result.job?.type ?? "ai.chat",
+    status: result.status,
+    latency_ms: result.latency_ms ?? 0,
+    cost: usage.cost_micro_usd / 1e6,
+    timestamp: result.timestamp ?? 0,
+    assignment_id: assignmentId,
+    attempt,
+    ...usage,
+    currency: "USD",
+    billable: true,
+    ...defined({
+      request_id: result.request_id,
+      trace_id: result.trace_id,
+      worker_id: result.worker_id,
+      ttft_ms: result.ttft_ms,
+      finish_reason: result.finish_reason,
+      policy_id: account.policy_id,
+      policy_revision: account.policy_revision,
+      key_id: account.key_id,
+      user_id: account.user_id,
+    }),
+  };
+}
+
+type Defined<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
+
+/** Without the members that are undefined: on the wire unknown means absent. */
+function defined<T extends object>(members: T): Defined<T> {
+  const kept: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(members)) if (value !== undefined) kept[name] = value;
+  return kept as Defined<T>;
+}
