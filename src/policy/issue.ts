@@ -39,6 +39,10 @@ export class Findings {
     if (this.#warnings.length < FINDINGS_MAX) this.#warnings.push({ path, code, message });
   }
 
+  get isFull(): boolean {
+    return this.#errors.length >= FINDINGS_MAX;
+  }
+
   get errors(): readonly Issue[] {
     return this.#errors;
   }

@@ -1,0 +1,99 @@
+// Turns a document without errors into the frozen form that decisions read, with every default in its place.
+import { compileWhen } from './when.ts';
+import { type PolicyDocument, ttlSeconds } from './document.ts';
+import { Findings } from './issue.ts';
+import type { Backoff, Fallback, Policy, Target } from './policy.ts';
+
+const TTL_SECONDS = 3_600;
+const TIMEOUT_MS = 300_000;
+const MAX_ATTEMPTS = 4;
+const RETRY = 1;
+const RETRY_ON = ['unavailable', 'timeout', 'limit'] as const;
+const POOL = 'default';
+
+type ProviderDocument = NonNullable<PolicyDocument['providers']>[number];
+type FallbackDocument = NonNullable<PolicyDocument['fallbacks']>[number];
+
+export interface PolicyKey {
+  readonly tenantId: string;
+  readonly policyId: string;
+  readonly revision: number;
+}
+
+export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy {
+  const { sticky, timeouts, retry } = document;
+  const targets = (document.providers ?? providersOf(document.weights ?? {})).map(compileTarget);
+  return Object.freeze({
+    policyId: key.policyId,
+    tenantId: key.tenantId,
+    revision: key.revision,
+    version: document.version,
+    strategy: 'weighted',
+    targets: Object.freeze(targets),
+    sticky: sticky?.enabled === true ? compileSticky(sticky) : undefined,
+    timeoutMs: document.timeout_ms ?? TIMEOUT_MS,
+    timeouts: Object.freeze({
+      firstChunkMs: timeouts?.first_chunk_ms,
+      idleMs: timeouts?.idle_ms,
+      attemptMs: timeouts?.attempt_ms,
+    }),
+    retry: Object.freeze({
+      maxAttempts: retry?.max_attempts ?? MAX_ATTEMPTS,
+      on: new Set(retry?.on ?? RETRY_ON),
+      backoff: compileBackoff(retry?.backoff),
+    }),
+    fallbacks: Object.freeze(fallbacksOf(document).map((item) => compileFallback(item, targets))),
+  } satisfies Policy);
+}
+
+const providersOf = (weights: Readonly<Record<string, number>>): readonly ProviderDocument[] =>
+  Object.entries(weights).map(([name, weight]) => ({ name, weight }));
+
+/** The compact form is one more item at the end. */
+function fallbacksOf({ fallbacks = [], fallback }: PolicyDocument): readonly FallbackDocument[] {
+  if (fallback === undefined) return fallbacks;
+  const { provider, conditions = [] } = fallback;
+  const status = conditions.length > 0 ? conditions : ['all_providers_failed'];
+  return [...fallbacks, { when: { status }, to: provider }];
+}
+
+const compileTarget = (provider: ProviderDocument): Target =>
+  Object.freeze({
+    name: provider.name,
+    weight: provider.weight ?? 0,
+    model: provider.model,
+    serves: provider.models === undefined ? undefined : servesAny(provider.models),
+    pool: provider.pool ?? POOL,
+    labels: Object.freeze({ ...provider.labels }),
+    enabled: provider.enabled ?? true,
+  });
+
+/** A trailing `*` matches a prefix. */
+function servesAny(models: readonly string[]): (model: string) => boolean {
+  const exact = new Set(models.filter((model) => !model.endsWith('*')));
+  const prefixes = models.filter((model) => model.endsWith('*')).map((model) => model.slice(0, -1));
+  return (model) => exact.has(model) || prefixes.some((prefix) => model.startsWith(prefix));
+}
+
+const compileSticky = (sticky: NonNullable<PolicyDocument['sticky']>): Policy['sticky'] =>
+  Object.freeze({
+    sessionKey: sticky.session_key ?? 'session_id',
+    ttlMs: 1_000 * ((sticky.ttl === undefined ? sticky.ttl_seconds : ttlSeconds(sticky.ttl)) ?? TTL_SECONDS),
+  });
+
+const compileBackoff = (backoff: FallbackDocument['backoff']): Backoff =>
+  Object.freeze({
+    strategy: backoff?.strategy ?? 'exponential',
+    baseMs: backoff?.base_ms ?? 100,
+    maxMs: backoff?.max_ms ?? 5_000,
+    jitter: backoff?.jitter ?? true,
+  });
+
+/** A target outside the document is a provider of the catalogue, with nothing of its own. */
+const compileFallback = (item: FallbackDocument, targets: readonly Target[]): Fallback =>
+  Object.freeze({
+    holds: compileWhen(item.when, '', { findings: new Findings(), major: 2 }),
+    retry: item.retry ?? RETRY,
+    backoff: compileBackoff(item.backoff),
+    to: targets.find(({ name }) => name === item.to) ?? compileTarget({ name: item.to }),
+  });

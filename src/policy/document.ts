@@ -1,0 +1,193 @@
+// The policy document: its keys with their ranges (policy 2), and its type once it has been checked.
+// `isV2` marks keys that need version 2; `later` marks keys of the language that are not built yet.
+import type { FailureClass } from '../core/execution-errors.ts';
+import type { Backoff, Label } from './policy.ts';
+import type { Shape } from './shape.ts';
+import { compileWhen } from './when.ts';
+
+interface BackoffDocument {
+  readonly strategy?: Backoff['strategy'];
+  readonly base_ms?: number;
+  readonly max_ms?: number;
+  readonly jitter?: boolean;
+}
+
+interface ProviderDocument {
+  readonly name: string;
+  readonly weight?: number;
+  readonly model?: string;
+  readonly models?: readonly string[];
+  readonly pool?: string;
+  readonly labels?: Readonly<Record<string, Label>>;
+  readonly enabled?: boolean;
+}
+
+interface FallbackDocument {
+  readonly when: unknown;
+  readonly retry?: number;
+  readonly backoff?: BackoffDocument;
+  readonly to: string;
+}
+
+/** A document without errors. */
+export interface PolicyDocument {
+  readonly version: string;
+  readonly providers?: readonly ProviderDocument[];
+  readonly weights?: Readonly<Record<string, number>>;
+  readonly sticky?: {
+    readonly enabled?: boolean;
+    readonly session_key?: string;
+    readonly ttl?: string;
+    readonly ttl_seconds?: number;
+  };
+  readonly timeout_ms?: number;
+  readonly timeouts?: { readonly first_chunk_ms?: number; readonly idle_ms?: number; readonly attempt_ms?: number };
+  readonly retry?: {
+    readonly max_attempts?: number;
+    readonly on?: readonly FailureClass[];
+    readonly backoff?: BackoffDocument;
+  };
+  readonly fallbacks?: readonly FallbackDocument[];
+  readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
+}
+
+const PROVIDER_NAME = /^[a-z0-9][a-z0-9_.:/-]{0,127}$/;
+const ID = /^[\x21-\x7e]+$/;
+const TIME_MS_MAX = 3_600_000;
+const TTL_SECONDS_MAX = 86_400;
+
+const integer = (min: number, max: number): Shape => ({ kind: 'number', min, max, isInteger: true });
+const number = (min: number, max: number): Shape => ({ kind: 'number', min, max, isInteger: false });
+const text = (charsMin: number, charsMax: number, pattern?: RegExp): Shape =>
+  pattern === undefined ? { kind: 'text', charsMin, charsMax } : { kind: 'text', charsMin, charsMax, pattern };
+const word = (words: readonly string[], later: readonly string[] = []): Shape => ({ kind: 'word', words, later });
+const list = (of: Shape, min: number, max: number): Shape => ({ kind: 'list', of, min, max });
+const later: Shape = { kind: 'later' };
+const boolean: Shape = { kind: 'boolean' };
+const id = text(1, 128, ID);
+const providerName = text(1, 128, PROVIDER_NAME);
+const weight = number(0, 100);
+const spanMs = integer(1, TIME_MS_MAX);
+const when: Shape = { kind: 'own', check: (value, path, context) => void compileWhen(value, path, context) };
+const ttl: Shape = {
+  kind: 'own',
+  check(value, path, { findings }) {
+    if (typeof value !== 'string') return findings.error(path, 'type', 'must be a text');
+    const seconds = ttlSeconds(value);
+    if (seconds === undefined) findings.error(path, 'pattern', 'must be a number with s, m or h, for example 15m');
+    else if (seconds < 1 || seconds > TTL_SECONDS_MAX) findings.error(path, 'range', 'must be from 1s to 24h');
+  },
+};
+
+const backoff: Shape = {
+  kind: 'record',
+  fields: {
+    strategy: { shape: word(['exponential', 'linear', 'fixed']) },
+    base_ms: { shape: integer(1, 10_000) },
+    max_ms: { shape: integer(1, 60_000) },
+    jitter: { shape: boolean },
+  },
+};
+
+const provider: Shape = {
+  kind: 'record',
+  fields: {
+    name: { shape: providerName, isRequired: true },
+    weight: { shape: weight },
+    priority: { shape: later },
+    model: { shape: text(1, 256), isV2: true },
+    models: { shape: list(text(1, 256), 1, 1_000), isV2: true },
+    pool: { shape: id, isV2: true },
+    labels: { shape: { kind: 'map', key: /^.{1,128}$/u, of: { kind: 'scalar' }, min: 0, max: 64 }, isV2: true },
+    enabled: { shape: boolean, isV2: true },
+    when: { shape: later, isV2: true },
+    max_in_flight: { shape: later, isV2: true },
+  },
+};
+
+const sticky: Shape = {
+  kind: 'record',
+  fields: {
+    enabled: { shape: boolean },
+    session_key: { shape: text(1, 255) },
+    ttl: { shape: ttl },
+    ttl_seconds: { shape: integer(1, TTL_SECONDS_MAX) },
+  },
+};
+
+const timeouts: Shape = {
+  kind: 'record',
+  fields: { first_chunk_ms: { shape: spanMs }, idle_ms: { shape: spanMs }, attempt_ms: { shape: spanMs } },
+};
+
+const retry: Shape = {
+  kind: 'record',
+  fields: {
+    max_attempts: { shape: integer(1, 10) },
+    on: { shape: list(word(['validation', 'execution', 'unavailable', 'limit', 'timeout', 'cancelled']), 0, 6) },
+    backoff: { shape: backoff },
+    budget: { shape: later },
+  },
+};
+
+const fallbackItem: Shape = {
+  kind: 'record',
+  fields: {
+    when: { shape: when, isRequired: true },
+    retry: { shape: integer(0, 10) },
+    backoff: { shape: backoff },
+    to: { shape: providerName, isRequired: true },
+  },
+};
+
+const compactFallback: Shape = {
+  kind: 'record',
+  fields: {
+    provider: { shape: providerName, isRequired: true },
+    conditions: { shape: list(text(1, 128), 0, 100) },
+  },
+};
+
+/** The whole document. */
+export const POLICY_SHAPE: Shape = {
+  kind: 'record',
+  fields: {
+    version: { shape: text(1, 32, /^[12]\.\d+$/), isRequired: true },
+    policy_id: { shape: id },
+    tenant_id: { shape: id },
+    description: { shape: text(0, 1_024) },
+    metadata: { shape: { kind: 'open' } },
+    timezone: { shape: later, isV2: true },
+    providers: { shape: list(provider, 1, 100) },
+    weights: { shape: { kind: 'map', key: PROVIDER_NAME, of: weight, min: 1, max: 100 } },
+    strategy: { shape: word(['weighted'], ['priority', 'latency', 'cost', 'least_busy']), isV2: true },
+    strategy_options: { shape: later, isV2: true },
+    rules: { shape: later, isV2: true },
+    experiments: { shape: later, isV2: true },
+    canary: { shape: later, isV2: true },
+    shadow: { shape: later, isV2: true },
+    sticky: { shape: sticky },
+    timeout_ms: { shape: spanMs },
+    timeouts: { shape: timeouts, isV2: true },
+    retry: { shape: retry, isV2: true },
+    fallbacks: { shape: list(fallbackItem, 0, 20) },
+    fallback: { shape: compactFallback },
+    escalate_on: { shape: later, isV2: true },
+    circuit_breaker: { shape: later },
+    rate_limit: { shape: later },
+    budgets: { shape: later, isV2: true },
+    pre: { shape: later },
+    post: { shape: later },
+    validators: { shape: later },
+    health_check: { shape: { kind: 'idle' } },
+    defaults: { shape: { kind: 'idle' } },
+  },
+};
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
+
+/** Seconds of a span such as `15m`; undefined if it is not one. */
+export function ttlSeconds(span: string): number | undefined {
+  const seconds = SECONDS[span.at(-1) ?? ''];
+  return seconds !== undefined && /^\d+[smh]$/.test(span) ? Number(span.slice(0, -1)) * seconds : undefined;
+}
