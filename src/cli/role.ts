@@ -1,0 +1,38 @@
+// `beamline gateway|router|worker|ledger`: one role in this process, on NATS.
+import { defineCommand } from 'citty';
+import { type RoleName, runRole } from '../app/run.ts';
+import { BeamlineError } from '../core/errors.ts';
+import { openLogSink } from './log-sink.ts';
+import { readRoleConfig, roleArgs } from './role-config.ts';
+import { untilSignal } from './signal.ts';
+
+const DESCRIPTIONS: Readonly<Record<RoleName, string>> = {
+  gateway: 'Serve HTTP: identity, limits, streams',
+  router: 'Decide by policy who serves a request, and own its attempts',
+  worker: 'Execute: call model providers',
+  ledger: 'Count what was used, once',
+};
+
+export const roleCommand = (name: RoleName) =>
+  defineCommand({
+    meta: { name, description: DESCRIPTIONS[name] },
+    args: {
+      ...roleArgs,
+      host: { type: 'string', description: 'Address that the gateway binds (gateway.http.host)' },
+      port: { type: 'string', description: 'Port of the gateway (gateway.http.port)' },
+    },
+    async run({ args }) {
+      const flags = { 'gateway.http.host': args.host, 'gateway.http.port': args.port };
+      const effective = readRoleConfig(args, { flags });
+      if (effective === undefined) return;
+      const { config } = effective;
+      if (config.nats.url === undefined) {
+        throw new BeamlineError('validation_failed', `nats.url is required: ${name} alone speaks over NATS (--nats URL)`, {
+          details: { reason: 'configuration' },
+        });
+      }
+      await using role = await runRole(name, config, openLogSink(process.stdout));
+      void role;
+      await untilSignal();
+    },
+  });

@@ -1,0 +1,58 @@
+// `beamline up`: all roles in one process on the memory bus, with what the environment has keys for.
+import { styleText } from 'node:util';
+import { defineCommand } from 'citty';
+import { openUp, type Running } from '../app/up.ts';
+import { detectProviders } from '../config/detect.ts';
+import { environment } from '../config/environment.ts';
+import type { Config } from '../config/schema.ts';
+import { openLogSink } from './log-sink.ts';
+import { print } from './print.ts';
+import { readRoleConfig, roleArgs } from './role-config.ts';
+import { untilSignal } from './signal.ts';
+
+export const upCommand = defineCommand({
+  meta: { name: 'up', description: 'Run all roles in one process' },
+  args: {
+    ...roleArgs,
+    host: { type: 'string', description: 'Address to bind (gateway.http.host, 127.0.0.1)' },
+    port: { type: 'string', description: 'Port to bind (gateway.http.port, 8080); 0 takes a free one' },
+  },
+  async run({ args }) {
+    const effective = readRoleConfig(args, {
+      flags: { 'gateway.http.host': args.host, 'gateway.http.port': args.port },
+      defaults: {
+        'gateway.http.host': '127.0.0.1',
+        'gateway.shutdown.lame_duck_ms': 0,
+        'providers.list': detectProviders(environment),
+      },
+    });
+    if (effective === undefined) return;
+    await using running = await openUp(effective.config, openLogSink(process.stderr));
+    print(banner(effective.config, running));
+    await untilSignal();
+  },
+});
+
+function banner(config: Config, { url, key }: Running): string {
+  const { list } = config.providers;
+  const models = list.flatMap(({ id, models: named }) => {
+    const [first] = Object.keys(named);
+    return first === undefined ? [] : [`${id}/${first}`];
+  });
+  const model = models[0] ?? `${list[0]?.id ?? 'openai'}/MODEL`;
+  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Say hello' }] });
+  const isMemory = config.nats.url === undefined;
+  return [
+    `${styleText('bold', 'Beamline is up')} at ${url}`,
+    '',
+    `  base URL    ${url}/v1   (any OpenAI SDK)`,
+    `  API key     ${key ?? 'one of gateway.auth.keys'}`,
+    `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url})`)).join(', ')}`,
+    `  in memory   ${isMemory ? 'usage totals, the key above and sticky sessions end with this process; nothing is durable' : 'usage totals and sticky sessions; usage events are durable on NATS'}`,
+    '',
+    `  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key ?? '$BEAMLINE_KEY'}' \\`,
+    `    -H 'content-type: application/json' -d '${body}'`,
+    '',
+    'Ctrl-C drains and stops.',
+  ].join('\n');
+}
