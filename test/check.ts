@@ -1,0 +1,27 @@
+// `npm run check`: what is fast enough to run before every commit, all at once, under ten seconds.
+import { spawn } from 'node:child_process';
+
+const CHECKS: Readonly<Record<string, readonly string[]>> = {
+  types: ['node_modules/typescript/bin/tsc'],
+  lint: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--quiet'],
+  format: ['node_modules/oxfmt/bin/oxfmt', '--check', '.'],
+  'dead code': ['node_modules/knip/bin/knip.js'],
+  tidy: ['--test', 'test/tidy.test.ts'],
+  docs: ['src/main.ts', 'docs', 'check'],
+};
+
+const startedMs = performance.now();
+const results = await Promise.all(Object.entries(CHECKS).map(([name, args]) => run(name, args)));
+for (const { name, output } of results.filter(({ isGreen }) => !isGreen)) console.log(`--- ${name}\n${output}`);
+for (const { name, isGreen, seconds } of results) console.log(`${isGreen ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`);
+console.log(`${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+process.exitCode = results.every(({ isGreen }) => isGreen) ? 0 : 1;
+
+async function run(name: string, args: readonly string[]) {
+  const beganMs = performance.now();
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()));
+  const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { name, output, isGreen: status === 0, seconds: ((performance.now() - beganMs) / 1000).toFixed(1) };
+}
