@@ -2,16 +2,11 @@
 // P1. After `end` or `fail`, and after `abort`, the sink hears nothing more.
 // P2. Only the dialect's own terminal event means success, never the end of the body.
 // A sink instead of an async iterable: a promise per chunk would be the dearest part of the stream.
-import type { ChatChunk } from '../dialect/openai-chat.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
+import type { ChatChunk, FinishReason } from '../dialect/openai-chat.ts';
+import type { TokenUsage } from '../dialect/token-usage.ts';
 
-/** Token counts as the provider reported them, whole numbers from 0; cached and reasoning are parts of input and output. */
-export interface TokenUsage {
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  readonly cachedInputTokens: number;
-  readonly reasoningTokens: number;
-}
+export type { TokenUsage };
 
 export interface ChatCall {
   /** The upstream's name of the model. */
@@ -28,8 +23,7 @@ export interface ChatCall {
 export interface ChatEnd {
   /** The name that the provider reported. */
   readonly model: string;
-  /** Canonical: `stop`, `length`, `tool_calls`, `content_filter`, `other`. */
-  readonly finishReason: string;
+  readonly finishReason: FinishReason;
   /** Undefined when the provider reported none, or counts that contradict themselves. */
   readonly usage: TokenUsage | undefined;
   /** The provider's body as it came; undefined for a stream. */
