@@ -18,9 +18,9 @@ export interface ListedModel {
 
 export interface ModelNames {
   /** Undefined: no such model. Whether a policy that is named outright exists is the router's to say. */
-  resolve(tenantId: string, model: string, policyHeader?: string): ModelTarget | undefined;
+  readonly resolve: (tenantId: string, model: string, policyHeader?: string) => ModelTarget | undefined;
   /** Names that resolve, without repeats. */
-  list(tenantId: string): readonly ListedModel[];
+  readonly list: (tenantId: string) => readonly ListedModel[];
 }
 
 export interface ModelSources {

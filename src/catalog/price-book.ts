@@ -33,7 +33,7 @@ export interface Cost {
 }
 
 export interface PriceBook {
-  costOf(providerId: string, model: string, usage: Metered): Cost;
+  readonly costOf: (providerId: string, model: string, usage: Metered) => Cost;
 }
 
 interface PricedProvider {

@@ -84,9 +84,11 @@ function settleMap(schema: Type.TRecord, value: unknown, path: Path, faults: Fau
   if (!isTree(value)) return wrong(path, 'must be a map', faults);
   const { pattern, value: item } = mapParts(schema);
   const legal = new RegExp(pattern);
+  // `name:` without a value is an entry with all defaults.
+  const absent = Type.IsObject(item) ? {} : undefined;
   const settled: Record<string, unknown> = {};
   for (const [key, given] of Object.entries(value)) {
-    if (legal.test(key) && key !== '__proto__') settled[key] = settle(item, given, [...path, key], faults);
+    if (legal.test(key) && key !== '__proto__') settled[key] = settle(item, given ?? absent, [...path, key], faults);
     else faults.push({ path: [...path, key], message: 'is not a legal name', isKey: true });
   }
   return settled;
@@ -98,10 +100,7 @@ function settleList(schema: Type.TArray, value: unknown, path: Path, faults: Fau
   if (value.length < minItems || value.length > maxItems) {
     faults.push({
       path,
-      message:
-        minItems === maxItems
-          ? `must have exactly ${minItems} entries`
-          : `must have ${minItems} to ${maxItems} entries`,
+      message: minItems === maxItems ? `must have exactly ${minItems}` : `must have ${minItems} to ${maxItems} entries`,
     });
   }
   return value.map((item, index) => settle(schema.items, item, [...path, index], faults));

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Role } from './principal.ts';
+import { can, type Permission, requirePermission } from './roles.ts';
+
+const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
+  'inference:call': { viewer: false, operator: true, admin: true, service: true },
+  'decision:write': { viewer: false, operator: true, admin: true, service: true },
+};
+
+for (const [permission, roles] of Object.entries(table)) {
+  for (const [role, isGranted] of Object.entries(roles)) {
+    test(`the role ${role} ${isGranted ? 'has' : 'lacks'} ${permission}`, () => {
+      const principal = { keyId: 'k', name: 'n', tenants: ['t'], role: role as Role };
+      assert.equal(can(principal, permission as Permission), isGranted);
+      if (!isGranted)
+        assert.throws(() => requirePermission(principal, permission as Permission), { code: 'forbidden' });
+    });
+  }
+}

@@ -1,0 +1,41 @@
+// `beamline sim`: the simulated provider as an HTTP server, for trying adapters and faults without a network.
+import { readFileSync } from 'node:fs';
+import { defineCommand } from 'citty';
+import { UsageError } from './exit.ts';
+import { print } from './print.ts';
+import { untilSignal } from './signal.ts';
+
+export const simCommand = defineCommand({
+  meta: { name: 'sim', description: 'Serve the simulated provider over HTTP' },
+  args: {
+    host: { type: 'string', default: '127.0.0.1', description: 'Address to bind' },
+    port: { type: 'string', default: '8089', description: 'Port to bind; 0 takes a free one' },
+    script: { type: 'string', valueHint: 'file', description: 'JSON file with the behaviour' },
+  },
+  async run({ args }) {
+    const { startSimulatedServer } = await import('../provider/simulated-server.ts');
+    const script = args.script === undefined ? {} : readScript(args.script);
+    await using server = await startSimulatedServer({ host: args.host, port: portOf(args.port), script });
+    print(`simulated provider: ${server.url}`);
+    await untilSignal();
+  },
+});
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`--port ${JSON.stringify(text)} is not a port`);
+}
+
+function readScript(file: string): Record<string, unknown> {
+  try {
+    const script: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (typeof script === 'object' && script !== null && !Array.isArray(script))
+      return script as Record<string, unknown>;
+  } catch (error) {
+    throw new UsageError(
+      `--script ${file} cannot be read: ${error instanceof Error ? error.message : 'unknown fault'}`,
+    );
+  }
+  throw new UsageError(`--script ${file} is not a JSON object`);
+}
