@@ -1,6 +1,6 @@
 // The state of a bus as one cell with listeners, shown by the gauge `bus_connected`.
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { BusState } from "./bus.ts";
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { BusState } from './bus.ts';
 
 export interface StateCell {
   readonly now: BusState;
@@ -9,12 +9,10 @@ export interface StateCell {
 }
 
 export function openState(initial: BusState, { metrics }: Telemetry): StateCell {
-  const gauge = metrics
-    .gauge({ name: "bus_connected", help: "Whether this process reaches its bus" })
-    .of();
+  const gauge = metrics.gauge({ name: 'bus_connected', help: 'Whether this process reaches its bus' }).of();
   const listeners = new Set<(state: BusState) => void>();
   let now = initial;
-  gauge.set(now === "connected" ? 1 : 0);
+  gauge.set(now === 'connected' ? 1 : 0);
   return {
     get now() {
       return now;
@@ -22,7 +20,7 @@ export function openState(initial: BusState, { metrics }: Telemetry): StateCell 
     set(state) {
       if (state === now) return;
       now = state;
-      gauge.set(state === "connected" ? 1 : 0);
+      gauge.set(state === 'connected' ? 1 : 0);
       for (const listener of listeners) listener(state);
     },
     on(listener) {

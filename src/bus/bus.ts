@@ -2,9 +2,9 @@
 // B1. Only declared contracts travel: an invalid message neither leaves nor enters.
 // B2. Every wait has an end: a reply, an error code, or the deadline.
 // B3. Everything that grows is bounded; what is over the bound is refused or dropped and counted, never queued without end.
-import type { Address, EventContract, Payload, RequestContract } from "../contracts/contract.ts";
-import type { Correlation } from "../contracts/headers.ts";
-import type { ConsumerSpec, StreamSpec } from "../contracts/streams.ts";
+import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 
 export interface RequestOptions {
   readonly timeoutMs: number;
@@ -80,7 +80,7 @@ export interface BucketSpec {
   readonly bytesMax: number;
 }
 
-export type BusState = "connected" | "reconnecting" | "closed";
+export type BusState = 'connected' | 'reconnecting' | 'closed';
 
 export interface Bus extends AsyncDisposable {
   readonly state: BusState;
@@ -104,18 +104,17 @@ export interface Bus extends AsyncDisposable {
   ): Subscription;
 
   /** Sends an event; throws `unavailable` while disconnected or when the outbound bound is reached. Nobody may listen. */
-  publish<T extends string, M>(
-    to: Address<EventContract<T, M>>,
-    message: M,
-    correlation?: Correlation,
-  ): void;
+  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void;
   subscribe<T extends string, M>(
     on: Address<EventContract<T, M>>,
     options: SubscribeOptions,
     handle: (message: M, received: Received) => void | Promise<void>,
   ): Subscription;
 
-  /** Makes the stream and its settings exist; safe to repeat and to race. */
+  /**
+   * Makes the stream and its settings exist; safe to repeat and to race. A server that is away or not ready gets them
+   * with the next connection, and this resolves nevertheless, so that a role can start before its server.
+   */
   ensureStream(spec: StreamSpec): Promise<void>;
   /** Stores an event in its stream; resolves when the server has confirmed it. `messageId` deduplicates within the window. */
   append<T extends string, M>(
@@ -137,8 +136,11 @@ export interface Bus extends AsyncDisposable {
     handle: (delivery: Delivery<M>) => void | Promise<void>,
   ): Promise<Subscription>;
 
+  /** As with streams, a server that is away gets the bucket later; until then its operations throw `unavailable`. */
   openBucket(spec: BucketSpec): Promise<KeyValue>;
 
+  /** Resolves when the server knows every subscription and message so far; throws `unavailable` while disconnected. */
+  flush(): Promise<void>;
   /** Stops new work, lets handlers finish and flushes what was published; then closes. */
   drain(): Promise<void>;
 }

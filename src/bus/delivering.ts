@@ -1,8 +1,8 @@
 // How both buses run the handler of a stream's deliveries: what it throws is a nak by the consumer's delays.
-import type { ConsumerSpec } from "../contracts/streams.ts";
-import type { Log } from "../telemetry/log.ts";
-import type { Delivery } from "./bus.ts";
-import type { Running } from "./handling.ts";
+import type { ConsumerSpec } from '../contracts/streams.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Delivery } from './bus.ts';
+import type { Running } from './handling.ts';
 
 export type DeliveryHandler<M> = (delivery: Delivery<M>) => void | Promise<void>;
 
@@ -17,7 +17,7 @@ export function deliver<M>(
 ): void {
   const { spec, running, log } = deps;
   const failed = (thrown: unknown): void => {
-    log.error("bus_delivery_failed", {
+    log.error('bus_delivery_failed', {
       source: spec.durable,
       attempt: delivery.count,
       fault: thrown,

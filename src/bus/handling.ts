@@ -1,11 +1,11 @@
 // How both buses run a handler: bounded while it is asynchronous, and never letting a fault of it out.
 // H1. A handler that throws answers a request by the contract's `refuse`; the fault of an event handler is logged.
 // H2. Only asynchronous handlings are counted: a synchronous one is over before the next message is looked at.
-import type { EventContract, RequestContract } from "../contracts/contract.ts";
-import { BeamlineError } from "../core/errors.ts";
-import type { Log } from "../telemetry/log.ts";
-import type { Received, SubscribeOptions } from "./bus.ts";
-import type { ContractCounters } from "./bus-counters.ts";
+import type { EventContract, RequestContract } from '../contracts/contract.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Received, SubscribeOptions } from './bus.ts';
+import type { ContractCounters } from './bus-counters.ts';
 
 const PENDING_MAX = 10_000;
 
@@ -39,9 +39,7 @@ export class Running {
   }
 
   idle(): Promise<void> {
-    return this.#count === 0
-      ? Promise.resolve()
-      : new Promise((resolve) => this.#idle.push(resolve));
+    return this.#count === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 }
 
@@ -59,16 +57,13 @@ export function requestHandling<T extends string, Q, R>(
 ): (request: Q, received: Received) => R | Promise<R> {
   const refused = (thrown: unknown, request: Q): R => {
     if (!(thrown instanceof BeamlineError))
-      log.error("bus_handler_failed", { route: contract.template, fault: thrown });
+      log.error('bus_handler_failed', { route: contract.template, fault: thrown });
     return contract.refuse(BeamlineError.from(thrown), request);
   };
   return (request, received) => {
     if (running.isFull) {
-      counters.dropped("pending_max");
-      return contract.refuse(
-        new BeamlineError("service_overloaded", "too many requests are in progress"),
-        request,
-      );
+      counters.dropped('pending_max');
+      return contract.refuse(new BeamlineError('service_overloaded', 'too many requests are in progress'), request);
     }
     try {
       const reply = handle(request, received);
@@ -97,9 +92,9 @@ export function eventHandling<T extends string, M>(
   { running, counters, log }: HandlingDeps,
 ): (message: M, received: Received) => void {
   const failed = (thrown: unknown): void =>
-    log.error("bus_handler_failed", { route: contract.template, fault: thrown });
+    log.error('bus_handler_failed', { route: contract.template, fault: thrown });
   return (message, received) => {
-    if (running.isFull) return counters.dropped("pending_max");
+    if (running.isFull) return counters.dropped('pending_max');
     try {
       const handled = handle(message, received);
       if (!(handled instanceof Promise)) return;

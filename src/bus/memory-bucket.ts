@@ -1,10 +1,10 @@
 // A key-value bucket in memory: one revision counter, compare-and-set, tombstones, expiry by the clock.
 // Entries stand in the order of their last write, so what expires is always at the front.
-import { BeamlineError } from "../core/errors.ts";
-import type { Clock } from "../core/clock.ts";
-import type { BucketSpec, Entry, KeyValue } from "./bus.ts";
-import { assertKey } from "./key.ts";
-import { WatchQueue } from "./watch-queue.ts";
+import { BeamlineError } from '../core/errors.ts';
+import type { Clock } from '../core/clock.ts';
+import type { BucketSpec, Entry, KeyValue } from './bus.ts';
+import { assertKey } from './key.ts';
+import { WatchQueue } from './watch-queue.ts';
 
 /** What an entry takes beside its texts. */
 const ENTRY_BYTES = 64;
@@ -42,14 +42,13 @@ export class MemoryBucket implements KeyValue {
     assertKey(key);
     const entry = this.#current(key);
     const isExpected = revision === 0 ? entry?.deleted !== false : entry?.revision === revision;
-    if (!isExpected)
-      throw new BeamlineError("precondition_failed", "the entry has another revision");
+    if (!isExpected) throw new BeamlineError('precondition_failed', 'the entry has another revision');
     return this.#write(key, value, false);
   }
 
   async delete(key: string): Promise<void> {
     assertKey(key);
-    this.#write(key, "", true);
+    this.#write(key, '', true);
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
@@ -79,8 +78,8 @@ export class MemoryBucket implements KeyValue {
     const before = this.#held.get(key);
     const freed = before === undefined ? 0 : sizeOf(key, before.entry.value);
     if (this.#bytes - freed + bytes > this.#spec.bytesMax) {
-      throw new BeamlineError("unavailable", `the bucket ${this.#spec.name} is full`, {
-        details: { reason: "stream_full" },
+      throw new BeamlineError('unavailable', `the bucket ${this.#spec.name} is full`, {
+        details: { reason: 'stream_full' },
       });
     }
     this.#bytes += bytes - freed;

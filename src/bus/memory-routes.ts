@@ -32,8 +32,7 @@ class Route<L> {
   next(): readonly L[] {
     const [first] = this.#groups;
     if (first === undefined) return this.#alone;
-    if (this.#groups.length === 1 && first.members.length === 1 && this.#alone.length === 0)
-      return first.members;
+    if (this.#groups.length === 1 && first.members.length === 1 && this.#alone.length === 0) return first.members;
     const chosen = this.#alone.slice();
     for (const group of this.#groups) {
       const member = group.members[group.turn++ % group.members.length];
@@ -45,16 +44,15 @@ class Route<L> {
 
 export class Routes<L> {
   readonly #exact = new Map<string, readonly Listening<L>[]>();
-  #patterns: readonly { readonly tokens: readonly string[]; readonly listening: Listening<L> }[] =
-    [];
+  #patterns: readonly { readonly tokens: readonly string[]; readonly listening: Listening<L> }[] = [];
   readonly #remembered = new Map<string, Route<L>>();
 
   /** Adds a listener on a subject or a pattern with `*`; the answer removes it. */
   add(subject: string, queue: string | undefined, listener: L): () => void {
     const listening: Listening<L> = { queue, listener };
     this.#remembered.clear();
-    if (subject.includes("*")) {
-      this.#patterns = [...this.#patterns, { tokens: subject.split("."), listening }];
+    if (subject.includes('*')) {
+      this.#patterns = [...this.#patterns, { tokens: subject.split('.'), listening }];
     } else {
       this.#exact.set(subject, [...(this.#exact.get(subject) ?? []), listening]);
     }
@@ -68,9 +66,8 @@ export class Routes<L> {
   #find(subject: string): Route<L> {
     const found = [...(this.#exact.get(subject) ?? [])];
     if (this.#patterns.length > 0) {
-      const tokens = subject.split(".");
-      for (const pattern of this.#patterns)
-        if (matches(pattern.tokens, tokens)) found.push(pattern.listening);
+      const tokens = subject.split('.');
+      for (const pattern of this.#patterns) if (matches(pattern.tokens, tokens)) found.push(pattern.listening);
     }
     const route = new Route(found);
     if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear();
@@ -88,5 +85,4 @@ export class Routes<L> {
 }
 
 const matches = (pattern: readonly string[], tokens: readonly string[]): boolean =>
-  pattern.length === tokens.length &&
-  pattern.every((token, i) => token === "*" || token === tokens[i]);
+  pattern.length === tokens.length && pattern.every((token, i) => token === '*' || token === tokens[i]);

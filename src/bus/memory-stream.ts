@@ -3,15 +3,15 @@
 // S1. A workqueue message goes when it is acknowledged; a limits message goes by age, and, since this stream ends with
 //     the process anyway, an acknowledged one may go early once more than RETAINED_BYTES_MAX are held.
 // S2. A delivery is open until ack, term or nak; an open one is delivered again when its ack wait is over.
-import type { ConsumerSpec, StreamSpec } from "../contracts/streams.ts";
-import { DUPLICATE_WINDOW_MS } from "../contracts/limits.ts";
-import { BeamlineError } from "../core/errors.ts";
-import type { Timer, Timers } from "../core/timers.ts";
-import type { Log } from "../telemetry/log.ts";
-import type { Delivery, PubAck, Subscription } from "./bus.ts";
-import { deliver, type DeliveryHandler } from "./delivering.ts";
-import { Running } from "./handling.ts";
-import { bytesAtMost } from "./message-size.ts";
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Delivery, PubAck, Subscription } from './bus.ts';
+import { deliver, type DeliveryHandler } from './delivering.ts';
+import { Running } from './handling.ts';
+import { bytesAtMost } from './message-size.ts';
 
 const RETAINED_BYTES_MAX = 16 * 1_048_576;
 /** No stream of one process holds more, whatever its settings allow a server. */
@@ -78,16 +78,13 @@ export class MemoryStream {
   }
 
   holds(stored: Stored): boolean {
-    return (
-      this.#stored.has(stored.seq) && !this.#isExpired(stored, this.#deps.timers.clock.nowMs())
-    );
+    return this.#stored.has(stored.seq) && !this.#isExpired(stored, this.#deps.timers.clock.nowMs());
   }
 
   acknowledged(stored: Stored): void {
     stored.acks++;
-    const isDone = this.#spec.retention === "workqueue" || stored.acks >= this.#consumers.size;
-    if (isDone && (this.#spec.retention === "workqueue" || this.#bytes > RETAINED_BYTES_MAX))
-      this.#remove(stored);
+    const isDone = this.#spec.retention === 'workqueue' || stored.acks >= this.#consumers.size;
+    if (isDone && (this.#spec.retention === 'workqueue' || this.#bytes > RETAINED_BYTES_MAX)) this.#remove(stored);
   }
 
   close(): void {
@@ -115,15 +112,15 @@ export class MemoryStream {
 }
 
 const full = (stream: string): BeamlineError =>
-  new BeamlineError("unavailable", `the stream ${stream} is full`, {
-    details: { reason: "stream_full" },
+  new BeamlineError('unavailable', `the stream ${stream} is full`, {
+    details: { reason: 'stream_full' },
   });
 
 /** One message on its way to one durable consumer. */
 interface Flight {
   readonly stored: Stored;
   count: number;
-  state: "ready" | "open" | "naked" | "done";
+  state: 'ready' | 'open' | 'naked' | 'done';
   timer: Timer | undefined;
 }
 
@@ -150,7 +147,7 @@ class MemoryConsumer {
   }
 
   offer(stored: Stored): void {
-    this.#ready.push({ stored, count: 0, state: "ready", timer: undefined });
+    this.#ready.push({ stored, count: 0, state: 'ready', timer: undefined });
     this.#wakeUp();
   }
 
@@ -199,8 +196,8 @@ class MemoryConsumer {
       const flight = ready[taken];
       if (member === undefined || flight === undefined) break;
       if (flight.count === 0 && this.#unacknowledged >= this.#spec.ackPendingMax) break;
-      if (flight.state === "done" || !this.#stream.holds(flight.stored)) {
-        if (flight.state !== "done") this.#finish(flight);
+      if (flight.state === 'done' || !this.#stream.holds(flight.stored)) {
+        if (flight.state !== 'done') this.#finish(flight);
         continue;
       }
       this.#turn++;
@@ -211,7 +208,7 @@ class MemoryConsumer {
 
   #deliver(flight: Flight, { handle, running }: Member): void {
     if (flight.count++ === 0) this.#unacknowledged++;
-    flight.state = "open";
+    flight.state = 'open';
     this.#open.add(flight);
     this.#startAckWait(flight);
     deliver(this.#delivery(flight), handle, { spec: this.#spec, running, log: this.#deps.log });
@@ -220,7 +217,7 @@ class MemoryConsumer {
   #delivery(flight: Flight): Delivery<unknown> {
     let isOver = false;
     const end = (act: () => void) => (): void => {
-      if (isOver || flight.state === "done") return;
+      if (isOver || flight.state === 'done') return;
       isOver = true;
       act();
     };
@@ -234,25 +231,23 @@ class MemoryConsumer {
       seq: flight.stored.seq,
       ack: over,
       term: over,
-      nak: (delayMs) => end(() => this.#again(flight, "naked", delayMs))(),
+      nak: (delayMs) => end(() => this.#again(flight, 'naked', delayMs))(),
       working: () => {
-        if (!isOver && flight.state === "open") this.#startAckWait(flight);
+        if (!isOver && flight.state === 'open') this.#startAckWait(flight);
       },
     };
   }
 
   #startAckWait(flight: Flight): void {
     flight.timer?.cancel();
-    flight.timer = this.#deps.timers.after(this.#spec.ackWaitMs, () =>
-      this.#again(flight, "ready", 0),
-    );
+    flight.timer = this.#deps.timers.after(this.#spec.ackWaitMs, () => this.#again(flight, 'ready', 0));
   }
 
-  #again(flight: Flight, state: "ready" | "naked", delayMs: number): void {
+  #again(flight: Flight, state: 'ready' | 'naked', delayMs: number): void {
     flight.timer?.cancel();
     flight.state = state;
     const ready = (): void => {
-      flight.state = "ready";
+      flight.state = 'ready';
       this.#ready.unshift(flight);
       this.#wakeUp();
     };
@@ -262,7 +257,7 @@ class MemoryConsumer {
 
   #finish(flight: Flight): void {
     flight.timer?.cancel();
-    flight.state = "done";
+    flight.state = 'done';
     this.#open.delete(flight);
     if (flight.count > 0) this.#unacknowledged--;
     if (this.#ready.length > 0) this.#wakeUp();

@@ -2,14 +2,14 @@
 // sender and receiver see one object, so a message must not be changed once it was sent.
 // M1. Handlers run at once, inside `request` and `publish`; deliveries of streams run after the current turn.
 // M2. It holds what it holds in memory only: streams and buckets end with the process.
-import type { Address, EventContract, Payload, RequestContract } from "../contracts/contract.ts";
-import { assertValid } from "../contracts/codec.ts";
-import type { Correlation } from "../contracts/headers.ts";
-import type { ConsumerSpec, StreamSpec } from "../contracts/streams.ts";
-import { BeamlineError } from "../core/errors.ts";
-import type { Timers } from "../core/timers.ts";
-import type { Log } from "../telemetry/log.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
+import { assertValid } from '../contracts/codec.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timers } from '../core/timers.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type {
   BucketSpec,
   Bus,
@@ -21,16 +21,16 @@ import type {
   RequestOptions,
   SubscribeOptions,
   Subscription,
-} from "./bus.ts";
-import { type BusCounters, type ContractCounters, openCounters } from "./bus-counters.ts";
-import { openState, type StateCell } from "./bus-state.ts";
-import { eventHandling, requestHandling, Running } from "./handling.ts";
-import { assertBucketName } from "./key.ts";
-import { MemoryBucket } from "./memory-bucket.ts";
-import { Routes } from "./memory-routes.ts";
-import { MemoryStream } from "./memory-stream.ts";
-import { assertFits } from "./message-size.ts";
-import { cancelled, raceReply } from "./reply-race.ts";
+} from './bus.ts';
+import { type BusCounters, type ContractCounters, openCounters } from './bus-counters.ts';
+import { openState, type StateCell } from './bus-state.ts';
+import { eventHandling, requestHandling, Running } from './handling.ts';
+import { assertBucketName } from './key.ts';
+import { MemoryBucket } from './memory-bucket.ts';
+import { Routes } from './memory-routes.ts';
+import { MemoryStream } from './memory-stream.ts';
+import { assertFits } from './message-size.ts';
+import { cancelled, raceReply } from './reply-race.ts';
 
 export interface MemoryBusOptions {
   readonly timers: Timers;
@@ -55,9 +55,9 @@ class MemoryBus implements Bus {
 
   constructor({ timers, telemetry }: MemoryBusOptions) {
     this.#timers = timers;
-    this.#log = telemetry.log.for("bus");
+    this.#log = telemetry.log.for('bus');
     this.#counters = openCounters(telemetry);
-    this.#state = openState("connected", telemetry);
+    this.#state = openState('connected', telemetry);
   }
 
   get state(): BusState {
@@ -110,16 +110,12 @@ class MemoryBus implements Bus {
     return this.#keep(running, this.#servers.add(on.subject, options.queue, serving as Serving));
   }
 
-  publish<T extends string, M>(
-    to: Address<EventContract<T, M>>,
-    message: M,
-    correlation?: Correlation,
-  ): void {
+  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void {
     const { contract, subject } = to;
     this.#assertOpen();
     assertValid(contract.message, message);
     assertFits(message);
-    if (contract.class === "jetstream_event") this.#storePublished(contract, subject, message);
+    if (contract.class === 'jetstream_event') this.#storePublished(contract, subject, message);
     this.#give(subject, message, correlation);
   }
 
@@ -131,20 +127,14 @@ class MemoryBus implements Bus {
     const running = new Running(options);
     const counters = this.#counters(on.contract.template);
     const listening = eventHandling(on.contract, handle, { running, counters, log: this.#log });
-    return this.#keep(
-      running,
-      this.#subscribers.add(on.subject, options.queue, listening as Listening),
-    );
+    return this.#keep(running, this.#subscribers.add(on.subject, options.queue, listening as Listening));
   }
 
   async ensureStream(spec: StreamSpec): Promise<void> {
     this.#assertOpen();
     const stream = this.#streams.get(spec.subject);
     if (stream === undefined)
-      this.#streams.set(
-        spec.subject,
-        new MemoryStream(spec, { timers: this.#timers, log: this.#log }),
-      );
+      this.#streams.set(spec.subject, new MemoryStream(spec, { timers: this.#timers, log: this.#log }));
     else stream.spec = spec;
   }
 
@@ -162,7 +152,7 @@ class MemoryBus implements Bus {
     assertValid(contract.message, message);
     assertFits(message);
     const stream = this.#streams.get(subject);
-    if (stream === undefined) throw unavailable("no stream holds the subject", "no_stream");
+    if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
     const ack = stream.append(message, options.messageId);
     this.#give(subject, message, options.correlation);
     return ack;
@@ -178,10 +168,8 @@ class MemoryBus implements Bus {
   ): Promise<Subscription> {
     await this.ensureStream(from.stream);
     const stream = this.#streams.get(from.stream.subject);
-    if (stream === undefined) throw unavailable("no stream holds the subject", "no_stream");
-    const member = stream
-      .consumer(from.consumer)
-      .join(handle as (delivery: Delivery<unknown>) => void);
+    if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
+    const member = stream.consumer(from.consumer).join(handle as (delivery: Delivery<unknown>) => void);
     return this.#hold(member);
   }
 
@@ -193,12 +181,16 @@ class MemoryBus implements Bus {
     return bucket;
   }
 
+  async flush(): Promise<void> {
+    this.#assertOpen();
+  }
+
   async drain(): Promise<void> {
     this.#isDraining = true;
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.drain()));
     for (const stream of this.#streams.values()) stream.close();
     for (const bucket of this.#buckets.values()) bucket.close();
-    this.#state.set("closed");
+    this.#state.set('closed');
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -222,7 +214,7 @@ class MemoryBus implements Bus {
       tenantId: correlation.tenantId,
     };
     const [first] = servers;
-    if (first === undefined) throw unavailable("nobody serves the subject", "no_responders");
+    if (first === undefined) throw unavailable('nobody serves the subject', 'no_responders');
     if (servers.length === 1) return first(message, received);
     const replies = servers.map((server) => server(message, received));
     return replies.find((reply) => !(reply instanceof Promise)) ?? Promise.race(replies);
@@ -239,15 +231,11 @@ class MemoryBus implements Bus {
     for (const listener of listeners) listener(message, received);
   }
 
-  #storePublished(
-    contract: { readonly template: string },
-    subject: string,
-    message: unknown,
-  ): void {
+  #storePublished(contract: { readonly template: string }, subject: string, message: unknown): void {
     try {
       this.#streams.get(subject)?.append(message);
     } catch {
-      this.#counters(contract.template).dropped("stream_full");
+      this.#counters(contract.template).dropped('stream_full');
     }
   }
 
@@ -284,12 +272,12 @@ class MemoryBus implements Bus {
   }
 
   #assertOpen(): void {
-    if (this.#state.now === "closed") throw unavailable("the bus is closed", "closed");
+    if (this.#state.now === 'closed') throw unavailable('the bus is closed', 'closed');
   }
 }
 
 const unavailable = (message: string, reason: string): BeamlineError =>
-  new BeamlineError("unavailable", message, { details: { reason } });
+  new BeamlineError('unavailable', message, { details: { reason } });
 
 /** The reply if it is on contract; one that is too large becomes a refusal. Throws `invalid_reply`. */
 function accepted<T extends string, Q, R>(
@@ -300,10 +288,7 @@ function accepted<T extends string, Q, R>(
 ): R {
   if (!contract.reply.check(reply)) {
     counters.invalid.add();
-    throw new BeamlineError(
-      "invalid_reply",
-      `${contract.reply.id}: ${contract.reply.fault(reply)}`,
-    );
+    throw new BeamlineError('invalid_reply', `${contract.reply.id}: ${contract.reply.fault(reply)}`);
   }
   try {
     assertFits(reply);

@@ -1,7 +1,7 @@
 // The size limit of messages that are never made bytes. A walk adds up what the text could hold at most and ends early;
 // only a message that could be over the limit is written out to be measured, so small ones cost a few additions.
-import { BeamlineError } from "../core/errors.ts";
-import { JSON_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../contracts/limits.ts";
+import { BeamlineError } from '../core/errors.ts';
+import { JSON_DEPTH_MAX, MESSAGE_BYTES_MAX } from '../contracts/limits.ts';
 
 /** A character of a JSON string takes at most six bytes, as `\u0000`. */
 const BYTES_PER_CHAR = 6;
@@ -13,22 +13,19 @@ export function assertFits(message: unknown): void {
   if (bytesAtMost(message, MESSAGE_BYTES_MAX, JSON_DEPTH_MAX) <= MESSAGE_BYTES_MAX) return;
   const bytes = Buffer.byteLength(JSON.stringify(message));
   if (bytes <= MESSAGE_BYTES_MAX) return;
-  throw new BeamlineError(
-    "payload_too_large",
-    `a message holds at most ${MESSAGE_BYTES_MAX} bytes`,
-    { details: { bytes } },
-  );
+  throw new BeamlineError('payload_too_large', `a message holds at most ${MESSAGE_BYTES_MAX} bytes`, {
+    details: { bytes },
+  });
 }
 
 /** An upper bound of the JSON text's bytes; once above `stopAt` it only says so. */
 export function bytesAtMost(value: unknown, stopAt: number, depth: number): number {
-  if (typeof value === "string") return value.length * BYTES_PER_CHAR + BYTES_PER_MEMBER;
-  if (typeof value !== "object" || value === null) return BYTES_PER_MEMBER;
+  if (typeof value === 'string') return value.length * BYTES_PER_CHAR + BYTES_PER_MEMBER;
+  if (typeof value !== 'object' || value === null) return BYTES_PER_MEMBER;
   if (depth === 0) return Number.POSITIVE_INFINITY;
   let bytes = BYTES_PER_MEMBER;
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length && bytes <= stopAt; i++)
-      bytes += bytesAtMost(value[i], stopAt - bytes, depth - 1);
+    for (let i = 0; i < value.length && bytes <= stopAt; i++) bytes += bytesAtMost(value[i], stopAt - bytes, depth - 1);
     return bytes;
   }
   const members = value as Readonly<Record<string, unknown>>;
@@ -36,7 +33,7 @@ export function bytesAtMost(value: unknown, stopAt: number, depth: number): numb
     const member = members[name];
     bytes += name.length * BYTES_PER_CHAR;
     bytes +=
-      typeof member === "string"
+      typeof member === 'string'
         ? member.length * BYTES_PER_CHAR + BYTES_PER_MEMBER
         : bytesAtMost(member, stopAt - bytes, depth - 1);
     if (bytes > stopAt) break;

@@ -1,6 +1,6 @@
 // What a watcher of a bucket has not read yet: bounded, so a watcher that lags is ended instead of holding memory.
-import { BeamlineError } from "../core/errors.ts";
-import type { Entry } from "./bus.ts";
+import { BeamlineError } from '../core/errors.ts';
+import type { Entry } from './bus.ts';
 
 const LAG_MAX = 65_536;
 
@@ -12,7 +12,7 @@ export class WatchQueue {
   push(entry: Entry): void {
     if (this.#end !== undefined) return;
     if (this.#entries.length >= LAG_MAX)
-      this.end(new BeamlineError("service_overloaded", "a watcher of a bucket lags"));
+      this.end(new BeamlineError('service_overloaded', 'a watcher of a bucket lags'));
     else this.#entries.push(entry);
     this.#wake?.();
   }
@@ -26,7 +26,7 @@ export class WatchQueue {
   /** For one reader. */
   async *read(signal: AbortSignal): AsyncGenerator<Entry, void> {
     const abort = (): void => this.#wake?.();
-    signal.addEventListener("abort", abort);
+    signal.addEventListener('abort', abort);
     try {
       while (!signal.aborted) {
         const entries = this.#entries;
@@ -44,7 +44,7 @@ export class WatchQueue {
         });
       }
     } finally {
-      signal.removeEventListener("abort", abort);
+      signal.removeEventListener('abort', abort);
       this.end();
     }
   }

@@ -1,0 +1,83 @@
+// Serving a request contract on NATS: every request that has a place for a reply gets one, readable or not.
+import type { Msg } from '@nats-io/transport-node';
+import { decode, encode } from '../contracts/codec.ts';
+import type { RequestContract } from '../contracts/contract.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Received } from './bus.ts';
+import type { ContractCounters } from './bus-counters.ts';
+import { NatsReceived } from './nats-headers.ts';
+
+/** A reply must not be led onto our own subjects or the server's. */
+const REPLY_SUBJECT = /^(?!\$|caf\.|beamline\.)[^*>\0]+$/;
+const EMPTY = new Uint8Array(0);
+
+export interface AnswerDeps {
+  readonly counters: ContractCounters;
+  readonly log: Log;
+  readonly send: (subject: string, bytes: Uint8Array) => void;
+}
+
+/** What is done with each request; never throws. */
+export function answering<T extends string, Q, R>(
+  contract: RequestContract<T, Q, R>,
+  handling: (request: Q, received: Received) => R | Promise<R>,
+  { counters, log, send }: AnswerDeps,
+): (msg: Msg) => void {
+  const respond = (to: string, reply: R, request: unknown): void => {
+    try {
+      send(to, replyBytes(contract, reply, request, { counters, log }));
+    } catch {
+      counters.dropped('reply_lost');
+    }
+  };
+  return (msg) => {
+    const to = msg.reply ?? '';
+    if (!REPLY_SUBJECT.test(to)) return counters.dropped('no_reply_subject');
+    let request: Q;
+    try {
+      request = decode(contract.request, msg.data);
+    } catch (thrown) {
+      counters.invalid.add();
+      const body = bodyOf(thrown, msg);
+      return respond(to, contract.refuse(faultOf(thrown, body, contract.request.version), body), body);
+    }
+    const reply = handling(request, new NatsReceived(msg));
+    if (reply instanceof Promise) void reply.then((value) => respond(to, value, request));
+    else respond(to, reply, request);
+  };
+}
+
+/** A reply off its contract does not leave: an empty one goes, which the requester reads as `invalid_reply`. */
+function replyBytes<T extends string, Q, R>(
+  contract: RequestContract<T, Q, R>,
+  reply: R,
+  request: unknown,
+  { counters, log }: Pick<AnswerDeps, 'counters' | 'log'>,
+): Uint8Array {
+  try {
+    return encode(contract.reply, reply);
+  } catch (thrown) {
+    const fault = BeamlineError.from(thrown);
+    if (fault.code === 'payload_too_large') return encode(contract.reply, contract.refuse(fault, request));
+    counters.invalid.add();
+    log.error('bus_reply_invalid', { route: contract.template, fault });
+    return EMPTY;
+  }
+}
+
+/** The body of a request that was JSON but off its schema, so that the refusal can name the request. */
+function bodyOf(thrown: unknown, msg: Msg): unknown {
+  if (!(thrown instanceof BeamlineError) || thrown.details['reason'] !== 'schema') return undefined;
+  return JSON.parse(Buffer.from(msg.data).toString('utf8'));
+}
+
+function faultOf(thrown: unknown, body: unknown, version: string): BeamlineError {
+  const fault = BeamlineError.from(thrown);
+  if (typeof body !== 'object' || body === null) return fault;
+  const theirs = (body as Readonly<Record<string, unknown>>)['version'];
+  if (theirs === undefined || theirs === version) return fault;
+  return new BeamlineError('invalid_request', `this is version ${version}`, {
+    details: { ...fault.details, intake: 'VERSION_UNSUPPORTED' },
+  });
+}

@@ -1,0 +1,128 @@
+// A key-value bucket of a NATS server, bound anew with every connection. Its stream carries the prefix `beamline_`.
+import { JetStreamApiError, StorageType } from '@nats-io/jetstream';
+import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { BeamlineError } from '../core/errors.ts';
+import type { BucketSpec, Entry, KeyValue } from './bus.ts';
+import { assertKey } from './key.ts';
+import type { NatsLink } from './nats-link.ts';
+import { storeFault } from './nats-stream.ts';
+import { WatchQueue } from './watch-queue.ts';
+
+const WRONG_REVISION = new Set([10_071, 10_164]);
+
+export class NatsBucket implements KeyValue {
+  readonly #spec: BucketSpec;
+  readonly #link: NatsLink;
+  readonly #replicas: number;
+  #bound: { readonly nc: NatsConnection; readonly kv: Promise<KV> } | undefined;
+
+  constructor(spec: BucketSpec, link: NatsLink, replicas: number) {
+    this.#spec = spec;
+    this.#link = link;
+    this.#replicas = replicas;
+  }
+
+  get(key: string): Promise<Entry | undefined> {
+    return this.#on(key, async (kv) => {
+      const entry = await kv.get(key);
+      return entry === null || entry.operation !== 'PUT' ? undefined : entryOf(entry);
+    });
+  }
+
+  put(key: string, value: string): Promise<number> {
+    return this.#on(key, (kv) => kv.put(key, value));
+  }
+
+  update(key: string, value: string, revision: number): Promise<number> {
+    return this.#on(key, (kv) => (revision === 0 ? kv.create(key, value) : kv.update(key, value, revision)));
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#on(key, (kv) => kv.delete(key));
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
+    const queue = new WatchQueue();
+    let seen = 0;
+    const pump = async (nc: NatsConnection): Promise<void> => {
+      const kv = await this.#bind(nc);
+      const { streamInfo } = await kv.status();
+      // A bucket that was made anew counts its revisions from the start.
+      if (streamInfo.state.last_seq < seen) seen = 0;
+      const entries = await kv.watch();
+      const stop = (): void => entries.stop();
+      signal.addEventListener('abort', stop);
+      if (signal.aborted) stop();
+      for await (const entry of entries) {
+        if (entry.revision <= seen) continue;
+        seen = entry.revision;
+        queue.push(entryOf(entry));
+      }
+      signal.removeEventListener('abort', stop);
+    };
+    const attached = this.#link.eachConnection((nc) => void this.#repeat(nc, pump, signal));
+    try {
+      yield* queue.read(signal);
+    } finally {
+      attached[Symbol.dispose]();
+    }
+  }
+
+  /** Makes the bucket now if the server is there. */
+  async prepare(): Promise<void> {
+    if (this.#link.nc === undefined) return;
+    await this.#bind(this.#link.nc).catch((fault: unknown) => {
+      this.#link.log.warn('bus_bucket_failed', { source: this.#spec.name, fault });
+    });
+  }
+
+  /** The bucket on this connection, made if it is not there. */
+  #bind(nc: NatsConnection): Promise<KV> {
+    if (this.#bound?.nc === nc) return this.#bound.kv;
+    const { name, ttlMs, bytesMax } = this.#spec;
+    const kv = new Kvm(nc).create(`beamline_${name}`, {
+      history: 1,
+      storage: StorageType.File,
+      replicas: this.#replicas,
+      max_bytes: bytesMax,
+      ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
+    });
+    this.#bound = { nc, kv };
+    kv.catch(() => {
+      if (this.#bound?.kv === kv) this.#bound = undefined;
+    });
+    return kv;
+  }
+
+  async #on<R>(key: string, work: (kv: KV) => Promise<R>): Promise<R> {
+    assertKey(key);
+    const nc = this.#link.connected();
+    try {
+      return await work(await this.#bind(nc));
+    } catch (cause) {
+      if (cause instanceof JetStreamApiError && WRONG_REVISION.has(cause.code)) {
+        throw new BeamlineError('precondition_failed', 'the entry has another revision', { cause });
+      }
+      throw storeFault(cause);
+    }
+  }
+
+  async #repeat(nc: NatsConnection, pump: (nc: NatsConnection) => Promise<void>, signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted && this.#link.nc === nc; failures++) {
+      // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+      await pump(nc).catch((fault: unknown) => {
+        if (this.#link.nc === nc) this.#link.log.warn('bus_watch_failed', { source: this.#spec.name, fault });
+      });
+      // eslint-disable-next-line no-await-in-loop -- as above
+      if (!signal.aborted && this.#link.nc === nc) await this.#link.backOff(failures);
+    }
+  }
+}
+
+const entryOf = (entry: KvEntry): Entry => ({
+  key: entry.key,
+  value: entry.string(),
+  revision: entry.revision,
+  deleted: entry.operation !== 'PUT',
+});

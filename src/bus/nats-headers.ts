@@ -1,0 +1,92 @@
+// Headers on NATS: written straight as bytes, read only when somebody asks for them.
+// Only values that our own code made are written, and the client library's header object, which checks and copies
+// each name and value, is not needed for them.
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { type Correlation, type HeaderSet, headersOf } from '../contracts/headers.ts';
+import { ID_BYTES_MAX } from '../contracts/limits.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Received } from './bus.ts';
+
+const VALUE = /^[\x21-\x7e]+$/;
+
+/** All that the client library's `publish` uses of a header object. */
+class WrittenHeaders {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  encode(): Uint8Array {
+    return Buffer.from(this.#text, 'latin1');
+  }
+}
+
+/** The headers of one message; throws `internal` for a value that is not printable ASCII without spaces. */
+export function writeHeaders(
+  set: HeaderSet,
+  correlation: Correlation | undefined,
+  messageId?: string,
+): MsgHdrs | undefined {
+  if (correlation === undefined && messageId === undefined) return undefined;
+  let text = 'NATS/1.0\r\n';
+  if (correlation !== undefined) for (const [name, value] of headersOf(set, correlation)) text += line(name, value);
+  if (messageId !== undefined) text += line('Nats-Msg-Id', messageId);
+  return new WrittenHeaders(`${text}\r\n`) as unknown as MsgHdrs;
+}
+
+function line(name: string, value: string): string {
+  if (!VALUE.test(value)) throw new BeamlineError('internal', `the header ${name} would leave invalid`);
+  return `${name}: ${value}\r\n`;
+}
+
+/** The server's own status, such as 503 for no responders; 0 for a message of a person. */
+export function statusOf(msg: Msg): number {
+  if (msg.data.length > 0) return 0;
+  try {
+    return msg.headers?.code ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+const TRACE_NAMES = ['x_trace_id', 'x-trace-id', 'trace_id'];
+const TENANT_NAMES = ['x_tenant_id', 'x-tenant-id', 'tenant_id'];
+
+/** A message of NATS as handlers see it: its headers are decoded on first use. */
+export class NatsReceived implements Received {
+  readonly #msg: Msg;
+
+  constructor(msg: Msg) {
+    this.#msg = msg;
+  }
+
+  get subject(): string {
+    return this.#msg.subject;
+  }
+
+  get traceId(): string | undefined {
+    return headerOf(this.#msg, TRACE_NAMES);
+  }
+
+  get tenantId(): string | undefined {
+    return headerOf(this.#msg, TENANT_NAMES);
+  }
+}
+
+/** Names compare without case; a value that is no id reads as absent, as do headers that cannot be read. */
+function headerOf(msg: Msg, names: readonly string[]): string | undefined {
+  try {
+    const headers = msg.headers;
+    if (headers === undefined) return undefined;
+    const written = headers.keys();
+    for (const name of names) {
+      const key = written.find((other) => other.toLowerCase() === name);
+      const value = key === undefined ? '' : headers.get(key);
+      if (value.length <= ID_BYTES_MAX && VALUE.test(value)) return value;
+    }
+  } catch {
+    // Headers of a foreign client that the library refuses to read.
+  }
+  return undefined;
+}

@@ -1,0 +1,217 @@
+// The bus over NATS: one connection and one reply inbox per process.
+// N1. What leaves was checked and encoded here; what enters is decoded and checked before a handler sees it.
+// N2. Nothing waits in the client for a connection: sending without one throws `unavailable` at once.
+import { decode, encode } from '../contracts/codec.ts';
+import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type {
+  BucketSpec,
+  Bus,
+  BusState,
+  Delivery,
+  KeyValue,
+  PubAck,
+  Received,
+  RequestOptions,
+  SubscribeOptions,
+  Subscription,
+} from './bus.ts';
+import { type BusCounters, openCounters } from './bus-counters.ts';
+import { eventHandling, requestHandling, Running } from './handling.ts';
+import { assertBucketName } from './key.ts';
+import { answering } from './nats-answers.ts';
+import { NatsBucket } from './nats-bucket.ts';
+import { consume } from './nats-consumer.ts';
+import { NatsReceived, writeHeaders } from './nats-headers.ts';
+import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
+import { listen } from './nats-listen.ts';
+import { NatsRequests } from './nats-requests.ts';
+import { append } from './nats-append.ts';
+import { NatsStreams } from './nats-stream.ts';
+
+export interface NatsBusOptions extends NatsLinkOptions {
+  /** Copies of each stream: 1 on one server, 3 in a cluster. */
+  readonly replicas?: number;
+}
+
+class NatsBus implements Bus {
+  readonly #link: NatsLink;
+  readonly #requests: NatsRequests;
+  readonly #counters: BusCounters;
+  readonly #replicas: number;
+  readonly #streams: NatsStreams;
+  readonly #subscriptions = new Set<Subscription>();
+
+  constructor(link: NatsLink, { telemetry, replicas = 1 }: NatsBusOptions) {
+    this.#link = link;
+    this.#requests = new NatsRequests(link);
+    this.#counters = openCounters(telemetry);
+    this.#replicas = replicas;
+    this.#streams = new NatsStreams(link, replicas);
+  }
+
+  get state(): BusState {
+    return this.#link.state.now;
+  }
+
+  onState(listener: (state: BusState) => void): Disposable {
+    return this.#link.state.on(listener);
+  }
+
+  request<T extends string, Q, R>(
+    to: Address<RequestContract<T, Q, R>>,
+    message: Q,
+    options: RequestOptions,
+  ): Promise<R> {
+    const { contract, subject } = to;
+    const counters = this.#counters(contract.template);
+    const { timeoutMs, signal, correlation } = options;
+    const failed = (thrown: unknown): never => {
+      const fault = BeamlineError.from(thrown);
+      counters.failed(fault.code);
+      throw fault;
+    };
+    try {
+      const bytes = encode(contract.request, message);
+      const headers = writeHeaders(contract.headers, correlation);
+      const read = ({ data }: { readonly data: Uint8Array }): R => {
+        const reply = readReply(contract.reply, data);
+        counters.ok.add();
+        return reply;
+      };
+      return this.#requests.call({ subject, bytes, headers, timeoutMs, signal, read }).catch(failed);
+    } catch (thrown) {
+      return Promise.reject(thrown as Error).catch(failed);
+    }
+  }
+
+  serve<T extends string, Q, R>(
+    on: Address<RequestContract<T, Q, R>>,
+    options: SubscribeOptions,
+    handle: (request: Q, received: Received) => R | Promise<R>,
+  ): Subscription {
+    const running = new Running(options);
+    const counters = this.#counters(on.contract.template);
+    const { log } = this.#link;
+    const handling = requestHandling(on.contract, handle, { running, counters, log });
+    const send = (subject: string, bytes: Uint8Array): void => this.#link.send(subject, bytes, {});
+    const answer = answering(on.contract, handling, { counters, log, send });
+    return this.#hold(listen(this.#link, { subject: on.subject, queue: options.queue, running }, answer));
+  }
+
+  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void {
+    const { contract, subject } = to;
+    const bytes = encode(contract.message, message);
+    this.#link.send(subject, bytes, { headers: writeHeaders(contract.headers, correlation) });
+  }
+
+  subscribe<T extends string, M>(
+    on: Address<EventContract<T, M>>,
+    options: SubscribeOptions,
+    handle: (message: M, received: Received) => void | Promise<void>,
+  ): Subscription {
+    const running = new Running(options);
+    const { contract, subject } = on;
+    const counters = this.#counters(contract.template);
+    const handling = eventHandling(contract, handle, { running, counters, log: this.#link.log });
+    const subscription = listen(this.#link, { subject, queue: options.queue, running }, (msg) => {
+      let message: M;
+      try {
+        message = decode(contract.message, msg.data);
+      } catch {
+        return counters.invalid.add();
+      }
+      handling(message, new NatsReceived(msg));
+    });
+    return this.#hold(subscription);
+  }
+
+  ensureStream(spec: StreamSpec): Promise<void> {
+    return this.#streams.ensure(spec);
+  }
+
+  async append<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    options: {
+      readonly messageId: string;
+      readonly timeoutMs: number;
+      readonly correlation: Correlation;
+    },
+  ): Promise<PubAck> {
+    const { contract, subject } = to;
+    const { messageId, timeoutMs, correlation } = options;
+    const bytes = encode(contract.message, message);
+    const headers = writeHeaders(contract.headers, correlation, messageId);
+    return append({ subject, bytes, headers, timeoutMs }, this.#requests, this.#link);
+  }
+
+  async consume<M>(
+    from: {
+      readonly stream: StreamSpec;
+      readonly consumer: ConsumerSpec;
+      readonly message: Payload<M>;
+    },
+    handle: (delivery: Delivery<M>) => void | Promise<void>,
+  ): Promise<Subscription> {
+    const counters = this.#counters(from.stream.subject);
+    return this.#hold(await consume(from, handle, { link: this.#link, counters, replicas: this.#replicas }));
+  }
+
+  async openBucket(spec: BucketSpec): Promise<KeyValue> {
+    assertBucketName(spec.name);
+    const bucket = new NatsBucket(spec, this.#link, this.#replicas);
+    await bucket.prepare();
+    return bucket;
+  }
+
+  flush(): Promise<void> {
+    return this.#link.flush();
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.drain()));
+    if (this.state === 'connected') await this.#link.flush().catch(() => undefined);
+    await this.#link.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
+  }
+
+  /** Remembers a subscription until it is drained, by its owner or with the bus. */
+  #hold(inner: Subscription): Subscription {
+    const drain = (): Promise<void> => {
+      this.#subscriptions.delete(held);
+      return inner.drain();
+    };
+    const held: Subscription = {
+      get pending() {
+        return inner.pending;
+      },
+      drain,
+      [Symbol.asyncDispose]: drain,
+    };
+    this.#subscriptions.add(held);
+    return held;
+  }
+}
+
+/** Throws `invalid_reply`. */
+function readReply<R>(reply: Payload<R>, data: Uint8Array): R {
+  try {
+    return decode(reply, data);
+  } catch (cause) {
+    throw new BeamlineError('invalid_reply', `not a ${reply.id}`, { cause });
+  }
+}
+
+/** Opens at once, connected or not: a server that is away is tried for until it is there. */
+export async function openNatsBus(options: NatsBusOptions): Promise<Bus> {
+  const link = new NatsLink(options);
+  const bus = new NatsBus(link, options);
+  await link.open();
+  return bus;
+}
