@@ -29,7 +29,13 @@ export function loadPolicies(config: Config): readonly Policy[] {
       revision: FILE_REVISION,
     });
     if (parsed.kind === 'valid') policies.push(parsed.policy);
-    else faults.push(...parsed.errors.map((issue) => `${file.locate(keysOf(issue.path), issue.code === 'unknown_key')} ${issue.path} ${issue.code} ${issue.message}`));
+    else
+      faults.push(
+        ...parsed.errors.map(
+          (issue) =>
+            `${file.locate(keysOf(issue.path), issue.code === 'unknown_key')} ${issue.path} ${issue.code} ${issue.message}`,
+        ),
+      );
   }
   if (faults.length === 0) return policies;
   throw new BeamlineError('validation_failed', faults.join('\n'), { details: { reason: 'configuration', faults } });

@@ -33,7 +33,10 @@ export function openProviders(ground: Ground, pool: string): OpenedProviders {
   };
 }
 
-function openProvider({ config, timers }: Ground, { id, type, base_url, keys, connections, headers, script }: ProviderConfig): Provider {
+function openProvider(
+  { config, timers }: Ground,
+  { id, type, base_url, keys, connections, headers, script }: ProviderConfig,
+): Provider {
   if (type === 'sim') return openSimulated({ id, script: parseScript(script ?? {}), timers });
   if (base_url === undefined) throw new BeamlineError('validation_failed', `provider ${id} needs base_url`);
   const [key] = keys ?? [];

@@ -27,9 +27,13 @@ export const roleCommand = (name: RoleName) =>
       if (effective === undefined) return;
       const { config } = effective;
       if (config.nats.url === undefined) {
-        throw new BeamlineError('validation_failed', `nats.url is required: ${name} alone speaks over NATS (--nats URL)`, {
-          details: { reason: 'configuration' },
-        });
+        throw new BeamlineError(
+          'validation_failed',
+          `nats.url is required: ${name} alone speaks over NATS (--nats URL)`,
+          {
+            details: { reason: 'configuration' },
+          },
+        );
       }
       await using role = await runRole(name, config, openLogSink(process.stdout));
       void role;

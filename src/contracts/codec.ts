@@ -9,7 +9,10 @@ import { JSON_DEPTH_MAX, MESSAGE_BYTES_MAX } from './limits.ts';
 /** Throws `internal`: a message that our own code made must fit its contract. */
 export function assertValid<T>(payload: Payload<T>, message: T): void {
   if (!payload.check(message)) {
-    throw new BeamlineError('internal', `${payload.id}@${payload.version} would leave invalid: ${payload.fault(message)}`);
+    throw new BeamlineError(
+      'internal',
+      `${payload.id}@${payload.version} would leave invalid: ${payload.fault(message)}`,
+    );
   }
 }
 

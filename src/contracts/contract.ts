@@ -26,7 +26,9 @@ export function payload<S extends TSchema>(id: string, version: string, schema: 
     check: (value): value is Static<S> => compiled.Check(value),
     fault(value) {
       const [first] = compiled.Errors(value);
-      return first === undefined ? 'valid' : `${first.instancePath === '' ? '/' : first.instancePath}: ${first.message}`;
+      return first === undefined
+        ? 'valid'
+        : `${first.instancePath === '' ? '/' : first.instancePath}: ${first.message}`;
     },
   };
 }
@@ -69,7 +71,10 @@ export function at<const Template extends string, C extends Addressed<Template>>
   contract: C & Addressed<Template>,
   ...[params]: [ParamsOf<Template>] extends [never] ? [] : [Readonly<Record<ParamsOf<Template>, string>>]
 ): Address<C> {
-  return { contract, subject: fillSubject(contract.template, params ?? ({} as Readonly<Record<ParamsOf<Template>, string>>)) };
+  return {
+    contract,
+    subject: fillSubject(contract.template, params ?? ({} as Readonly<Record<ParamsOf<Template>, string>>)),
+  };
 }
 
 /** A subscription to every subject of a template, or to those where some parameters are given. */

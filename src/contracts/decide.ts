@@ -157,7 +157,10 @@ const intakeCode = (error: BeamlineError): string | undefined =>
       ? 'SCHEMA_VALIDATION_FAILED'
       : undefined;
 
-const V1_NAMES: Readonly<Record<string, string>> = { no_provider_available: 'decision_failed', forbidden: 'unauthorized' };
+const V1_NAMES: Readonly<Record<string, string>> = {
+  no_provider_available: 'decision_failed',
+  forbidden: 'unauthorized',
+};
 
 export const decideV1 = requestContract({
   class: 'request_reply',
@@ -168,7 +171,8 @@ export const decideV1 = requestContract({
   refuse(error, request): DecideResponseV1 {
     const { request_id, trace_id } = contextOf(request);
     const intake = intakeCode(error);
-    const retryAfter = error.retryAfterMs === undefined ? {} : { retry_after_seconds: Math.ceil(error.retryAfterMs / 1000) };
+    const retryAfter =
+      error.retryAfterMs === undefined ? {} : { retry_after_seconds: Math.ceil(error.retryAfterMs / 1000) };
     return {
       ok: false,
       error: {

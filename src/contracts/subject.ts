@@ -32,8 +32,7 @@ export function encodeToken(id: string): string {
 export const fillSubject = <Template extends string>(
   template: Template,
   params: Readonly<Record<ParamsOf<Template>, string>>,
-): Subject =>
-  template.replace(PARAM, (_, name: string) => encodeToken(params[name as ParamsOf<Template>])) as Subject;
+): Subject => template.replace(PARAM, (_, name: string) => encodeToken(params[name as ParamsOf<Template>])) as Subject;
 
 /** The template with `*` for each parameter that is not given: what a subscriber listens on. */
 export const wildSubject = <Template extends string>(

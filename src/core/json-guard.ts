@@ -20,7 +20,9 @@ export type JsonFault =
   | 'lone_surrogate'
   | 'non_finite_number';
 
-export type GuardedJson = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: JsonFault };
+export type GuardedJson =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly fault: JsonFault };
 
 const QUOTE = 34;
 const COMMA = 44;

@@ -41,7 +41,12 @@ export class Timers implements Disposable {
   constructor(clock: Clock, options: { tickMs?: number; onFault?: (fault: unknown) => void } = {}) {
     this.clock = clock;
     this.#tickMs = options.tickMs ?? 20;
-    this.#onFault = options.onFault ?? ((fault) => queueMicrotask(() => { throw fault; }));
+    this.#onFault =
+      options.onFault ??
+      ((fault) =>
+        queueMicrotask(() => {
+          throw fault;
+        }));
     this.#lastTick = Math.floor(clock.nowMs() / this.#tickMs);
   }
 

@@ -1,43 +1,38 @@
 // A code that came over the bus as the error of this house: total, nothing falls into `internal` unnamed (contracts 5.4).
-import type { DecideResponse } from "../contracts/decide.ts";
-import type { ErrorFrame } from "../contracts/frames.ts";
-import { BeamlineError, type ErrorCode, isErrorCode } from "../core/errors.ts";
+import type { DecideResponse } from '../contracts/decide.ts';
+import type { ErrorFrame } from '../contracts/frames.ts';
+import { BeamlineError, type ErrorCode, isErrorCode } from '../core/errors.ts';
 
 /** Intake codes of a router, and codes whose meaning differs once the caller is known (gateway 6.3). */
 const FOREIGN: Readonly<Record<string, ErrorCode>> = {
-  SCHEMA_VALIDATION_FAILED: "invalid_request",
-  VERSION_UNSUPPORTED: "invalid_request",
-  CORRELATION_FIELDS_INVALID: "invalid_request",
-  PAYLOAD_TOO_SMALL: "invalid_request",
-  TENANT_FORBIDDEN: "forbidden",
-  IDEMPOTENCY_VIOLATION: "idempotency_conflict",
-  INTERNAL_VALIDATION_ERROR: "internal",
-  unauthorized: "forbidden",
-  rate_limited: "rate_limit_exceeded",
-  backpressure: "service_overloaded",
-  overloaded: "service_overloaded",
-  decision_failed: "no_provider_available",
+  SCHEMA_VALIDATION_FAILED: 'invalid_request',
+  VERSION_UNSUPPORTED: 'invalid_request',
+  CORRELATION_FIELDS_INVALID: 'invalid_request',
+  PAYLOAD_TOO_SMALL: 'invalid_request',
+  TENANT_FORBIDDEN: 'forbidden',
+  IDEMPOTENCY_VIOLATION: 'idempotency_conflict',
+  INTERNAL_VALIDATION_ERROR: 'internal',
+  unauthorized: 'forbidden',
+  rate_limited: 'rate_limit_exceeded',
+  backpressure: 'service_overloaded',
+  overloaded: 'service_overloaded',
+  decision_failed: 'no_provider_available',
 };
 
-const codeOf = (code: string): ErrorCode | undefined =>
-  FOREIGN[code] ?? (isErrorCode(code) ? code : undefined);
+const codeOf = (code: string): ErrorCode | undefined => FOREIGN[code] ?? (isErrorCode(code) ? code : undefined);
 
 export function errorOfDecision(response: DecideResponse): BeamlineError {
   const { error } = response;
-  if (error === undefined)
-    return new BeamlineError("invalid_reply", "the router refused without a reason");
+  if (error === undefined) return new BeamlineError('invalid_reply', 'the router refused without a reason');
   const code =
-    (error.intake_error_code === undefined ? undefined : FOREIGN[error.intake_error_code]) ??
-    codeOf(error.code);
+    (error.intake_error_code === undefined ? undefined : FOREIGN[error.intake_error_code]) ?? codeOf(error.code);
   return new BeamlineError(
-    code ?? "internal",
-    code === undefined ? "the router answered an unknown code" : error.message,
+    code ?? 'internal',
+    code === undefined ? 'the router answered an unknown code' : error.message,
     {
       details: {
         ...error.details,
-        ...(error.intake_error_code === undefined
-          ? {}
-          : { intake_error_code: error.intake_error_code }),
+        ...(error.intake_error_code === undefined ? {} : { intake_error_code: error.intake_error_code }),
         ...(code === undefined ? { router_code: error.code } : {}),
       },
       ...(error.retry_after_ms === undefined ? {} : { retryAfterMs: error.retry_after_ms }),
@@ -48,8 +43,8 @@ export function errorOfDecision(response: DecideResponse): BeamlineError {
 export function errorOfFrame({ error }: ErrorFrame): BeamlineError {
   const code = codeOf(error.code);
   return new BeamlineError(
-    code ?? "internal",
-    code === undefined ? "the worker answered an unknown code" : error.message,
+    code ?? 'internal',
+    code === undefined ? 'the worker answered an unknown code' : error.message,
     {
       details: {
         ...error.details,

@@ -1,6 +1,6 @@
 // Puts the frames of one assignment in order: repeats and superseded attempts are dropped, a gap is held open.
 // Frames of one sender arrive in order on every bus, so a gap means a lost frame unless it closes by itself.
-import type { StreamFrame } from "../contracts/frames.ts";
+import type { StreamFrame } from '../contracts/frames.ts';
 
 /** Frames that wait behind a gap; above it the gap counts as lost at once. */
 const HELD_MAX = 64;
@@ -30,7 +30,7 @@ export class FrameOrder {
   admit(frame: StreamFrame, nowMs: number): boolean {
     if (frame.attempt < this.#attempt) return false;
     if (frame.attempt > this.#attempt) this.#begin(frame.attempt);
-    if (frame.origin === "router") return true;
+    if (frame.origin === 'router') return true;
     if (frame.seq === this.#nextSeq) {
       this.#nextSeq++;
       return true;

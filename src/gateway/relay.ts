@@ -3,14 +3,14 @@
 // L2. Commit boundary: the first chunk or end frame accepted. Every other attempt is dropped and cancelled from then on.
 // L3. Before it, silence is answered by asking the router once more, if time is left; after it by `worker_lost`.
 // L4. The decision and the frames may come in either order.
-import type { Bus } from "../bus/bus.ts";
-import { type Address, at, everyOf } from "../contracts/contract.ts";
-import { cancel, type CancelReason } from "../contracts/cancel.ts";
-import { frames, type StreamFrame } from "../contracts/frames.ts";
-import type { Timers } from "../core/timers.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { Exchange, Exchanges, Order, Reader } from "./order.ts";
-import { RelayedExchange } from "./relayed-exchange.ts";
+import type { Bus } from '../bus/bus.ts';
+import { type Address, at, everyOf } from '../contracts/contract.ts';
+import { cancel, type CancelReason } from '../contracts/cancel.ts';
+import { frames, type StreamFrame } from '../contracts/frames.ts';
+import type { Timers } from '../core/timers.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Exchange, Exchanges, Order, Reader } from './order.ts';
+import { RelayedExchange } from './relayed-exchange.ts';
 
 export interface RelaySettings {
   readonly gatewayId: string;
@@ -27,11 +27,7 @@ export interface RelayDeps {
 
 /** What an exchange needs of the relay that holds it. */
 export interface RelayPort extends RelayDeps {
-  cancelAttempt(
-    order: Order,
-    of: { assignmentId: string; attempt?: number },
-    reason: CancelReason,
-  ): void;
+  cancelAttempt(order: Order, of: { assignmentId: string; attempt?: number }, reason: CancelReason): void;
   release(streamId: string): void;
 }
 
@@ -47,9 +43,9 @@ export function startRelay(deps: RelayDeps): Relay {
     ...deps,
     release: (streamId) => exchanges.delete(streamId),
     cancelAttempt(order, { assignmentId, attempt }, reason) {
-      if (bus.state !== "connected") return;
+      if (bus.state !== 'connected') return;
       const message = {
-        version: "2" as const,
+        version: '2' as const,
         tenant_id: order.tenantId,
         assignment_id: assignmentId,
         requested_at_ms: timers.clock.epochMs(),
@@ -63,8 +59,7 @@ export function startRelay(deps: RelayDeps): Relay {
   const subscription = bus.subscribe(
     everyOf(frames, { gateway_id: settings.gatewayId }),
     {},
-    (frame: StreamFrame, { subject }) =>
-      exchanges.get(subject.slice(subject.lastIndexOf(".") + 1))?.frame(frame),
+    (frame: StreamFrame, { subject }) => exchanges.get(subject.slice(subject.lastIndexOf('.') + 1))?.frame(frame),
   );
 
   return {

@@ -1,15 +1,15 @@
 // One request between the router that decides, the workers that try, and the one reader. Its invariants: relay.ts.
-import type { Address } from "../contracts/contract.ts";
-import type { CancelReason } from "../contracts/cancel.ts";
-import type { DecideResponse } from "../contracts/decide.ts";
-import type { frames, StreamFrame } from "../contracts/frames.ts";
-import { BeamlineError } from "../core/errors.ts";
-import type { Timer } from "../core/timers.ts";
-import { errorOfDecision, errorOfFrame } from "./bus-error.ts";
-import { askRouter, requestOf } from "./decide-client.ts";
-import { FrameOrder } from "./frame-order.ts";
-import type { Exchange, Order, Reader, Routed } from "./order.ts";
-import type { RelayPort } from "./relay.ts";
+import type { Address } from '../contracts/contract.ts';
+import type { CancelReason } from '../contracts/cancel.ts';
+import type { DecideResponse } from '../contracts/decide.ts';
+import type { frames, StreamFrame } from '../contracts/frames.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timer } from '../core/timers.ts';
+import { errorOfDecision, errorOfFrame } from './bus-error.ts';
+import { askRouter, requestOf } from './decide-client.ts';
+import { FrameOrder } from './frame-order.ts';
+import type { Exchange, Order, Reader, Routed } from './order.ts';
+import type { RelayPort } from './relay.ts';
 
 /** A gap in the frames that stays open this long is a lost worker (gateway 11.1). */
 const GAP_MS = 1_000;
@@ -78,29 +78,28 @@ export class RelayedExchange implements Exchange {
     if (this.#committed !== undefined && this.#committed !== order) return this.#lostRace(frame);
     if (!order.admit(frame, nowMs)) return order.isOverfull ? this.#lost() : undefined;
     this.#read(order, frame);
-    for (let held = order.next(); held !== undefined && !this.#isOver; held = order.next())
-      this.#read(order, held);
+    for (let held = order.next(); held !== undefined && !this.#isOver; held = order.next()) this.#read(order, held);
   }
 
   #read(order: FrameOrder, frame: StreamFrame): void {
     const { reader } = this.#opened;
     switch (frame.type) {
-      case "chunk":
+      case 'chunk':
         this.#commit(order);
         return reader.chunk(frame.raw ?? JSON.stringify(frame.delta), frame.usage_only ?? false);
-      case "start":
+      case 'start':
         this.#routed.providerId = frame.provider_id;
         this.#routed.model = frame.model;
         this.#routed.attempts = Math.max(this.#routed.attempts, frame.attempt);
         return;
-      case "heartbeat":
+      case 'heartbeat':
         return;
-      case "end":
+      case 'end':
         this.#commit(order);
         this.#routed.costMicroUsd = frame.total_cost_micro_usd ?? frame.usage.cost_micro_usd;
         this.#close();
         return reader.end(frame);
-      case "error":
+      case 'error':
         return this.#fail(errorOfFrame(frame));
     }
   }
@@ -110,17 +109,17 @@ export class RelayedExchange implements Exchange {
     this.#committed = order;
     for (const { assignmentId } of this.#assignments) {
       if (assignmentId !== order.assignmentId)
-        this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, "lost_race");
+        this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, 'lost_race');
     }
   }
 
   /** A frame of another assignment after the commit: its attempt is told to stop, once per start or content. */
   #lostRace(frame: StreamFrame): void {
-    if (frame.type !== "start" && frame.type !== "chunk") return;
+    if (frame.type !== 'start' && frame.type !== 'chunk') return;
     this.#relay.cancelAttempt(
       this.#opened.order,
       { assignmentId: frame.assignment_id, attempt: frame.attempt },
-      "lost_race",
+      'lost_race',
     );
   }
 
@@ -154,11 +153,7 @@ export class RelayedExchange implements Exchange {
     if (assignment !== undefined) {
       const known = this.#assignment(assignment.assignment_id, assignment.attempt);
       if (this.#isOver && this.#cancelReason !== undefined) {
-        this.#relay.cancelAttempt(
-          this.#opened.order,
-          { assignmentId: known.assignmentId },
-          this.#cancelReason,
-        );
+        this.#relay.cancelAttempt(this.#opened.order, { assignmentId: known.assignmentId }, this.#cancelReason);
       }
     }
     if (this.#isOver) return;
@@ -177,7 +172,7 @@ export class RelayedExchange implements Exchange {
   #undecided(error: BeamlineError): void {
     // A reply that is late is watched as silence, see `#wake`.
     if (this.#isOver || this.#assignments.length > 0 || error.code === 'timeout') return;
-    if (error.code !== "unavailable" || !this.#mayReask()) return this.#fail(error);
+    if (error.code !== 'unavailable' || !this.#mayReask()) return this.#fail(error);
     this.#isReasked = true;
     this.#relay.timers.after(REASK_WAIT_MS, () => this.#again());
   }
@@ -190,10 +185,7 @@ export class RelayedExchange implements Exchange {
   #again(): void {
     this.#timer?.cancel();
     this.#heardMs = this.#relay.timers.clock.nowMs();
-    this.#silenceMs = Math.min(
-      this.#relay.settings.decideTimeoutMs,
-      this.#relay.settings.silenceMs,
-    );
+    this.#silenceMs = Math.min(this.#relay.settings.decideTimeoutMs, this.#relay.settings.silenceMs);
     this.#ask();
   }
 
@@ -213,13 +205,8 @@ export class RelayedExchange implements Exchange {
   #wake(): void {
     if (this.#isOver) return;
     const nowMs = this.#relay.timers.clock.nowMs();
-    if (nowMs >= this.#deadlineMs)
-      return this.#giveUp("timeout", "the deadline has passed", "deadline");
-    if (
-      this.#assignments.some(
-        ({ gapSinceMs }) => gapSinceMs !== undefined && nowMs >= gapSinceMs + GAP_MS,
-      )
-    )
+    if (nowMs >= this.#deadlineMs) return this.#giveUp('timeout', 'the deadline has passed', 'deadline');
+    if (this.#assignments.some(({ gapSinceMs }) => gapSinceMs !== undefined && nowMs >= gapSinceMs + GAP_MS))
       return this.#lost();
     if (nowMs < this.#heardMs + this.#silenceMs) {
       this.#timer = this.#arm();
@@ -230,14 +217,14 @@ export class RelayedExchange implements Exchange {
       return this.#again();
     }
     if (this.#isDecided || this.#assignments.length > 0) return this.#lost();
-    this.#giveUp("timeout", "the router did not answer in time", "deadline");
+    this.#giveUp('timeout', 'the router did not answer in time', 'deadline');
   }
 
   #lost(): void {
-    this.#giveUp("worker_lost", "the worker stopped answering", "superseded");
+    this.#giveUp('worker_lost', 'the worker stopped answering', 'superseded');
   }
 
-  #giveUp(code: "timeout" | "worker_lost", message: string, reason: CancelReason): void {
+  #giveUp(code: 'timeout' | 'worker_lost', message: string, reason: CancelReason): void {
     for (const { assignmentId } of this.#assignments)
       this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, reason);
     this.#cancelReason = reason;

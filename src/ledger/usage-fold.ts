@@ -1,6 +1,6 @@
 // Folds usage events into totals, each event once by its key, in any order and however often it comes.
 // The totals are in memory: they begin anew with the process. The account that survives is later work.
-import type { UsageEvent } from "../contracts/usage.ts";
+import type { UsageEvent } from '../contracts/usage.ts';
 
 /** Keys that are remembered; a repeat of an older one would be counted again. */
 const KEYS_MAX = 200_000;
@@ -37,7 +37,7 @@ export class UsageFold {
   #totalOf(event: UsageEvent): Total {
     const isFull = this.#totals.size >= ACCOUNTS_MAX;
     const account = `${event.tenant_id} ${event.provider_id}`;
-    const key = isFull && !this.#totals.has(account) ? "other other" : account;
+    const key = isFull && !this.#totals.has(account) ? 'other other' : account;
     const total = this.#totals.get(key) ?? {
       events: 0,
       inputTokens: 0,

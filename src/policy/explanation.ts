@@ -19,8 +19,8 @@ export type Candidate =
   | { readonly provider_id: string; readonly state: 'chosen' | 'eligible'; readonly weight: number }
   | { readonly provider_id: string; readonly state: 'removed'; readonly by: Filter };
 
-/** The detailed explanation; `reason`, `priority` and `provider_id` are absent if nothing was chosen. */
-export interface Explanation {
+/** The detailed explanation, as it is sent; `reason`, `priority` and `provider_id` are absent if nothing was chosen. */
+export type Explanation = {
   readonly policy_id: string;
   readonly policy_revision: number;
   readonly policy_version: string;
@@ -32,7 +32,7 @@ export interface Explanation {
   readonly fallback_used: boolean;
   readonly steps: readonly ExplanationStep[];
   readonly candidates: readonly Candidate[];
-}
+};
 
 interface Told {
   readonly policy: Policy;

@@ -1,9 +1,9 @@
 // The work order of one attempt: the caller's task, the chosen target, and the time that is left. Pure.
-import type { ExecAssignment } from "../contracts/assignment.ts";
-import type { DecideRequest } from "../contracts/decide.ts";
-import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from "../contracts/limits.ts";
-import type { Policy, Target } from "../policy/policy.ts";
-import type { Account } from "./usage-emitter.ts";
+import type { ExecAssignment } from '../contracts/assignment.ts';
+import type { DecideRequest } from '../contracts/decide.ts';
+import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
+import type { Policy, Target } from '../policy/policy.ts';
+import type { Account } from './usage-emitter.ts';
 
 export interface Ordered {
   readonly request: DecideRequest;
@@ -21,22 +21,19 @@ export interface Try {
   readonly timeLeftMs: number;
 }
 
-export function assignmentOf(
-  { request, policy, assignmentId, routerId }: Ordered,
-  attempt: Try,
-): ExecAssignment {
+export function assignmentOf({ request, policy, assignmentId, routerId }: Ordered, attempt: Try): ExecAssignment {
   const { target, model } = attempt;
   const idleMs = least(policy.timeouts.idleMs, request.idle_ms);
   const { firstChunkMs } = policy.timeouts;
   return {
-    version: "1",
+    version: '1',
     assignment_id: assignmentId,
     request_id: request.request_id,
     tenant_id: request.tenant_id,
     attempt: attempt.attempt,
     executor: {
       provider_id: target.name,
-      channel: "nats",
+      channel: 'nats',
       pool: target.pool,
       ...(model === undefined ? {} : { model }),
     },

@@ -4,34 +4,30 @@
 // A3. A worker that is lost, full or unreachable costs no attempt of the policy: the same target is tried again at once,
 //     at most `WORKER_TRIES_MAX` times; only then the policy decides.
 // A4. If no attempt is left, exactly one `error` frame leaves here.
-import type { Bus } from "../bus/bus.ts";
-import { type Address, addressIn, at } from "../contracts/contract.ts";
-import { type ExecAssignmentAck, execCall } from "../contracts/assignment.ts";
-import { cancel, type CancelReason } from "../contracts/cancel.ts";
-import { frames } from "../contracts/frames.ts";
-import type { Correlation } from "../contracts/headers.ts";
-import { TEXT_CHARS_MAX } from "../contracts/limits.ts";
-import type { AttemptOutcome } from "../contracts/outcome.ts";
-import { BeamlineError, errorRow, type ErrorCode } from "../core/errors.ts";
-import { answerCode, executionRow } from "../core/execution-errors.ts";
-import type { Timer, Timers } from "../core/timers.ts";
-import { decide } from "../policy/decide.ts";
-import type { Facts, Snapshot } from "../policy/facts.ts";
-import { allFailed, begun, type History, moved, repeated, retried } from "../policy/history.ts";
-import { nextStep, type Step } from "../policy/next-step.ts";
-import type { Target } from "../policy/policy.ts";
-import { REASONS } from "../policy/reasons.ts";
-import { type Failure, statusWords } from "../policy/status-words.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import { assignmentOf, type Ordered } from "./assignment-of.ts";
-import type { RouterSettings } from "./settings.ts";
+import type { Bus } from '../bus/bus.ts';
+import { type Address, addressIn, at } from '../contracts/contract.ts';
+import { type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
+import { cancel, type CancelReason } from '../contracts/cancel.ts';
+import { frames } from '../contracts/frames.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import { TEXT_CHARS_MAX } from '../contracts/limits.ts';
+import type { AttemptOutcome } from '../contracts/outcome.ts';
+import { BeamlineError, errorRow, type ErrorCode } from '../core/errors.ts';
+import { answerCode, executionRow } from '../core/execution-errors.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import { decide } from '../policy/decide.ts';
+import type { Facts, Snapshot } from '../policy/facts.ts';
+import { allFailed, begun, type History, moved, repeated, retried } from '../policy/history.ts';
+import { nextStep, type Step } from '../policy/next-step.ts';
+import type { Target } from '../policy/policy.ts';
+import { REASONS } from '../policy/reasons.ts';
+import { type Failure, statusWords } from '../policy/status-words.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { assignmentOf, type Ordered } from './assignment-of.ts';
+import type { RouterSettings } from './settings.ts';
 
 const WORKER_TRIES_MAX = 3;
-const WORKER_CODES: ReadonlySet<string> = new Set([
-  "WORKER_UNAVAILABLE",
-  "WORKER_LOST",
-  "SYSTEM_OVERLOAD",
-]);
+const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
 
 export interface AttemptsDeps {
   readonly bus: Bus;
@@ -48,9 +44,9 @@ export interface First {
 }
 
 type Phase =
-  | { readonly kind: "pushed"; readonly workerId: string | undefined }
-  | { readonly kind: "waiting"; readonly go: () => void; readonly atMs: number }
-  | { readonly kind: "over" };
+  | { readonly kind: 'pushed'; readonly workerId: string | undefined }
+  | { readonly kind: 'waiting'; readonly go: () => void; readonly atMs: number }
+  | { readonly kind: 'over' };
 
 export class Attempts {
   readonly ordered: Ordered;
@@ -62,7 +58,7 @@ export class Attempts {
   readonly #onOver: (attempts: Attempts) => void;
   #history: History;
   #chosen: First;
-  #phase: Phase = { kind: "pushed", workerId: undefined };
+  #phase: Phase = { kind: 'pushed', workerId: undefined };
   #isCommitted = false;
   #workerTries = 0;
   #frames = 0;
@@ -86,8 +82,8 @@ export class Attempts {
     this.#onOver = of.onOver;
     this.#deadlineMs = of.deadlineMs;
     const { request } = of.ordered;
-    this.#deliverTo = addressIn(frames, request.deliver_to ?? "");
-    this.#correlation = { traceId: request.trace_id ?? "-", tenantId: request.tenant_id };
+    this.#deliverTo = addressIn(frames, request.deliver_to ?? '');
+    this.#correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
     this.#history = begun(of.first.target);
     this.#timer = this.#arm();
   }
@@ -97,20 +93,17 @@ export class Attempts {
   }
 
   outcome(outcome: AttemptOutcome): void {
-    if (this.#phase.kind === "over" || outcome.attempt !== this.#history.attempt) return;
+    if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
     switch (outcome.state) {
-      case "committed":
+      case 'committed':
         this.#isCommitted = true;
         return;
-      case "succeeded":
-      case "cancelled":
+      case 'succeeded':
+      case 'cancelled':
         return this.#over();
-      case "failed":
-      case "timed_out":
-        return this.#failed(
-          failureOf(outcome, this.#isCommitted),
-          outcome.error?.message ?? "the attempt failed",
-        );
+      case 'failed':
+      case 'timed_out':
+        return this.#failed(failureOf(outcome, this.#isCommitted), outcome.error?.message ?? 'the attempt failed');
     }
   }
 
@@ -120,10 +113,9 @@ export class Attempts {
   }
 
   workerLost(workerId: string): void {
-    if (this.#phase.kind !== "pushed" || this.#phase.workerId !== workerId || this.#isCommitted)
-      return;
-    this.#cancelAttempt("superseded");
-    this.#failed(workerFailure("WORKER_LOST"), "the worker was lost");
+    if (this.#phase.kind !== 'pushed' || this.#phase.workerId !== workerId || this.#isCommitted) return;
+    this.#cancelAttempt('superseded');
+    this.#failed(workerFailure('WORKER_LOST'), 'the worker was lost');
   }
 
   #push(): void {
@@ -134,7 +126,7 @@ export class Attempts {
       attempt,
       timeLeftMs: this.#timeLeftMs(),
     });
-    this.#phase = { kind: "pushed", workerId: undefined };
+    this.#phase = { kind: 'pushed', workerId: undefined };
     bus
       .request(at(execCall, { pool: this.#chosen.target.pool }), assignment, {
         timeoutMs: settings.accept_wait_ms,
@@ -147,37 +139,31 @@ export class Attempts {
   }
 
   #acknowledged(attempt: number, ack: ExecAssignmentAck): void {
-    if (this.#phase.kind !== "pushed" || attempt !== this.#history.attempt) return;
-    if (ack.status === "accepted") {
-      this.#phase = { kind: "pushed", workerId: ack.worker_id };
+    if (this.#phase.kind !== 'pushed' || attempt !== this.#history.attempt) return;
+    if (ack.status === 'accepted') {
+      this.#phase = { kind: 'pushed', workerId: ack.worker_id };
       return;
     }
-    const isInvalid = ack.reason === "invalid_request" || ack.reason === "unsupported_version";
-    if (!isInvalid)
-      return this.#failed(workerFailure("WORKER_UNAVAILABLE"), "no worker took the request");
+    const isInvalid = ack.reason === 'invalid_request' || ack.reason === 'unsupported_version';
+    if (!isInvalid) return this.#failed(workerFailure('WORKER_UNAVAILABLE'), 'no worker took the request');
     this.#failed(
-      { code: "INVALID_INPUT", ...executionRow("INVALID_INPUT"), committed: false },
-      "the worker refused the request",
+      { code: 'INVALID_INPUT', ...executionRow('INVALID_INPUT'), committed: false },
+      'the worker refused the request',
     );
   }
 
   #unacknowledged(attempt: number, error: BeamlineError): void {
-    if (this.#phase.kind !== "pushed" || attempt !== this.#history.attempt || this.#isCommitted)
-      return;
-    if (error.code === "timeout") this.#cancelAttempt("superseded");
-    if (error.code === "payload_too_large" || error.code === "internal") {
+    if (this.#phase.kind !== 'pushed' || attempt !== this.#history.attempt || this.#isCommitted) return;
+    if (error.code === 'timeout') this.#cancelAttempt('superseded');
+    if (error.code === 'payload_too_large' || error.code === 'internal') {
       return this.#end(error.code, error.message, undefined);
     }
-    this.#failed(workerFailure("WORKER_UNAVAILABLE"), "no worker is there");
+    this.#failed(workerFailure('WORKER_UNAVAILABLE'), 'no worker is there');
   }
 
   #failed(failure: Failure, message: string): void {
     if (failure.committed || this.#isCommitted) return this.#over();
-    if (
-      WORKER_CODES.has(failure.code) &&
-      this.#workerTries < WORKER_TRIES_MAX &&
-      this.#timeLeftMs() > 0
-    ) {
+    if (WORKER_CODES.has(failure.code) && this.#workerTries < WORKER_TRIES_MAX && this.#timeLeftMs() > 0) {
       this.#workerTries++;
       this.#history = repeated(this.#history);
       return this.#push();
@@ -190,7 +176,7 @@ export class Attempts {
   }
 
   #follow(step: Step, failure: Failure, message: string): void {
-    this.#deps.telemetry.log.debug("attempt_failed", {
+    this.#deps.telemetry.log.debug('attempt_failed', {
       request_id: this.ordered.request.request_id,
       assignment_id: this.ordered.assignmentId,
       attempt: this.#history.attempt,
@@ -198,15 +184,15 @@ export class Attempts {
       state: step.kind,
     });
     switch (step.kind) {
-      case "end":
+      case 'end':
         return this.#end(step.code, message, failure);
-      case "again":
+      case 'again':
         return this.#wait(step.waitMs, () => {
           this.#history = retried(this.#history, step.item);
           this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
           this.#push();
         });
-      case "to":
+      case 'to':
         return this.#wait(step.waitMs, () => {
           const model = step.target.model ?? this.#facts.model;
           this.#move(
@@ -216,10 +202,10 @@ export class Attempts {
               reason: step.reason,
               priority: REASONS.fallback.priority,
             },
-            "fallback",
+            'fallback',
           );
         });
-      case "redraw":
+      case 'redraw':
         return this.#wait(step.waitMs, () => this.#redraw(failure, message));
     }
   }
@@ -233,12 +219,11 @@ export class Attempts {
       currentProvider: this.#history.current.name,
     };
     const verdict = decide(this.ordered.policy, this.#facts, snapshot, false);
-    if (verdict.kind === "none")
-      return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
-    this.#move(verdict, verdict.reason === "failover" ? "failover" : "fallback");
+    if (verdict.kind === 'none') return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
+    this.#move(verdict, verdict.reason === 'failover' ? 'failover' : 'fallback');
   }
 
-  #move(chosen: First, reason: "fallback" | "failover"): void {
+  #move(chosen: First, reason: 'fallback' | 'failover'): void {
     this.#chosen = chosen;
     this.#workerTries = 0;
     this.#history = moved(this.#history, chosen.target, reason);
@@ -248,7 +233,7 @@ export class Attempts {
   /** The wait is really waited; heartbeats keep the gateway's silence from running out. */
   #wait(waitMs: number, go: () => void): void {
     if (waitMs <= 0) return go();
-    this.#phase = { kind: "waiting", go, atMs: this.#deps.timers.clock.nowMs() + waitMs };
+    this.#phase = { kind: 'waiting', go, atMs: this.#deps.timers.clock.nowMs() + waitMs };
     this.#timer.cancel();
     this.#timer = this.#arm();
   }
@@ -259,7 +244,7 @@ export class Attempts {
       this.#deps.bus.publish(
         this.#deliverTo,
         {
-          type: "error",
+          type: 'error',
           ...this.#head(),
           error: {
             code,
@@ -273,7 +258,7 @@ export class Attempts {
         this.#correlation,
       );
     } catch (fault) {
-      this.#deps.telemetry.log.warn("error_frame_not_sent", {
+      this.#deps.telemetry.log.warn('error_frame_not_sent', {
         request_id: this.ordered.request.request_id,
         fault,
       });
@@ -282,19 +267,19 @@ export class Attempts {
   }
 
   #over(): void {
-    if (this.#phase.kind === "over") return;
-    this.#phase = { kind: "over" };
+    if (this.#phase.kind === 'over') return;
+    this.#phase = { kind: 'over' };
     this.#timer.cancel();
     this.#onOver(this);
   }
 
   #cancelAttempt(reason: CancelReason): void {
     const { bus, timers } = this.#deps;
-    if (bus.state !== "connected") return;
+    if (bus.state !== 'connected') return;
     bus.publish(
       at(cancel),
       {
-        version: "2",
+        version: '2',
         tenant_id: this.ordered.request.tenant_id,
         assignment_id: this.ordered.assignmentId,
         attempt: this.#history.attempt,
@@ -305,12 +290,12 @@ export class Attempts {
     );
   }
 
-  #head(): { assignment_id: string; attempt: number; seq: number; origin: "router" } {
+  #head(): { assignment_id: string; attempt: number; seq: number; origin: 'router' } {
     return {
       assignment_id: this.ordered.assignmentId,
       attempt: this.#history.attempt,
       seq: this.#frames++,
-      origin: "router",
+      origin: 'router',
     };
   }
 
@@ -321,43 +306,38 @@ export class Attempts {
   #arm(): Timer {
     const { timers, settings } = this.#deps;
     const beatMs = timers.clock.nowMs() + settings.heartbeat_ms;
-    const dueMs =
-      this.#phase.kind === "waiting" ? Math.min(this.#phase.atMs, beatMs) : this.#deadlineMs;
+    const dueMs = this.#phase.kind === 'waiting' ? Math.min(this.#phase.atMs, beatMs) : this.#deadlineMs;
     return timers.at(Math.min(dueMs, this.#deadlineMs), () => this.#wake());
   }
 
   #wake(): void {
     // At the deadline the gateway answers by itself and the worker ends by its own clock.
     if (this.#timeLeftMs() <= 0) return this.#over();
-    if (this.#phase.kind !== "waiting") {
+    if (this.#phase.kind !== 'waiting') {
       this.#timer = this.#arm();
       return;
     }
     const { go, atMs } = this.#phase;
     if (this.#deps.timers.clock.nowMs() >= atMs) {
-      this.#phase = { kind: "pushed", workerId: undefined };
+      this.#phase = { kind: 'pushed', workerId: undefined };
       this.#timer = this.#arm();
       return go();
     }
-    if (this.#deps.bus.state === "connected") {
-      this.#deps.bus.publish(
-        this.#deliverTo,
-        { type: "heartbeat", ...this.#head() },
-        this.#correlation,
-      );
+    if (this.#deps.bus.state === 'connected') {
+      this.#deps.bus.publish(this.#deliverTo, { type: 'heartbeat', ...this.#head() }, this.#correlation);
     }
     this.#timer = this.#arm();
   }
 }
 
-const workerFailure = (code: "WORKER_LOST" | "WORKER_UNAVAILABLE"): Failure => ({
+const workerFailure = (code: 'WORKER_LOST' | 'WORKER_UNAVAILABLE'): Failure => ({
   code,
   ...executionRow(code),
   committed: false,
 });
 
 function failureOf({ error, state }: AttemptOutcome, isCommitted: boolean): Failure {
-  const code = error?.code ?? (state === "timed_out" ? "CANCELLED_BY_TIMEOUT" : "UNKNOWN_ERROR");
+  const code = error?.code ?? (state === 'timed_out' ? 'CANCELLED_BY_TIMEOUT' : 'UNKNOWN_ERROR');
   return {
     code,
     class: executionRow(code).class,

@@ -4,19 +4,19 @@ import {
   type DecideRequestV1,
   type DecideResponse,
   type DecideResponseV1,
-} from "../contracts/decide.ts";
-import { DEADLINE_MIN_MS } from "../contracts/limits.ts";
-import { BeamlineError } from "../core/errors.ts";
-import { newAssignmentId } from "../core/ids.ts";
-import { decide, type Verdict } from "../policy/decide.ts";
-import type { Facts, Snapshot } from "../policy/facts.ts";
-import type { Policy } from "../policy/policy.ts";
-import { stickyKey } from "../policy/sticky.ts";
-import type { Counter, Family } from "../telemetry/metrics.ts";
-import { attemptMs } from "./assignment-of.ts";
-import { Attempts, type AttemptsDeps } from "./attempts.ts";
-import type { Policies } from "./policies.ts";
-import type { StickyBindings } from "./sticky-bindings.ts";
+} from '../contracts/decide.ts';
+import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
+import { BeamlineError } from '../core/errors.ts';
+import { newAssignmentId } from '../core/ids.ts';
+import { decide, type Verdict } from '../policy/decide.ts';
+import type { Facts, Snapshot } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import { stickyKey } from '../policy/sticky.ts';
+import type { Counter, Family } from '../telemetry/metrics.ts';
+import { attemptMs } from './assignment-of.ts';
+import { Attempts, type AttemptsDeps } from './attempts.ts';
+import type { Policies } from './policies.ts';
+import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
 const FULL_RETRY_MS = 1_000;
@@ -35,21 +35,16 @@ export interface Decider {
   v2(request: DecideRequest): DecideResponse;
 }
 
-type Chosen = Extract<Verdict, { kind: "chosen" }>;
+type Chosen = Extract<Verdict, { kind: 'chosen' }>;
 
 export function openDecider(deps: DeciderDeps): Decider {
   const decisions: Family<Counter> = deps.telemetry.metrics.counter({
-    name: "router_decisions_total",
-    help: "Decisions by contract version and result.",
-    labels: ["contract_version", "result"],
+    name: 'router_decisions_total',
+    help: 'Decisions by contract version and result.',
+    labels: ['contract_version', 'result'],
   });
 
-  const decideOne = (
-    facts: Facts,
-    policy: Policy,
-    explain: boolean,
-    version: "v1" | "v2",
-  ): Chosen => {
+  const decideOne = (facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen => {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : deps.bindings.get(key);
     const snapshot: Snapshot = {
@@ -59,13 +54,11 @@ export function openDecider(deps: DeciderDeps): Decider {
       ...(bound === undefined ? {} : { sticky: bound }),
     };
     const verdict = decide(policy, facts, snapshot, explain);
-    decisions.of(version, verdict.kind === "chosen" ? verdict.reason : verdict.code).add();
-    if (verdict.kind === "chosen") return verdict;
+    decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
+    if (verdict.kind === 'chosen') return verdict;
     throw new BeamlineError(verdict.code, verdict.message, {
       retryAfterMs: FULL_RETRY_MS,
-      ...(verdict.explanation === undefined
-        ? {}
-        : { details: { explanation: verdict.explanation } }),
+      ...(verdict.explanation === undefined ? {} : { details: { explanation: verdict.explanation } }),
     });
   };
 
@@ -74,22 +67,18 @@ export function openDecider(deps: DeciderDeps): Decider {
     facts: Facts,
     policy: Policy,
     first: Chosen,
-  ): NonNullable<DecideResponse["assignment"]> => {
+  ): NonNullable<DecideResponse['assignment']> => {
     const { settings, timers, inFlight } = deps;
     if (request.deliver_to === undefined) {
-      throw new BeamlineError(
-        "not_implemented",
-        "durable assignments are not built yet: give deliver_to",
-      );
+      throw new BeamlineError('not_implemented', 'durable assignments are not built yet: give deliver_to');
     }
     if (inFlight.size >= settings.in_flight_max) {
-      throw new BeamlineError("service_overloaded", "the router has no room for another request", {
+      throw new BeamlineError('service_overloaded', 'the router has no room for another request', {
         retryAfterMs: FULL_RETRY_MS,
       });
     }
     const timeLeftMs = Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
-    if (timeLeftMs < DEADLINE_MIN_MS)
-      throw new BeamlineError("deadline_exceeded", "too little time is left");
+    if (timeLeftMs < DEADLINE_MIN_MS) throw new BeamlineError('deadline_exceeded', 'too little time is left');
     const assignmentId = newAssignmentId();
     const attempts = new Attempts(deps, {
       ordered: { request, policy, assignmentId, routerId: settings.id },
@@ -112,10 +101,10 @@ export function openDecider(deps: DeciderDeps): Decider {
   return {
     v1(request) {
       if (request.push_assignment === true) {
-        throw new BeamlineError("not_implemented", "durable assignments are not built yet");
+        throw new BeamlineError('not_implemented', 'durable assignments are not built yet');
       }
-      const policy = deps.policies.find(request.tenant_id, request.policy_id ?? "default");
-      const verdict = decideOne(factsOf(request), policy, request.options?.explain ?? false, "v1");
+      const policy = deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
+      const verdict = decideOne(factsOf(request), policy, request.options?.explain ?? false, 'v1');
       return {
         ok: true,
         decision: {
@@ -139,24 +128,16 @@ export function openDecider(deps: DeciderDeps): Decider {
 
     v2(request) {
       const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-      const policy = deps.policies.find(tenant_id, request.policy_id ?? "default");
+      const policy = deps.policies.find(tenant_id, request.policy_id ?? 'default');
       const facts = factsOf(request);
-      const verdict = decideOne(
-        facts,
-        policy,
-        options?.explain !== undefined && options.explain !== "none",
-        "v2",
-      );
+      const verdict = decideOne(facts, policy, options?.explain !== undefined && options.explain !== 'none', 'v2');
       const isDry = options?.dry_run === true;
       if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
         deps.bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
       }
-      const assignment =
-        request.push_assignment === true && !isDry
-          ? push(request, facts, policy, verdict)
-          : undefined;
+      const assignment = request.push_assignment === true && !isDry ? push(request, facts, policy, verdict) : undefined;
       return {
-        version: "2",
+        version: '2',
         ok: true,
         decision: decisionOf(verdict, policy),
         ...(assignment === undefined || deliver_to === undefined
@@ -176,7 +157,7 @@ export function openDecider(deps: DeciderDeps): Decider {
   };
 }
 
-const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse["decision"]> => ({
+const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> => ({
   provider_id: verdict.target.name,
   reason: verdict.reason,
   priority: verdict.priority,
@@ -185,9 +166,7 @@ const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse
   fallback_used: verdict.fallbackUsed,
   ...(verdict.model === undefined ? {} : { model: verdict.model }),
   ...(verdict.isSticky ? { sticky: true } : {}),
-  ...(verdict.explanation === undefined
-    ? {}
-    : { alternatives: [...verdict.alternatives], seed: verdict.seed }),
+  ...(verdict.explanation === undefined ? {} : { alternatives: [...verdict.alternatives], seed: verdict.seed }),
 });
 
 /** Context merges over metadata, metadata over constraints (contracts 4.1). */
@@ -198,19 +177,15 @@ function factsOf(request: DecideRequest | DecideRequestV1): Facts {
     requestId: request.request_id,
     taskType: request.task.type,
     model: request.task.model,
-    stream: "stream" in request ? (request.stream ?? false) : false,
+    stream: 'stream' in request ? (request.stream ?? false) : false,
     context:
       metadata === undefined && constraints === undefined
         ? (context ?? {})
         : { ...constraints, ...metadata, ...context },
     providersAllow:
-      constraints !== undefined && "providers_allow" in constraints
-        ? constraints.providers_allow
-        : undefined,
+      constraints !== undefined && 'providers_allow' in constraints ? constraints.providers_allow : undefined,
     providersDeny:
-      constraints !== undefined && "providers_deny" in constraints
-        ? constraints.providers_deny
-        : undefined,
+      constraints !== undefined && 'providers_deny' in constraints ? constraints.providers_deny : undefined,
     maxAttempts: request.options?.retry?.max_attempts,
   };
 }

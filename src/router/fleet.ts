@@ -1,6 +1,6 @@
 // The workers that this router has heard, and the ones that fell silent.
-import type { WorkerHeartbeat } from "../contracts/heartbeat.ts";
-import type { Timer, Timers } from "../core/timers.ts";
+import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import type { Timer, Timers } from '../core/timers.ts';
 
 /** Workers that are remembered; more would be a fault of the sender. */
 const WORKERS_MAX = 10_000;
@@ -24,7 +24,7 @@ export class Fleet implements Disposable {
   }
 
   heard(beat: WorkerHeartbeat): void {
-    if (beat.status === "stopped") {
+    if (beat.status === 'stopped') {
       this.#heardMs.delete(beat.worker_id);
       return;
     }

@@ -1,6 +1,6 @@
 // The policies of every tenant in memory: a look-up never leaves it. There is no fallback to other tenants or policies.
-import { BeamlineError } from "../core/errors.ts";
-import type { Policy } from "../policy/policy.ts";
+import { BeamlineError } from '../core/errors.ts';
+import type { Policy } from '../policy/policy.ts';
 
 export interface Policies {
   /** Throws `forbidden` for a tenant that is not ours and `policy_not_found` for a policy that it does not have. */
@@ -22,13 +22,12 @@ export function openPolicies(of: {
   return {
     find(tenantId, policyId) {
       if (!of.tenants.has(tenantId)) {
-        throw new BeamlineError("forbidden", "the tenant is not served here", {
-          details: { intake: "TENANT_FORBIDDEN" },
+        throw new BeamlineError('forbidden', 'the tenant is not served here', {
+          details: { intake: 'TENANT_FORBIDDEN' },
         });
       }
       const policy = stored.get(tenantId)?.get(policyId) ?? builtIns.get(policyId);
-      if (policy === undefined)
-        throw new BeamlineError("policy_not_found", "the tenant has no such policy");
+      if (policy === undefined) throw new BeamlineError('policy_not_found', 'the tenant has no such policy');
       return policy;
     },
   };

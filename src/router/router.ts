@@ -1,20 +1,20 @@
 // The router role: answers decide v1 and v2, owns the attempts of what it pushed, and emits usage.
-import type { Bus } from "../bus/bus.ts";
-import { at } from "../contracts/contract.ts";
-import { cancel } from "../contracts/cancel.ts";
-import { decideV1, decideV2 } from "../contracts/decide.ts";
-import { workerHeartbeat } from "../contracts/heartbeat.ts";
-import { attemptOutcome } from "../contracts/outcome.ts";
-import type { Role } from "../core/role.ts";
-import type { Timers } from "../core/timers.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { Attempts } from "./attempts.ts";
-import { openDecider } from "./decider.ts";
-import { Fleet } from "./fleet.ts";
-import type { Policies } from "./policies.ts";
-import type { RouterSettings } from "./settings.ts";
-import { StickyBindings } from "./sticky-bindings.ts";
-import { startUsageEmitter } from "./usage-emitter.ts";
+import type { Bus } from '../bus/bus.ts';
+import { at } from '../contracts/contract.ts';
+import { cancel } from '../contracts/cancel.ts';
+import { decideV1, decideV2 } from '../contracts/decide.ts';
+import { workerHeartbeat } from '../contracts/heartbeat.ts';
+import { attemptOutcome } from '../contracts/outcome.ts';
+import type { Role } from '../core/role.ts';
+import type { Timers } from '../core/timers.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Attempts } from './attempts.ts';
+import { openDecider } from './decider.ts';
+import { Fleet } from './fleet.ts';
+import type { Policies } from './policies.ts';
+import type { RouterSettings } from './settings.ts';
+import { StickyBindings } from './sticky-bindings.ts';
+import { startUsageEmitter } from './usage-emitter.ts';
 
 /** How long a stopping router still waits for the attempts that it owns. */
 const DRAIN_MS = 20_000;
@@ -30,7 +30,7 @@ export interface RouterDeps {
 
 export async function startRouter(deps: RouterDeps): Promise<Role> {
   const { bus, timers, settings } = deps;
-  const log = deps.telemetry.log.for("router");
+  const log = deps.telemetry.log.for('router');
   const telemetry = { ...deps.telemetry, log };
   const inFlight = new Map<string, Attempts>();
   await using opened = new AsyncDisposableStack();
@@ -38,16 +38,12 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   opened.use(await startUsageEmitter(bus, telemetry));
   const fleet = opened.use(
     new Fleet(timers, settings.worker_lost_ms, (workerId) => {
-      log.warn("worker_lost", { worker_id: workerId });
+      log.warn('worker_lost', { worker_id: workerId });
       for (const attempts of [...inFlight.values()]) attempts.workerLost(workerId);
     }),
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
-  opened.use(
-    bus.subscribe(at(attemptOutcome), {}, (outcome) =>
-      inFlight.get(outcome.assignment_id)?.outcome(outcome),
-    ),
-  );
+  opened.use(bus.subscribe(at(attemptOutcome), {}, (outcome) => inFlight.get(outcome.assignment_id)?.outcome(outcome)));
   opened.use(
     bus.subscribe(at(cancel), {}, ({ assignment_id, attempt }) => {
       // A cancel of one attempt is a router's own, or about a race that is already lost.
@@ -62,19 +58,19 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     inFlight,
     bindings: new StickyBindings(timers.clock),
   });
-  opened.use(bus.serve(at(decideV1), { queue: "router" }, (request) => decider.v1(request)));
-  opened.use(bus.serve(at(decideV2), { queue: "router" }, (request) => decider.v2(request)));
+  opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
+  opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));
   telemetry.metrics.beforeRender(() => inFlightGauge.set(inFlight.size));
   const inFlightGauge = telemetry.metrics
     .gauge({
-      name: "router_requests_in_flight",
-      help: "Interactive requests whose attempts this router owns.",
+      name: 'router_requests_in_flight',
+      help: 'Interactive requests whose attempts this router owns.',
     })
     .of();
-  log.info("router_ready", { source: settings.id });
+  log.info('router_ready', { source: settings.id });
 
   const live = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
-  return { name: "router", [Symbol.asyncDispose]: () => live.disposeAsync() };
+  return { name: 'router', [Symbol.asyncDispose]: () => live.disposeAsync() };
 }
 
 async function settled(inFlight: ReadonlyMap<string, Attempts>, timers: Timers): Promise<void> {

@@ -1,5 +1,5 @@
 // Which provider a session stays with: bounded, least recently used first out; losing it is harmless (policy 5.7).
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from '../core/clock.ts';
 
 const BINDINGS_MAX = 100_000;
 

@@ -1,12 +1,12 @@
 // Makes one usage event of each result that consumed something; any router can, from the result alone.
 // U1. The result is acknowledged only after the stream confirmed the event; the ledger's key makes a repeat harmless.
-import type { Bus, Delivery, Subscription } from "../bus/bus.ts";
-import { at } from "../contracts/contract.ts";
-import { type ExecResult, execResult } from "../contracts/result.ts";
-import { resultStream, routerResults, usageStream } from "../contracts/streams.ts";
-import { type UsageEvent, usageMetered } from "../contracts/usage.ts";
-import type { Usage } from "../contracts/fields.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Bus, Delivery, Subscription } from '../bus/bus.ts';
+import { at } from '../contracts/contract.ts';
+import { type ExecResult, execResult } from '../contracts/result.ts';
+import { resultStream, routerResults, usageStream } from '../contracts/streams.ts';
+import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import type { Usage } from '../contracts/fields.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 
 const CONFIRM_MS = 20_000;
 
@@ -21,13 +21,13 @@ export interface Account {
 export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise<Subscription> {
   const to = at(usageMetered);
   const emitted = telemetry.metrics.counter({
-    name: "router_usage_events_total",
-    help: "Usage events by what became of them.",
-    labels: ["result"],
+    name: 'router_usage_events_total',
+    help: 'Usage events by what became of them.',
+    labels: ['result'],
   });
-  const sent = emitted.of("sent");
-  const nothing = emitted.of("nothing_consumed");
-  const failed = emitted.of("failed");
+  const sent = emitted.of('sent');
+  const nothing = emitted.of('nothing_consumed');
+  const failed = emitted.of('failed');
   await bus.ensureStream(resultStream);
   await bus.ensureStream(usageStream);
 
@@ -41,7 +41,7 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
         return;
       }
       const event = usageEventOf(result, result.assignment_id, result.usage);
-      const correlation = { traceId: result.trace_id ?? "-", tenantId: result.tenant_id };
+      const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
       try {
         await bus.append(to, event, {
           messageId: `usage:${event.usage_id}`,
@@ -52,7 +52,7 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
         delivery.ack();
       } catch (fault) {
         failed.add();
-        telemetry.log.warn("usage_not_confirmed", {
+        telemetry.log.warn('usage_not_confirmed', {
           assignment_id: result.assignment_id,
           count: delivery.count,
           fault,
@@ -70,11 +70,11 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): U
   const attempt = result.attempt ?? 1;
   const account = (result.job?.metadata ?? {}) as Partial<Account>;
   return {
-    version: "1",
+    version: '1',
     usage_id: `${result.tenant_id}:${assignmentId}:${attempt}`,
     tenant_id: result.tenant_id,
-    provider_id: result.provider_id ?? "worker",
-    event_type: result.job?.type ?? "ai.chat",
+    provider_id: result.provider_id ?? 'worker',
+    event_type: result.job?.type ?? 'ai.chat',
     status: result.status,
     latency_ms: result.latency_ms ?? 0,
     cost: usage.cost_micro_usd / 1e6,
@@ -82,7 +82,7 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): U
     assignment_id: assignmentId,
     attempt,
     ...usage,
-    currency: "USD",
+    currency: 'USD',
     billable: true,
     ...defined({
       request_id: result.request_id,

@@ -1,14 +1,14 @@
 // What is said of an attempt outside its frames: the outcome for routers, the result for the ledger. Pure.
-import type { ExecAssignment } from "../contracts/assignment.ts";
-import type { Usage } from "../contracts/fields.ts";
-import type { AttemptOutcome } from "../contracts/outcome.ts";
-import type { ExecResult } from "../contracts/result.ts";
-import { executionRow, type ExecutionFailure } from "../core/execution-errors.ts";
+import type { ExecAssignment } from '../contracts/assignment.ts';
+import type { Usage } from '../contracts/fields.ts';
+import type { AttemptOutcome } from '../contracts/outcome.ts';
+import type { ExecResult } from '../contracts/result.ts';
+import { executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 
 export type AttemptEnd =
-  | { readonly state: "succeeded"; readonly usage: Usage; readonly finishReason: string }
+  | { readonly state: 'succeeded'; readonly usage: Usage; readonly finishReason: string }
   | {
-      readonly state: "failed" | "timed_out" | "cancelled";
+      readonly state: 'failed' | 'timed_out' | 'cancelled';
       readonly failure: ExecutionFailure;
       /** Undefined when nothing was consumed. */
       readonly usage: Usage | undefined;
@@ -24,13 +24,10 @@ export interface AttemptFacts {
   readonly epochMs: number;
 }
 
-export function outcomeOf(
-  facts: AttemptFacts,
-  end: AttemptEnd | { readonly state: "committed" },
-): AttemptOutcome {
+export function outcomeOf(facts: AttemptFacts, end: AttemptEnd | { readonly state: 'committed' }): AttemptOutcome {
   const { assignment } = facts;
   return {
-    version: "2",
+    version: '2',
     assignment_id: assignment.assignment_id,
     attempt: facts.attempt,
     request_id: assignment.request_id,
@@ -43,14 +40,12 @@ export function outcomeOf(
     committed: facts.isCommitted,
     ...(assignment.owner === undefined ? {} : { router_id: assignment.owner.router_id }),
     ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
-    ...("failure" in end ? { error: outcomeError(end.failure) } : {}),
-    ...("usage" in end && end.usage !== undefined
-      ? { output_tokens: end.usage.output_tokens }
-      : {}),
+    ...('failure' in end ? { error: outcomeError(end.failure) } : {}),
+    ...('usage' in end && end.usage !== undefined ? { output_tokens: end.usage.output_tokens } : {}),
   };
 }
 
-function outcomeError(failure: ExecutionFailure): NonNullable<AttemptOutcome["error"]> {
+function outcomeError(failure: ExecutionFailure): NonNullable<AttemptOutcome['error']> {
   const row = executionRow(failure.code);
   return {
     class: row.class,
@@ -58,24 +53,22 @@ function outcomeError(failure: ExecutionFailure): NonNullable<AttemptOutcome["er
     retryable: row.retryable,
     message: failure.message.slice(0, 1024),
     ...(failure.detailCode === undefined ? {} : { detail_code: failure.detailCode }),
-    ...(failure.retryAfterMs === undefined
-      ? {}
-      : { retry_after_ms: Math.ceil(failure.retryAfterMs) }),
+    ...(failure.retryAfterMs === undefined ? {} : { retry_after_ms: Math.ceil(failure.retryAfterMs) }),
     ...(failure.httpStatus === undefined ? {} : { http_status: failure.httpStatus }),
   };
 }
 
 const STATUS = {
-  succeeded: "success",
-  failed: "error",
-  timed_out: "timeout",
-  cancelled: "cancelled",
+  succeeded: 'success',
+  failed: 'error',
+  timed_out: 'timeout',
+  cancelled: 'cancelled',
 } as const;
 
 export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
   const { assignment } = facts;
   return {
-    version: "1",
+    version: '1',
     assignment_id: assignment.assignment_id,
     request_id: assignment.request_id,
     tenant_id: assignment.tenant_id,
@@ -91,18 +84,14 @@ export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
     attempt: facts.attempt,
     worker_id: facts.workerId,
     committed: facts.isCommitted,
-    ...(assignment.correlation?.trace_id === undefined
-      ? {}
-      : { trace_id: assignment.correlation.trace_id }),
+    ...(assignment.correlation?.trace_id === undefined ? {} : { trace_id: assignment.correlation.trace_id }),
     ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
     ...(end.usage === undefined ? {} : { usage: end.usage }),
-    ...(end.state === "succeeded" ? { finish_reason: end.finishReason } : resultError(end.failure)),
+    ...(end.state === 'succeeded' ? { finish_reason: end.finishReason } : resultError(end.failure)),
   };
 }
 
-function resultError(
-  failure: ExecutionFailure,
-): Pick<ExecResult, "error_code" | "error_message" | "error"> {
+function resultError(failure: ExecutionFailure): Pick<ExecResult, 'error_code' | 'error_message' | 'error'> {
   const { message: _, code: __, ...error } = outcomeError(failure);
   return { error_code: failure.code, error_message: failure.message.slice(0, 1024), error };
 }

@@ -3,22 +3,22 @@
 // C2. A failure before the first chunk sends no terminal frame: the router decides what comes next.
 // C3. A prefix without content is held and leaves with the first content, so it does not commit.
 // C4. Whatever ends the attempt closes the upstream socket and reports once.
-import { type Address, addressIn } from "../contracts/contract.ts";
-import type { ExecAssignment } from "../contracts/assignment.ts";
-import type { CancelReason } from "../contracts/cancel.ts";
-import type { Usage } from "../contracts/fields.ts";
-import { frames } from "../contracts/frames.ts";
-import type { Correlation } from "../contracts/headers.ts";
-import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from "../contracts/limits.ts";
-import { answerCode, executionRow, type ExecutionFailure } from "../core/execution-errors.ts";
-import type { Timer, Timers } from "../core/timers.ts";
-import type { ChatChunk } from "../dialect/openai-chat.ts";
-import type { ChatEnd, ChatSink, Provider, RunningCall, TokenUsage } from "../provider/provider.ts";
-import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from "./attempt-messages.ts";
-import { type CostOf, estimateTokens, meter } from "./metering.ts";
-import type { Reporter } from "./reporter.ts";
-import type { WorkerSettings } from "./settings.ts";
-import type { SlotWaiter } from "./slots.ts";
+import { type Address, addressIn } from '../contracts/contract.ts';
+import type { ExecAssignment } from '../contracts/assignment.ts';
+import type { CancelReason } from '../contracts/cancel.ts';
+import type { Usage } from '../contracts/fields.ts';
+import { frames } from '../contracts/frames.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
+import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import type { ChatChunk } from '../dialect/openai-chat.ts';
+import type { ChatEnd, ChatSink, Provider, RunningCall, TokenUsage } from '../provider/provider.ts';
+import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from './attempt-messages.ts';
+import { type CostOf, estimateTokens, meter } from './metering.ts';
+import type { Reporter } from './reporter.ts';
+import type { WorkerSettings } from './settings.ts';
+import type { SlotWaiter } from './slots.ts';
 
 /** Events without content that are held before the first content. */
 const HELD_MAX = 64;
@@ -39,9 +39,9 @@ export interface CallTarget {
 }
 
 type Phase =
-  | { readonly kind: "waiting" }
-  | { readonly kind: "running"; readonly upstream: RunningCall | undefined }
-  | { readonly kind: "ended" };
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'running'; readonly upstream: RunningCall | undefined }
+  | { readonly kind: 'ended' };
 
 export class Call implements ChatSink, SlotWaiter {
   readonly assignment: ExecAssignment;
@@ -52,7 +52,7 @@ export class Call implements ChatSink, SlotWaiter {
   readonly #correlation: Correlation;
   readonly #receivedMs: number;
   readonly #deadlineMs: number;
-  #phase: Phase = { kind: "waiting" };
+  #phase: Phase = { kind: 'waiting' };
   #timer: Timer;
   #held: string[] = [];
   #seq = 0;
@@ -67,9 +67,9 @@ export class Call implements ChatSink, SlotWaiter {
     this.#target = target;
     this.assignment = assignment;
     this.attempt = assignment.attempt ?? 1;
-    this.#deliverTo = addressIn(frames, assignment.deliver_to ?? "");
+    this.#deliverTo = addressIn(frames, assignment.deliver_to ?? '');
     this.#correlation = {
-      traceId: assignment.correlation?.trace_id ?? "-",
+      traceId: assignment.correlation?.trace_id ?? '-',
       tenantId: assignment.tenant_id,
     };
     this.#receivedMs = deps.timers.clock.nowMs();
@@ -82,17 +82,16 @@ export class Call implements ChatSink, SlotWaiter {
   run(): void {
     const { executor, job, stream, limits } = this.assignment;
     const { settings, timers } = this.#deps;
-    this.#phase = { kind: "running", upstream: undefined };
+    this.#phase = { kind: 'running', upstream: undefined };
     const start = {
-      type: "start" as const,
+      type: 'start' as const,
       ...this.#head(),
       provider_id: executor.provider_id,
-      model: executor.model ?? "-",
+      model: executor.model ?? '-',
       worker_id: settings.id,
       created_ms: timers.clock.epochMs(),
     };
-    if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation))
-      return this.#unreachable();
+    if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation)) return this.#unreachable();
     const call = {
       model: this.#target.upstreamModel,
       body: job.payload ?? {},
@@ -101,20 +100,20 @@ export class Call implements ChatSink, SlotWaiter {
       idleMs: limits?.idle_ms ?? settings.idle_ms,
     };
     const upstream = this.#target.provider.chat(call, this);
-    if (this.#phase.kind === "running") this.#phase = { kind: "running", upstream };
+    if (this.#phase.kind === 'running') this.#phase = { kind: 'running', upstream };
   }
 
   /** The wait in the line was too long: the router pushes elsewhere. */
   refuse(): void {
     this.#finish({
-      state: "failed",
-      failure: { code: "SYSTEM_OVERLOAD", message: "no free slot in time" },
+      state: 'failed',
+      failure: { code: 'SYSTEM_OVERLOAD', message: 'no free slot in time' },
       usage: undefined,
     });
   }
 
   chunk(raw: string, chunk: ChatChunk): void {
-    if (this.#phase.kind === "ended") return;
+    if (this.#phase.kind === 'ended') return;
     this.#outputChars += chunk.chars;
     if (!this.#isCommitted) {
       if (!chunk.hasContent && this.#held.length < HELD_MAX) {
@@ -125,16 +124,16 @@ export class Call implements ChatSink, SlotWaiter {
     }
     this.#send(
       chunk.isUsageOnly
-        ? { type: "chunk", ...this.#head(), raw, usage_only: true }
-        : { type: "chunk", ...this.#head(), raw },
+        ? { type: 'chunk', ...this.#head(), raw, usage_only: true }
+        : { type: 'chunk', ...this.#head(), raw },
     );
   }
 
   end(end: ChatEnd): void {
-    if (this.#phase.kind === "ended") return;
+    if (this.#phase.kind === 'ended') return;
     if (end.raw !== undefined && Buffer.byteLength(end.raw) > INLINE_BYTES_MAX) {
       return this.fail({
-        code: "OUTPUT_TOO_LARGE",
+        code: 'OUTPUT_TOO_LARGE',
         message: `an answer holds at most ${INLINE_BYTES_MAX} bytes`,
       });
     }
@@ -144,52 +143,50 @@ export class Call implements ChatSink, SlotWaiter {
       end.usage === undefined,
     );
     this.#send({
-      type: "end",
+      type: 'end',
       ...this.#head(),
       finish_reason: end.finishReason,
       usage,
       total_cost_micro_usd: usage.cost_micro_usd + (this.assignment.prior_cost_micro_usd ?? 0),
       ...(end.raw === undefined ? {} : { raw: end.raw }),
     });
-    this.#finish({ state: "succeeded", usage, finishReason: end.finishReason });
+    this.#finish({ state: 'succeeded', usage, finishReason: end.finishReason });
   }
 
   fail(failure: ExecutionFailure): void {
-    this.#failWith("failed", failure);
+    this.#failWith('failed', failure);
   }
 
   /** The gateway or a router wants no more of it: nothing is sent, what was consumed is settled. */
   cancel(reason: CancelReason, deliveredTokens: number): void {
-    if (this.#phase.kind === "ended") return;
-    const wasRunning = this.#phase.kind === "running";
+    if (this.#phase.kind === 'ended') return;
+    const wasRunning = this.#phase.kind === 'running';
     this.#outputChars = Math.max(this.#outputChars, deliveredTokens * 4);
     const failure: ExecutionFailure = {
-      code: "CANCELLED_BY_USER",
-      message: "cancelled",
+      code: 'CANCELLED_BY_USER',
+      message: 'cancelled',
       detailCode: reason,
     };
-    this.#finish({ state: "cancelled", failure, usage: wasRunning ? this.#estimate() : undefined });
+    this.#finish({ state: 'cancelled', failure, usage: wasRunning ? this.#estimate() : undefined });
   }
 
   /** This worker stops: before the first chunk the router may try another one. */
   abandon(): void {
-    this.#failWith("failed", {
-      code: "WORKER_UNAVAILABLE",
-      message: "the worker is shutting down",
+    this.#failWith('failed', {
+      code: 'WORKER_UNAVAILABLE',
+      message: 'the worker is shutting down',
     });
   }
 
-  #failWith(state: "failed" | "timed_out", cause: ExecutionFailure): void {
-    if (this.#phase.kind === "ended") return;
+  #failWith(state: 'failed' | 'timed_out', cause: ExecutionFailure): void {
+    if (this.#phase.kind === 'ended') return;
     const wasCharged =
-      this.#outputChars > 0 ||
-      (executionRow(cause.code).class === "timeout" && this.#phase.kind === "running");
+      this.#outputChars > 0 || (executionRow(cause.code).class === 'timeout' && this.#phase.kind === 'running');
     const usage = wasCharged ? this.#estimate() : undefined;
     if (!this.#isCommitted) return this.#finish({ state, failure: cause, usage });
-    const failure =
-      state === "failed" && cause.code !== "CONTENT_BLOCKED" ? interrupted(cause) : cause;
+    const failure = state === 'failed' && cause.code !== 'CONTENT_BLOCKED' ? interrupted(cause) : cause;
     this.#send({
-      type: "error",
+      type: 'error',
       ...this.#head(),
       error: {
         code: answerCode(failure.code, failure.detailCode),
@@ -205,19 +202,19 @@ export class Call implements ChatSink, SlotWaiter {
 
   /** Frames cannot leave: without them the gateway gives up by itself, and the attempt is over. */
   #unreachable(): void {
-    const failure: ExecutionFailure = { code: "WORKER_LOST", message: "the bus refused a frame" };
+    const failure: ExecutionFailure = { code: 'WORKER_LOST', message: 'the bus refused a frame' };
     this.#finish({
-      state: "failed",
+      state: 'failed',
       failure,
       usage: this.#outputChars > 0 ? this.#estimate() : undefined,
     });
   }
 
   #finish(end: AttemptEnd): void {
-    if (this.#phase.kind === "ended") return;
-    const hadSlot = this.#phase.kind === "running";
-    if (this.#phase.kind === "running" && end.state !== "succeeded") this.#phase.upstream?.abort();
-    this.#phase = { kind: "ended" };
+    if (this.#phase.kind === 'ended') return;
+    const hadSlot = this.#phase.kind === 'running';
+    if (this.#phase.kind === 'running' && end.state !== 'succeeded') this.#phase.upstream?.abort();
+    this.#phase = { kind: 'ended' };
     this.#timer.cancel();
     const facts = this.#facts();
     this.#deps.reporter.outcome(outcomeOf(facts, end), this.#correlation);
@@ -230,14 +227,11 @@ export class Call implements ChatSink, SlotWaiter {
     this.#firstContentMs = Math.round(this.#deps.timers.clock.nowMs() - this.#receivedMs);
     const held = this.#held;
     this.#held = [];
-    for (const raw of held) this.#send({ type: "chunk", ...this.#head(), raw });
-    this.#deps.reporter.outcome(
-      outcomeOf(this.#facts(), { state: "committed" }),
-      this.#correlation,
-    );
+    for (const raw of held) this.#send({ type: 'chunk', ...this.#head(), raw });
+    this.#deps.reporter.outcome(outcomeOf(this.#facts(), { state: 'committed' }), this.#correlation);
   }
 
-  #send(frame: Parameters<Reporter["frame"]>[1]): void {
+  #send(frame: Parameters<Reporter['frame']>[1]): void {
     this.#lastFrameMs = this.#deps.timers.clock.nowMs();
     if (!this.#deps.reporter.frame(this.#deliverTo, frame)) this.#unreachable();
   }
@@ -268,7 +262,7 @@ export class Call implements ChatSink, SlotWaiter {
   }
 
   #usage(tokens: TokenUsage, isEstimated: boolean): Usage {
-    const { provider_id: providerId, model = "-" } = this.assignment.executor;
+    const { provider_id: providerId, model = '-' } = this.assignment.executor;
     return meter(this.#deps.costOf, { providerId, model, tokens, isEstimated });
   }
 
@@ -280,20 +274,20 @@ export class Call implements ChatSink, SlotWaiter {
   #wake(): void {
     const nowMs = this.#deps.timers.clock.nowMs();
     if (nowMs >= this.#deadlineMs) {
-      return this.#failWith("timed_out", {
-        code: "CANCELLED_BY_TIMEOUT",
-        message: "the deadline has passed",
+      return this.#failWith('timed_out', {
+        code: 'CANCELLED_BY_TIMEOUT',
+        message: 'the deadline has passed',
       });
     }
     if (nowMs >= this.#lastFrameMs + this.#deps.settings.frame_heartbeat_ms) {
-      this.#send({ type: "heartbeat", ...this.#head() });
+      this.#send({ type: 'heartbeat', ...this.#head() });
     }
-    if (this.#phase.kind !== "ended") this.#timer = this.#arm();
+    if (this.#phase.kind !== 'ended') this.#timer = this.#arm();
   }
 }
 
 const interrupted = (cause: ExecutionFailure): ExecutionFailure => ({
   ...cause,
-  code: "STREAM_INTERRUPTED",
+  code: 'STREAM_INTERRUPTED',
   detailCode: cause.code,
 });

@@ -1,6 +1,6 @@
 // Cancels that came before their assignment: remembered for a while, at most so many.
-import { CANCEL_MEMORY_COUNT, CANCEL_MEMORY_MS } from "../contracts/limits.ts";
-import type { Clock } from "../core/clock.ts";
+import { CANCEL_MEMORY_COUNT, CANCEL_MEMORY_MS } from '../contracts/limits.ts';
+import type { Clock } from '../core/clock.ts';
 
 export class CancelMemory {
   readonly #clock: Clock;

@@ -1,12 +1,12 @@
 // The worker's sign of life: registration, load and status in one message.
-import { OVERLOAD_LEVELS, type ExecAssignment } from "../contracts/assignment.ts";
-import type { WorkerHeartbeat } from "../contracts/heartbeat.ts";
-import type { Clock } from "../core/clock.ts";
-import type { WorkerSettings } from "./settings.ts";
-import type { Slots } from "./slots.ts";
+import { OVERLOAD_LEVELS, type ExecAssignment } from '../contracts/assignment.ts';
+import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import type { Clock } from '../core/clock.ts';
+import type { WorkerSettings } from './settings.ts';
+import type { Slots } from './slots.ts';
 
-export type WorkerStatus = WorkerHeartbeat["status"];
-type Overload = NonNullable<WorkerHeartbeat["overload_status"]>;
+export type WorkerStatus = WorkerHeartbeat['status'];
+type Overload = NonNullable<WorkerHeartbeat['overload_status']>;
 
 /** By queue use: from 0.5 degraded, 0.8 overloaded, 1.0 critical (contracts 4.6). */
 const LEVELS: readonly (readonly [number, Overload])[] = [
@@ -30,7 +30,7 @@ export function heartbeatOf(
 ): WorkerHeartbeat {
   const { settings, slots } = worker;
   return {
-    version: "1",
+    version: '1',
     worker_id: settings.id,
     timestamp: new Date(worker.clock.epochMs()).toISOString(),
     status,
@@ -43,8 +43,8 @@ export function heartbeatOf(
     pool: settings.pool,
     slots: { io: { active: slots.active, limit: slots.limit, queued: slots.queued } },
     overload_status: overloadOf(slots.queued, settings.queue.max),
-    job_types: ["ai.chat"] satisfies ExecAssignment["job"]["type"][],
+    job_types: ['ai.chat'] satisfies ExecAssignment['job']['type'][],
     providers: [...worker.providers],
-    protocol_versions: ["1"],
+    protocol_versions: ['1'],
   };
 }

@@ -1,18 +1,18 @@
 // Accepts or refuses assignments, and keeps the calls that run.
 // N1. An assignment and attempt is started at most once here; a repeat is refused as `duplicate`.
 // N2. Accepted means: it ends with an outcome, whatever happens to slot, provider or deadline.
-import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from "../contracts/assignment.ts";
-import type { Cancel } from "../contracts/cancel.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import type { AttemptEnd } from "./attempt-messages.ts";
-import { Call, type CallDeps, type CallTarget } from "./call.ts";
-import { CancelMemory } from "./cancel-memory.ts";
-import { Slots } from "./slots.ts";
+import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contracts/assignment.ts';
+import type { Cancel } from '../contracts/cancel.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { AttemptEnd } from './attempt-messages.ts';
+import { Call, type CallDeps, type CallTarget } from './call.ts';
+import { CancelMemory } from './cancel-memory.ts';
+import { Slots } from './slots.ts';
 
 /** Finished attempts that are still known, so that a repeat of one is refused. */
 const FINISHED_MAX = 10_000;
 
-export interface IntakeDeps extends Omit<CallDeps, "onEnd"> {
+export interface IntakeDeps extends Omit<CallDeps, 'onEnd'> {
   readonly telemetry: Telemetry;
   /** The provider that runs an assignment, or undefined when this worker does not have it. */
   readonly target: (providerId: string, model: string) => CallTarget | undefined;
@@ -53,26 +53,21 @@ export class Intake {
   accept(assignment: ExecAssignment): ExecAssignmentAck {
     const attempt = assignment.attempt ?? 1;
     const key = keyOf(assignment.assignment_id, attempt);
-    const target = this.#deps.target(
-      assignment.executor.provider_id,
-      assignment.executor.model ?? "",
-    );
+    const target = this.#deps.target(assignment.executor.provider_id, assignment.executor.model ?? '');
     const refusal = this.#refusal(assignment, key, target);
     if (refusal !== undefined) {
       this.#metrics.rejections.of(refusal).add();
-      return { ...this.#ack(assignment, attempt), status: "rejected", reason: refusal };
+      return { ...this.#ack(assignment, attempt), status: 'rejected', reason: refusal };
     }
     if (target !== undefined) this.#start(assignment, key, target);
-    return { ...this.#ack(assignment, attempt), status: "accepted" };
+    return { ...this.#ack(assignment, attempt), status: 'accepted' };
   }
 
   cancel(cancel: Cancel): void {
     const key = keyOf(cancel.assignment_id, cancel.attempt ?? 0);
     const calls =
       cancel.attempt === undefined
-        ? [...this.#calls.values()].filter(
-            (call) => call.assignment.assignment_id === cancel.assignment_id,
-          )
+        ? [...this.#calls.values()].filter((call) => call.assignment.assignment_id === cancel.assignment_id)
         : [this.#calls.get(key)];
     let found = false;
     for (const call of calls) {
@@ -102,20 +97,16 @@ export class Intake {
     return { abandoned };
   }
 
-  #refusal(
-    assignment: ExecAssignment,
-    key: string,
-    target: CallTarget | undefined,
-  ): RefusalReason | undefined {
-    if (this.#isDraining) return "draining";
-    if (this.#calls.has(key) || this.#finished.has(key)) return "duplicate";
-    if (assignment.job.type !== "ai.chat") return "unknown_job_type";
-    if (target === undefined) return "unsupported_provider";
+  #refusal(assignment: ExecAssignment, key: string, target: CallTarget | undefined): RefusalReason | undefined {
+    if (this.#isDraining) return 'draining';
+    if (this.#calls.has(key) || this.#finished.has(key)) return 'duplicate';
+    if (assignment.job.type !== 'ai.chat') return 'unknown_job_type';
+    if (target === undefined) return 'unsupported_provider';
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
     if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
-      return "invalid_request";
-    if (this.slots.isFull) return "queue_full";
-    if (this.#wasCancelled(assignment.assignment_id, key)) return "duplicate";
+      return 'invalid_request';
+    if (this.slots.isFull) return 'queue_full';
+    if (this.#wasCancelled(assignment.assignment_id, key)) return 'duplicate';
     return undefined;
   }
 
@@ -127,8 +118,7 @@ export class Intake {
     const call = new Call(this.#callDeps, assignment, target);
     this.#calls.set(key, call);
     const { call_wait_ms: waitMs } = this.#deps.settings.queue;
-    if (!this.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2)))
-      call.refuse();
+    if (!this.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2))) call.refuse();
   }
 
   #ended(call: Call, end: AttemptEnd, hadSlot: boolean): void {
@@ -141,14 +131,14 @@ export class Intake {
         break;
       }
     }
-    this.#metrics.attempts.of("ai.chat", "call", end.state).add();
+    this.#metrics.attempts.of('ai.chat', 'call', end.state).add();
     if (hadSlot) this.slots.release();
     if (this.#calls.size === 0) this.#whenIdle?.();
   }
 
-  #ack(assignment: ExecAssignment, attempt: number): Omit<ExecAssignmentAck, "status"> {
+  #ack(assignment: ExecAssignment, attempt: number): Omit<ExecAssignmentAck, 'status'> {
     return {
-      version: "1",
+      version: '1',
       assignment_id: assignment.assignment_id,
       attempt,
       worker_id: this.#deps.settings.id,
@@ -159,18 +149,18 @@ export class Intake {
 
 const declareMetrics = ({ metrics }: Telemetry) => ({
   attempts: metrics.counter({
-    name: "worker_attempts_total",
-    help: "Attempts that ended, by how.",
-    labels: ["type", "mode", "status"],
+    name: 'worker_attempts_total',
+    help: 'Attempts that ended, by how.',
+    labels: ['type', 'mode', 'status'],
   }),
   rejections: metrics.counter({
-    name: "worker_rejections_total",
-    help: "Assignments refused.",
-    labels: ["reason"],
+    name: 'worker_rejections_total',
+    help: 'Assignments refused.',
+    labels: ['reason'],
   }),
   cancels: metrics.counter({
-    name: "worker_cancels_total",
-    help: "Calls cancelled.",
-    labels: ["reason"],
+    name: 'worker_cancels_total',
+    help: 'Calls cancelled.',
+    labels: ['reason'],
   }),
 });

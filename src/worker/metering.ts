@@ -1,6 +1,6 @@
 // What an attempt consumed and cost: the provider's report, or an estimate that is marked as one.
-import type { Usage } from "../contracts/fields.ts";
-import type { TokenUsage } from "../provider/provider.ts";
+import type { Usage } from '../contracts/fields.ts';
+import type { TokenUsage } from '../provider/provider.ts';
 
 /** Bytes or characters per token of an estimate (gateway 7.3). */
 const CHARS_PER_TOKEN = 4;

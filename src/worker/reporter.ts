@@ -1,14 +1,14 @@
 // Everything that a worker says of its attempts: frames to the gateway, outcomes to every router, results to the stream.
 // R1. Order at the end of an attempt: terminal frame, outcome, result (worker.md 3).
 // R2. A result that the stream did not confirm within `RESULT_PATIENCE_MS` is counted and logged, never dropped silently.
-import type { Bus } from "../bus/bus.ts";
-import { type Address, at } from "../contracts/contract.ts";
-import type { frames, StreamFrame } from "../contracts/frames.ts";
-import type { Correlation } from "../contracts/headers.ts";
-import { type AttemptOutcome, attemptOutcome } from "../contracts/outcome.ts";
-import { type ExecResult, execResult } from "../contracts/result.ts";
-import type { Counter } from "../telemetry/metrics.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Bus } from '../bus/bus.ts';
+import { type Address, at } from '../contracts/contract.ts';
+import type { frames, StreamFrame } from '../contracts/frames.ts';
+import type { Correlation } from '../contracts/headers.ts';
+import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
+import { type ExecResult, execResult } from '../contracts/result.ts';
+import type { Counter } from '../telemetry/metrics.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 
 /** A publisher repeats an unconfirmed message for this long under one id (contracts 3.2). */
 const RESULT_PATIENCE_MS = 20_000;
@@ -26,8 +26,8 @@ export class Reporter {
     this.#telemetry = telemetry;
     this.#lost = telemetry.metrics
       .counter({
-        name: "worker_results_lost_total",
-        help: "Results that the stream never confirmed.",
+        name: 'worker_results_lost_total',
+        help: 'Results that the stream never confirmed.',
       })
       .of();
   }
@@ -38,7 +38,7 @@ export class Reporter {
       this.#bus.publish(to, frame, correlation);
       return true;
     } catch (fault) {
-      this.#telemetry.log.warn("frame_not_sent", {
+      this.#telemetry.log.warn('frame_not_sent', {
         assignment_id: frame.assignment_id,
         attempt: frame.attempt,
         fault,
@@ -52,7 +52,7 @@ export class Reporter {
     try {
       this.#bus.publish(this.#outcomes, outcome, correlation);
     } catch (fault) {
-      this.#telemetry.log.warn("outcome_not_sent", {
+      this.#telemetry.log.warn('outcome_not_sent', {
         assignment_id: outcome.assignment_id,
         attempt: outcome.attempt,
         fault,
@@ -68,7 +68,7 @@ export class Reporter {
         () => undefined,
         (fault: unknown) => {
           this.#lost.add();
-          this.#telemetry.log.error("result_lost", {
+          this.#telemetry.log.error('result_lost', {
             tenant_id: correlation.tenantId,
             trace_id: correlation.traceId,
             fault,

@@ -1,6 +1,6 @@
 // Places to run, and a bounded first-in first-out line before them.
 // S1. At most `limit` holders at once; at most `queueMax` waiters, each for at most `waitMs`.
-import type { Timer, Timers } from "../core/timers.ts";
+import type { Timer, Timers } from '../core/timers.ts';
 
 /** Who waits for a place. `run` is called once when there is one, or `refuse` when the wait was too long. */
 export interface SlotWaiter {

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import Ajv2020 from 'ajv/dist/2020.js';
+import { decode, encode } from './codec.ts';
+import { emitSchema, PAYLOADS } from './registry.ts';
+
+// The examples of the wire law, one per line; each must pass our validator and the schema that we emit.
+const EXAMPLES = readFileSync(new URL('../../contracts/examples.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line) as { schema: string; example: Record<string, unknown> });
+
+const nameOf = (id: string, version: string): string => `${id.split('.').at(-1)}@${version}`;
+const payloadOf = (schema: string) => PAYLOADS.find(({ id, version }) => nameOf(id, version) === schema);
+
+test('every payload has an example', () => {
+  const named = new Set(EXAMPLES.map(({ schema }) => schema));
+  const missing = PAYLOADS.map(({ id, version }) => nameOf(id, version)).filter((name) => !named.has(name));
+  assert.deepEqual(missing, []);
+});
+
+for (const { schema, example } of EXAMPLES) {
+  const payload = payloadOf(schema);
+  if (payload === undefined) continue;
+
+  test(`${schema} accepts its example, and so does the emitted schema`, () => {
+    assert.equal(payload.check(example), true, payload.fault(example));
+    const validate = new Ajv2020.Ajv2020({ strict: false }).compile(JSON.parse(emitSchema(payload)) as object);
+    assert.equal(validate(example), true, JSON.stringify(validate.errors));
+    assert.deepEqual(decode(payload, encode(payload, example)), example);
+  });
+
+  test(`${schema} ignores unknown fields and refuses a missing required one`, () => {
+    assert.equal(payload.check({ ...example, a_field_of_tomorrow: true }), true);
+    const required = (payload.schema as { required?: readonly string[] }).required ?? ['type'];
+    for (const name of required) {
+      const { [name]: _, ...rest } = example;
+      assert.equal(payload.check(rest), false, name);
+    }
+  });
+}
+
+const UNREADABLE: readonly (readonly [string, Uint8Array, string])[] = [
+  ['not JSON', Buffer.from('{'), 'syntax'],
+  ['not UTF-8', Buffer.from([0xff, 0xfe]), 'invalid_utf8'],
+  ['too deep', Buffer.from('['.repeat(65) + ']'.repeat(65)), 'depth'],
+  ['too large', Buffer.alloc(720_001, 0x20), 'size'],
+  ['another shape', Buffer.from('{"version":"9"}'), 'schema'],
+];
+
+for (const [what, bytes, reason] of UNREADABLE) {
+  test(`a message that is ${what} does not enter`, () => {
+    const [payload] = PAYLOADS;
+    assert.ok(payload);
+    assert.throws(() => decode(payload, bytes), { code: 'invalid_request', details: { reason } });
+  });
+}
+
+test('an invalid message does not leave', () => {
+  const [payload] = PAYLOADS;
+  assert.ok(payload);
+  assert.throws(() => encode(payload, { version: '1' }), { code: 'internal' });
+});

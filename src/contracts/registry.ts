@@ -1,0 +1,31 @@
+// Every message that this system sends or serves, in one list; the emitted schemas come from it.
+import { execCall } from './assignment.ts';
+import { cancel } from './cancel.ts';
+import type { Payload } from './contract.ts';
+import { decideV1, decideV2 } from './decide.ts';
+import { frames } from './frames.ts';
+import { workerHeartbeat } from './heartbeat.ts';
+import { attemptOutcome } from './outcome.ts';
+import { execResult } from './result.ts';
+import { usageMetered } from './usage.ts';
+
+const CONTRACTS = [
+  decideV1,
+  decideV2,
+  execCall,
+  frames,
+  attemptOutcome,
+  cancel,
+  workerHeartbeat,
+  execResult,
+  usageMetered,
+] as const;
+
+/** Every payload once, by schema id and version. */
+export const PAYLOADS: readonly Payload<unknown>[] = CONTRACTS.flatMap((contract) =>
+  contract.class === 'request_reply' ? [contract.request, contract.reply] : [contract.message],
+);
+
+/** The JSON Schema 2020-12 document of a payload, as it is committed. */
+export const emitSchema = ({ id, version, schema }: Payload<unknown>): string =>
+  `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', $id: `${id}@${version}`, ...schema }, null, 2)}\n`;
