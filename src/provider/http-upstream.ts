@@ -1,0 +1,192 @@
+// The one outbound HTTP client: POST, one pool per provider, a handler object per call instead of promises and streams.
+// U1. The reader hears `head`, any `data`, then exactly one of `end` and `fail`; after `abort` it hears nothing.
+// U2. Redirects are answers like any other and are never followed; bodies and headers are capped.
+// U3. A call is sent twice only when a socket was closed under it before all of it was written and no byte came back.
+// Idle sockets are checked by the pool before a request is written, so the second sending is rare. Waiting calls are
+// bounded here, because the pool's own queue is not. Time limits on silence belong to the caller.
+import { type Dispatcher, Pool } from 'undici';
+import { BeamlineError } from '../core/errors.ts';
+import type { ExecutionFailure } from '../core/execution-errors.ts';
+import { classifyFault, failureOf, protocolFailure, type UpstreamHeaders } from './classify.ts';
+import type { RunningCall } from './provider.ts';
+
+export interface UpstreamLimits {
+  readonly connectMs: number;
+  /** Bytes of an answer's body; one more ends the call. */
+  readonly maxBodyBytes: number;
+  /** Open sockets; as many calls again may wait for one. */
+  readonly connections: number;
+}
+
+/** Hears one answer; U1 says in which order. */
+export interface UpstreamReader {
+  head(status: number, headers: UpstreamHeaders): void;
+  data(bytes: Buffer): void;
+  end(): void;
+  fail(failure: ExecutionFailure): void;
+}
+
+const HEAD_BYTES_MAX = 16_384;
+const INFORMATIONAL_MAX = 16;
+const KEEP_ALIVE_MS = 30_000;
+const KEEP_ALIVE_MAX_MS = 120_000;
+
+export class HttpUpstream implements AsyncDisposable {
+  readonly #pool: Pool;
+  readonly #path: string;
+  readonly #limits: UpstreamLimits;
+  #open = 0;
+
+  /** Throws `validation_failed` unless `url` is plain http or https: no user, query or fragment. */
+  constructor(url: string, limits: UpstreamLimits) {
+    const target = parseUrl(url);
+    this.#path = target.pathname;
+    this.#limits = limits;
+    this.#pool = new Pool(target.origin, {
+      connections: limits.connections,
+      pipelining: 1,
+      allowH2: false,
+      connectTimeout: limits.connectMs,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxHeaderSize: HEAD_BYTES_MAX,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MAX_MS,
+    });
+  }
+
+  /** `headers` is flat: name, value, name, value. The reader is never called before this returns. */
+  post(headers: string[], body: string, reader: UpstreamReader): RunningCall {
+    const options = { method: 'POST', path: this.#path, headers, body } as const;
+    const call = new Call(this.#pool, options, reader, this.#limits.maxBodyBytes, () => this.#open--);
+    this.#open++;
+    if (this.#open > 2 * this.#limits.connections) call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections'));
+    else call.start();
+    return call;
+  }
+
+  /** Ends running calls with a failure and closes every socket. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain =
+    url !== undefined &&
+    (url.protocol === 'http:' || url.protocol === 'https:') &&
+    url.username === '' &&
+    url.password === '' &&
+    !/[?#]/.test(text);
+  if (isPlain) return url;
+  throw new BeamlineError('validation_failed', 'a base address is http or https, without user, query or fragment', {
+    details: { field: 'base_url' },
+  });
+}
+
+class Call implements Dispatcher.DispatchHandler, RunningCall {
+  readonly #pool: Pool;
+  readonly #options: Dispatcher.DispatchOptions;
+  readonly #reader: UpstreamReader;
+  readonly #onClose: () => void;
+  #bytesLeft: number;
+  #controller: Dispatcher.DispatchController | undefined;
+  #isStarting = true;
+  #isOver = false;
+  #hasBytes = false;
+  #hasHead = false;
+  #isRepeat = false;
+  #informational = 0;
+
+  constructor(
+    pool: Pool,
+    options: Dispatcher.DispatchOptions,
+    reader: UpstreamReader,
+    bytesMax: number,
+    onClose: () => void,
+  ) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#reader = reader;
+    this.#bytesLeft = bytesMax;
+    this.#onClose = onClose;
+  }
+
+  start(): void {
+    this.#pool.dispatch(this.#options, this);
+    this.#isStarting = false;
+  }
+
+  refuse(failure: ExecutionFailure): void {
+    this.#fail(failure);
+    this.#isStarting = false;
+  }
+
+  /** Destroys the socket; a call that waits for one never gets it. */
+  abort(): void {
+    if (!this.#isOver) this.#close();
+    this.#controller?.abort(stopped);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isOver) controller.abort(stopped);
+  }
+
+  onResponseStarted(): void {
+    this.#hasBytes = true;
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
+    if (this.#isOver) return;
+    if (status < 200) {
+      if (++this.#informational > INFORMATIONAL_MAX) this.#break('informational');
+      return;
+    }
+    this.#hasHead = true;
+    this.#reader.head(status, headers);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, bytes: Buffer): void {
+    if (this.#isOver) return;
+    this.#bytesLeft -= bytes.length;
+    if (this.#bytesLeft < 0) this.#break('too_large');
+    else this.#reader.data(bytes);
+  }
+
+  onResponseEnd(): void {
+    if (this.#isOver) return;
+    this.#close();
+    this.#reader.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    if (this.#isOver) return;
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+    if (code === 'EPIPE' && !this.#hasBytes && !this.#isRepeat) {
+      this.#isRepeat = true;
+      this.#pool.dispatch(this.#options, this);
+      return;
+    }
+    this.#fail(classifyFault(code, this.#hasHead));
+  }
+
+  #break(detailCode: string): void {
+    this.#fail(protocolFailure(detailCode));
+    this.#controller?.abort(stopped);
+  }
+
+  #fail(failure: ExecutionFailure): void {
+    this.#close();
+    if (this.#isStarting) queueMicrotask(() => this.#reader.fail(failure));
+    else this.#reader.fail(failure);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#onClose();
+  }
+}
+
+const stopped = new Error('stopped');
