@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { stringify } from 'yaml';
 import { BeamlineError } from '../core/errors.ts';
 import { type ConfigInputs, readConfig } from './read.ts';
 
@@ -182,6 +184,7 @@ const refused: readonly (readonly [what: string, yaml: string, faults: readonly 
     ['1:23 frames.silence_ms must be longer than frames.heartbeat_ms'],
   ],
   ['a key that stands twice', 'log_level: info\nlog_level: warn', ['2:1 Map keys must be unique']],
+  ['an alias of itself', 'a: &a [*a]', ['1:8 An alias inside its own anchor']],
   ['a foreign tag', 'log_level: !!js/function x', ['1:12 Unresolved tag: tag:yaml.org,2002:js/function']],
   [
     'text that is not YAML',
@@ -222,5 +225,40 @@ test('a file that is missing is a fault, not a crash', () => {
   assert.throws(
     () => readConfig({ env: {}, file: join(folder, 'none.yaml') }),
     /none\.yaml:1:1 cannot be read: ENOENT/,
+  );
+});
+
+test('whatever stands in a file, it is read or refused line by line', () => {
+  const names = [
+    'gateway',
+    'http',
+    'port',
+    'providers',
+    'list',
+    'id',
+    'type',
+    'models',
+    'worker',
+    'slots',
+    'io',
+    '__proto__',
+  ];
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof(
+      { maxDepth: 5 },
+      fc.constantFrom('sim', 1, null, 'env:X', '', true, Number.POSITIVE_INFINITY),
+      fc.array(tie('tree'), { maxLength: 3 }),
+      fc.dictionary(fc.constantFrom(...names), tie('tree'), { maxKeys: 4 }),
+    ),
+  }));
+  const document = fc.oneof(
+    tree.map((value) => stringify(value)),
+    fc.string({ unit: 'binary' }),
+  );
+  fc.assert(
+    fc.property(document, (yaml) => {
+      for (const line of faultsOf(yaml)) assert.match(line, /^\d+:\d+ ./);
+    }),
+    { numRuns: 300 },
   );
 });

@@ -67,5 +67,3 @@ type Frozen<T> = T extends (infer Item)[]
 /** The effective configuration, deeply frozen. */
 export type Config = Frozen<Type.Static<typeof configSchema>>;
 export type ProviderConfig = Config['providers']['list'][number];
-export type ModelConfig = ProviderConfig['models'][string];
-export type KeyRecord = Config['gateway']['auth']['keys'][number];

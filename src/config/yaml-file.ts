@@ -1,7 +1,7 @@
 // Reads a YAML file of settings into a plain tree that still knows its lines.
 // YAML 1.2 core: no merge keys, no foreign tags, duplicate keys refused, aliases capped.
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { Path } from './settle.ts';
 
 const BYTES_MAX = 16_777_216;
@@ -38,6 +38,13 @@ function parse(file: string, text: string): YamlFile {
     return `${file}:${line}:${col}`;
   };
   const faults = [...document.errors, ...document.warnings].map((fault) => `${at(fault.pos[0])} ${fault.message}`);
+  visit(document, {
+    Alias(_, alias, holders) {
+      const target = alias.resolve(document);
+      if (target !== undefined && holders.includes(target))
+        faults.push(`${at(alias.range?.[0] ?? 0)} An alias inside its own anchor`);
+    },
+  });
   return {
     tree: faults.length > 0 ? undefined : (document.toJS({ maxAliasCount: ALIASES_MAX }) as unknown),
     faults,
