@@ -1,0 +1,131 @@
+// Conformance of key-value buckets.
+import assert from 'node:assert/strict';
+import type { BucketSpec, Entry } from './bus.ts';
+import { type Case, refused, until } from './conformance-fixture.ts';
+import { keyOf } from './key.ts';
+
+const spec: BucketSpec = { name: 'policies', bytesMax: 1_048_576 };
+const key = keyOf('acme', 'default');
+
+const illegalKeys: readonly string[] = [
+  '',
+  ' ',
+  'a b',
+  '.a',
+  'a.',
+  'a..b',
+  'a.*',
+  '>',
+  'a\r\nb',
+  'a\u0000',
+  'a/b',
+  'größe',
+  'x'.repeat(2_000),
+];
+
+export const bucketCases: readonly Case[] = [
+  [
+    'a value is read back by every process, with rising revisions',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      assert.equal(await ours.get(key), undefined);
+      const first = await ours.put(key, '{"n":1}');
+      assert.deepEqual(await theirs.get(key), { key, value: '{"n":1}', revision: first, deleted: false });
+      const second = await theirs.put(keyOf('acme', 'a.b c'.replace(' ', '*')), 'größe €');
+      assert.ok(second > first);
+      assert.equal((await ours.get('acme.a=2Eb=2Ac'))?.value, 'größe €');
+    },
+  ],
+  [
+    'compare-and-set writes only over the revision that was read',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const made = await ours.update(key, 'one', 0);
+      await refused('precondition_failed', theirs.update(key, 'mine', 0));
+      const next = await theirs.update(key, 'two', made);
+      await refused('precondition_failed', ours.update(key, 'late', made));
+      await refused('precondition_failed', ours.update(keyOf('acme', 'absent'), 'x', next));
+      assert.equal((await ours.get(key))?.value, 'two');
+    },
+  ],
+  [
+    'a deleted key is absent and can be made again',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket(spec);
+      const made = await bucket.put(key, 'one');
+      await bucket.delete(key);
+      assert.equal(await bucket.get(key), undefined);
+      await refused('precondition_failed', bucket.update(key, 'late', made));
+      assert.ok((await bucket.update(key, 'two', 0)) > made);
+      assert.equal((await bucket.get(key))?.value, 'two');
+    },
+  ],
+  [
+    'a watcher sees what is there, then every change, until its signal',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      await ours.put(keyOf('a'), '1');
+      await ours.put(keyOf('b'), '2');
+      const seen: string[] = [];
+      const watching = new AbortController();
+      const note = ({ key: name, value, deleted }: Entry): void =>
+        void seen.push(deleted ? `-${name}` : `${name}=${value}`);
+      const watch = (async () => {
+        for await (const entry of theirs.watch(watching.signal)) note(entry);
+      })();
+      await until('what is there', () => seen.length === 2);
+      await ours.put(keyOf('a'), '3');
+      await ours.delete(keyOf('b'));
+      await until('the changes', () => seen.length === 4);
+      watching.abort();
+      await watch;
+      assert.deepEqual(seen, ['a=1', 'b=2', 'a=3', '-b']);
+    },
+  ],
+  [
+    'a watcher of an empty bucket waits, and ends with its signal',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket(spec);
+      const watching = new AbortController();
+      const next = bucket.watch(watching.signal)[Symbol.asyncIterator]().next();
+      await bus.flush();
+      watching.abort();
+      assert.equal((await next).done, true);
+    },
+  ],
+  [
+    'an entry expires after its last write',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket({ ...spec, name: 'presence', ttlMs: 300 });
+      const made = await bucket.put(key, 'here');
+      await until('it is gone', async () => (await bucket.get(key)) === undefined);
+      await refused('precondition_failed', bucket.update(key, 'late', made));
+      await bucket.update(key, 'again', 0);
+    },
+  ],
+  [
+    'a full bucket refuses',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket({ ...spec, bytesMax: 8_192 });
+      const fault = await refused('unavailable', bucket.put(key, 'x'.repeat(10_000)));
+      assert.equal(fault.details['reason'], 'stream_full');
+      await bucket.put(key, 'small');
+    },
+  ],
+  [
+    'illegal keys and names of buckets are refused',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket(spec);
+      await Promise.all(
+        illegalKeys.flatMap((illegal) => [
+          refused('invalid_request', bucket.get(illegal)),
+          refused('invalid_request', bucket.put(illegal, '')),
+          refused('invalid_request', bucket.update(illegal, '', 0)),
+          refused('invalid_request', bucket.delete(illegal)),
+        ]),
+      );
+      const names = ['', 'a.b', 'a b', '*', 'x'.repeat(65)];
+      await Promise.all(names.map((name) => refused('invalid_request', bus.openBucket({ ...spec, name }))));
+    },
+  ],
+];
