@@ -23,6 +23,12 @@ const STREAM_EXISTS = 10_058;
 export const FULL = new Set([10_023, 10_047, 10_077]);
 export const TEMPORARY_STATUS = 503;
 
+/**
+ * A 2.9 server counts a message without its framing when it looks for room, so near `max_bytes` it may drop the oldest
+ * one instead of refusing the new one. The count is exact: it comes first while messages are no larger than this.
+ */
+const MESSAGE_BYTES_USUAL = 1_024;
+
 const configOf = (spec: StreamSpec, replicas: number): Partial<StreamConfig> & { name: string } => ({
   name: spec.name,
   subjects: [spec.subject],
@@ -30,6 +36,7 @@ const configOf = (spec: StreamSpec, replicas: number): Partial<StreamConfig> & {
   storage: StorageType.File,
   discard: DiscardPolicy.New,
   max_bytes: spec.bytesMax,
+  max_msgs: Math.ceil(spec.bytesMax / MESSAGE_BYTES_USUAL),
   max_age: nanos(spec.ageMsMax),
   duplicate_window: nanos(spec.ageMsMax > 0 ? Math.min(DUPLICATE_WINDOW_MS, spec.ageMsMax) : DUPLICATE_WINDOW_MS),
   allow_direct: true,
