@@ -1,0 +1,391 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openMemoryBus } from '../bus/memory.ts';
+import { type ExecAssignment, type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
+import { type Cancel, cancel } from '../contracts/cancel.ts';
+import { at, everyOf } from '../contracts/contract.ts';
+import { type DecideRequest, decideV1, decideV2 } from '../contracts/decide.ts';
+import { frames, type StreamFrame } from '../contracts/frames.ts';
+import { workerHeartbeat } from '../contracts/heartbeat.ts';
+import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
+import { execResult } from '../contracts/result.ts';
+import { ledgerUsage, usageStream } from '../contracts/streams.ts';
+import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import { ManualClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
+import type { Policy } from '../policy/policy.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { openPolicies } from './policies.ts';
+import { startRouter } from './router.ts';
+
+const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
+const PROVIDERS = ['alder', 'birch', 'cedar'];
+
+function policyOf(document: object): Policy {
+  const known = { knownProviders: new Set(PROVIDERS), tenantId: 'acme', policyId: 'test', revision: 7 };
+  const parsed = parsePolicy({ version: '2.0', ...document }, known);
+  assert.ok(parsed.kind === 'valid', JSON.stringify(parsed));
+  return parsed.policy;
+}
+
+type Answer = 'accept' | 'absent' | Partial<ExecAssignmentAck>;
+
+/** A router between a scripted worker and everybody who hears it. */
+async function open(document: object = { weights: { alder: 1 } }, settings: { inFlightMax?: number } = {}) {
+  const clock = new ManualClock(1_790_000_000_000);
+  const timers = new Timers(clock);
+  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const bus = openMemoryBus({ timers, telemetry });
+  const heard = { frames: [] as StreamFrame[], pushed: [] as ExecAssignment[], cancels: [] as Cancel[] };
+  const script: Answer[] = [];
+  const late: (() => void)[] = [];
+  bus.subscribe(everyOf(frames), {}, (frame) => void heard.frames.push(frame));
+  bus.subscribe(at(cancel), {}, (message) => void heard.cancels.push(message));
+  bus.serve(at(execCall, { pool: 'default' }), {}, (assignment) => {
+    heard.pushed.push(assignment);
+    const answer = script.shift() ?? 'accept';
+    const ack = { assignment_id: assignment.assignment_id, status: 'accepted' as const, worker_id: 'w-1' };
+    if (answer === 'absent') return new Promise<ExecAssignmentAck>((resolve) => late.push(() => resolve(ack)));
+    return answer === 'accept' ? ack : { ...ack, ...answer };
+  });
+  const router = await startRouter({
+    bus,
+    timers,
+    telemetry,
+    policies: openPolicies({
+      tenants: new Set(['acme']),
+      stored: [policyOf(document)],
+      builtIns: [builtInPolicy('default', PROVIDERS.map((name) => ({ name })))],
+    }),
+    settings: {
+      id: 'r-1',
+      accept_wait_ms: 1_000,
+      in_flight_max: settings.inFlightMax ?? 100,
+      heartbeat_ms: 1_000,
+      silence_ms: 3_000,
+      worker_lost_ms: 3_000,
+    },
+  });
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 50) {
+      clock.advance(Math.min(50, left));
+      timers.tick();
+    }
+    await settled();
+  };
+  const decide = async (more: Partial<DecideRequest> = {}) => {
+    const response = await bus.request(at(decideV2), { ...REQUEST, ...more }, { timeoutMs: 1_000, correlation: CORRELATION });
+    await settled();
+    return response;
+  };
+  const outcome = async (more: Partial<AttemptOutcome>): Promise<void> => {
+    const last = heard.pushed.at(-1);
+    assert.ok(last);
+    bus.publish(
+      at(attemptOutcome),
+      {
+        version: '2',
+        assignment_id: last.assignment_id,
+        attempt: last.attempt ?? 1,
+        request_id: last.request_id,
+        tenant_id: 'acme',
+        provider_id: last.executor.provider_id,
+        worker_id: 'w-1',
+        latency_ms: 5,
+        timestamp_ms: 1,
+        state: 'failed',
+        committed: false,
+        ...more,
+      },
+      CORRELATION,
+    );
+    await settled();
+  };
+  const fail = (code: string, more: object = {}): Promise<void> =>
+    outcome({ error: { class: 'unavailable', code, retryable: true, message: 'no', ...more } });
+  const stop = async (): Promise<void> => {
+    for (const answer of late) answer();
+    let isStopped = false;
+    const stopped = Promise.resolve(router[Symbol.asyncDispose]()).then(() => (isStopped = true));
+    while (!isStopped) await pass(50);
+    await stopped;
+    await bus[Symbol.asyncDispose]();
+    timers[Symbol.dispose]();
+  };
+  const providers = (): string[] => heard.pushed.map(({ executor }) => executor.provider_id);
+  return { bus, heard, script, decide, outcome, fail, pass, stop, providers };
+}
+
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+const REQUEST: DecideRequest = {
+  version: '2',
+  request_id: 'rq-1',
+  tenant_id: 'acme',
+  trace_id: 't-1',
+  task: { type: 'ai.chat', model: 'small', payload: { messages: [] } },
+  policy_id: 'test',
+  push_assignment: true,
+  stream: true,
+  deliver_to: 'beamline.exec.v2.frames.gw.s1',
+  deadline_ms: 30_000,
+  dialect: 'openai.chat',
+  principal: { key_id: 'key_1' },
+};
+
+test('a decision is answered, and its assignment is pushed with what a worker needs', async () => {
+  const { heard, decide, outcome, stop } = await open();
+  const { ok, decision, assignment, stream } = await decide();
+  assert.equal(ok, true);
+  assert.equal(decision?.provider_id, 'alder');
+  assert.deepEqual([decision?.policy_id, decision?.policy_revision], ['test', 7]);
+  assert.deepEqual(stream, { deliver_to: REQUEST.deliver_to, heartbeat_ms: 1_000, silence_ms: 3_000 });
+  const [pushed] = heard.pushed;
+  assert.equal(pushed?.assignment_id, assignment?.assignment_id);
+  assert.deepEqual(pushed?.metadata, { policy_id: 'test', policy_revision: 7, key_id: 'key_1' });
+  assert.equal(pushed?.options.deadline_ms, 30_000);
+  assert.equal(pushed?.dialect, 'openai.chat');
+  await outcome({ state: 'succeeded' });
+  await stop();
+  assert.deepEqual(heard.frames, []);
+});
+
+test('a decision without push starts nothing', async () => {
+  const { heard, decide, stop } = await open();
+  const { push_assignment: _, deliver_to: __, ...rest } = REQUEST;
+  const response = await decide({ ...rest, push_assignment: false });
+  assert.equal(response.ok, true);
+  assert.equal(response.assignment, undefined);
+  assert.deepEqual(heard.pushed, []);
+  await stop();
+});
+
+const REFUSALS: readonly (readonly [string, Partial<DecideRequest>, string])[] = [
+  ['an unknown tenant', { tenant_id: 'nobody' }, 'forbidden'],
+  ['an unknown policy', { policy_id: 'nowhere' }, 'policy_not_found'],
+  ['no time left', { deadline_ms: 50 }, 'deadline_exceeded'],
+  ['frames to a foreign subject', { deliver_to: 'caf.exec.cancel.v2' }, 'invalid_request'],
+  ['no provider that is allowed', { constraints: { providers_allow: ['elm'] } }, 'no_provider_available'],
+];
+
+for (const [what, more, code] of REFUSALS) {
+  test(`${what} is refused as ${code}`, async () => {
+    const { heard, decide, stop } = await open();
+    const { ok, error } = await decide(more);
+    assert.deepEqual([ok, error?.code], [false, code]);
+    assert.deepEqual(heard.pushed, []);
+    await stop();
+  });
+}
+
+test('a durable push is answered as not implemented', async () => {
+  const { bus, heard, stop } = await open();
+  const { deliver_to: _, ...durable } = REQUEST;
+  const { error } = await bus.request(at(decideV2), durable, { timeoutMs: 1_000, correlation: CORRELATION });
+  assert.equal(error?.code, 'not_implemented');
+  assert.deepEqual(heard.pushed, []);
+  await stop();
+});
+
+test('a worker that is full or gone is replaced by another at once, without an attempt of the policy', async () => {
+  const { heard, script, decide, fail, providers, stop } = await open({ weights: { alder: 1 }, retry: { max_attempts: 1 } });
+  script.push({ status: 'rejected', reason: 'queue_full' }, { status: 'rejected', reason: 'draining' });
+  await decide();
+  assert.deepEqual(providers(), ['alder', 'alder', 'alder']);
+  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2, 3]);
+  await fail('PROVIDER_UNAVAILABLE');
+  const [error] = heard.frames;
+  assert.ok(error?.type === 'error');
+  assert.deepEqual([error.error.code, error.origin, error.committed], ['provider_unavailable', 'router', false]);
+  await stop();
+});
+
+test('after three workers the policy decides', async () => {
+  const { heard, script, decide, pass, providers, stop } = await open({
+    providers: [{ name: 'alder', weight: 1 }, { name: 'birch', weight: 0 }],
+    fallbacks: [{ when: { status: 'worker_unavailable' }, retry: 0, to: 'birch', backoff: { jitter: false, base_ms: 100 } }],
+  });
+  for (let i = 0; i < 4; i++) script.push({ status: 'rejected', reason: 'queue_full' });
+  await decide();
+  await pass(200);
+  assert.deepEqual(providers(), ['alder', 'alder', 'alder', 'alder', 'birch']);
+  assert.deepEqual(heard.frames, []);
+  await stop();
+});
+
+test('a silent worker is told to stop before the next one starts', async () => {
+  const { heard, script, decide, pass, outcome, stop } = await open();
+  script.push('absent');
+  await decide();
+  await pass(1_100);
+  assert.deepEqual(heard.cancels.map(({ attempt, reason }) => [attempt, reason]), [[1, 'superseded']]);
+  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2]);
+  await outcome({ state: 'succeeded' });
+  await stop();
+});
+
+test('a fallback retries its provider with real waits, then moves on', async () => {
+  const { heard, decide, fail, pass, providers, outcome, stop } = await open({
+    providers: [{ name: 'alder', weight: 1 }, { name: 'birch', weight: 0 }],
+    fallbacks: [{ when: { status: '5xx' }, retry: 1, to: 'birch', backoff: { strategy: 'fixed', base_ms: 2_500, jitter: false } }],
+  });
+  await decide();
+  await fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
+  await pass(2_400);
+  assert.deepEqual(providers(), ['alder'], 'the wait is waited');
+  assert.deepEqual(heard.frames.map(({ type, origin }) => [type, origin]), [
+    ['heartbeat', 'router'],
+    ['heartbeat', 'router'],
+  ]);
+  await pass(200);
+  assert.deepEqual(providers(), ['alder', 'alder']);
+  await fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
+  await pass(2_600);
+  assert.deepEqual(providers(), ['alder', 'alder', 'birch']);
+  assert.deepEqual(heard.pushed.map(({ decision }) => decision?.reason), ['weighted', 'retry', 'fallback']);
+  await outcome({ state: 'succeeded' });
+  await stop();
+});
+
+test('a retryable failure without a fallback is drawn again without the failed provider', async () => {
+  const { decide, fail, pass, providers, heard, stop } = await open({ weights: { alder: 100, birch: 0.001 } });
+  await decide();
+  const [first] = providers();
+  await fail('CONNECTION_TIMEOUT', { class: 'timeout' });
+  await pass(300);
+  assert.equal(providers().length, 2);
+  assert.notEqual(providers()[1], first);
+  await fail('PROVIDER_UNAVAILABLE');
+  await pass(500);
+  const last = heard.frames.at(-1);
+  assert.ok(last?.type === 'error', 'nobody is left');
+  assert.equal(last.error.code, 'provider_unavailable');
+  await stop();
+});
+
+test('after the commit boundary no other attempt is started', async () => {
+  const { heard, decide, outcome, fail, pass, providers, stop } = await open({ weights: { alder: 1, birch: 1 } });
+  await decide();
+  await outcome({ state: 'committed', committed: true });
+  await fail('STREAM_INTERRUPTED', { retryable: true });
+  await pass(5_000);
+  assert.equal(providers().length, 1);
+  assert.deepEqual(heard.frames, [], 'the worker itself sends the terminal frame');
+  await stop();
+});
+
+test('a bad request of the caller is not tried elsewhere', async () => {
+  const { heard, decide, fail, pass, providers, stop } = await open({ weights: { alder: 1, birch: 1 } });
+  await decide();
+  await fail('CONTEXT_LENGTH_EXCEEDED', { class: 'validation', retryable: false });
+  await pass(1_000);
+  assert.equal(providers().length, 1);
+  const [error] = heard.frames;
+  assert.ok(error?.type === 'error');
+  assert.equal(error.error.code, 'context_length_exceeded');
+  await stop();
+});
+
+test('a worker that stops beating is lost: its uncommitted calls go to another one', async () => {
+  const { bus, heard, decide, pass, outcome, stop } = await open();
+  bus.publish(at(workerHeartbeat), {
+    version: '1',
+    worker_id: 'w-1',
+    timestamp: '2026-11-21T10:00:00.000Z',
+    status: 'ready',
+    resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
+  });
+  await decide();
+  await pass(5_000);
+  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2]);
+  assert.deepEqual(heard.cancels.map(({ attempt, reason }) => [attempt, reason]), [[1, 'superseded']]);
+  await outcome({ state: 'succeeded' });
+  await stop();
+});
+
+test('a cancel of the request ends its attempts', async () => {
+  const { bus, heard, decide, fail, pass, stop } = await open({ weights: { alder: 1, birch: 1 } });
+  const { assignment } = await decide();
+  bus.publish(
+    at(cancel),
+    { version: '2', tenant_id: 'acme', assignment_id: assignment?.assignment_id ?? '', requested_at_ms: 1, reason: 'client_disconnected' },
+    CORRELATION,
+  );
+  await fail('PROVIDER_UNAVAILABLE');
+  await pass(5_000);
+  assert.equal(heard.pushed.length, 1);
+  assert.deepEqual(heard.frames, []);
+  await stop();
+});
+
+test('a router that is full refuses, with a hint when to come again', async () => {
+  const { decide, outcome, stop } = await open(undefined, { inFlightMax: 1 });
+  await decide();
+  const { error } = await decide({ request_id: 'rq-2' });
+  assert.deepEqual([error?.code, error?.retryable, error?.retry_after_ms], ['service_overloaded', true, 1_000]);
+  await outcome({ state: 'succeeded' });
+  assert.equal((await decide({ request_id: 'rq-3' })).ok, true);
+  await stop();
+});
+
+test('a session stays with its provider until that one fails', async () => {
+  const { decide, providers, outcome, stop } = await open({ weights: { alder: 1, birch: 1, cedar: 1 }, sticky: { enabled: true } });
+  for (let i = 0; i < 20; i++) {
+    await decide({ request_id: `rq-${i}`, context: { session_id: 's-9' } });
+    await outcome({ state: 'succeeded' });
+  }
+  assert.equal(new Set(providers()).size, 1);
+  await stop();
+});
+
+test('decide v1 answers in its own words', async () => {
+  const { bus, stop } = await open();
+  const ask = (more: object) =>
+    bus.request(
+      at(decideV1),
+      { version: '1', request_id: 'rq-1', tenant_id: 'acme', task: { type: 'ai.chat', payload: { a: 1 } }, policy_id: 'test', ...more },
+      { timeoutMs: 1_000, correlation: CORRELATION },
+    );
+  const good = await ask({});
+  assert.deepEqual([good.ok, good.decision?.provider_id, good.decision?.expected_cost], [true, 'alder', 0]);
+  const foreign = await ask({ tenant_id: 'nobody' });
+  assert.deepEqual([foreign.error?.code, foreign.error?.intake_error_code], ['unauthorized', 'TENANT_FORBIDDEN']);
+  const durable = await ask({ push_assignment: true });
+  assert.equal(durable.error?.code, 'not_implemented');
+  await stop();
+});
+
+test('a result that consumed something becomes one usage event, however often it comes; others become none', async () => {
+  const { bus, stop } = await open();
+  const events: UsageEvent[] = [];
+  await bus.consume({ stream: usageStream, consumer: ledgerUsage, message: usageMetered.message }, (delivery) => {
+    events.push(delivery.message);
+    delivery.ack();
+  });
+  const result = {
+    version: '1',
+    assignment_id: 'a-1',
+    request_id: 'rq-1',
+    tenant_id: 'acme',
+    status: 'cancelled',
+    provider_id: 'alder',
+    job: { type: 'ai.chat', metadata: { policy_id: 'test', policy_revision: 7 } },
+    latency_ms: 12,
+    attempt: 2,
+    usage: { model: 'small', input_tokens: 3, output_tokens: 1, cost_micro_usd: 5, estimated: true },
+  } as const;
+  const append = (messageId: string, more: object = {}) =>
+    bus.append(at(execResult), { ...result, ...more }, { messageId, timeoutMs: 1_000, correlation: CORRELATION });
+  await append('one');
+  await append('two');
+  const { usage: _, ...refused } = result;
+  await bus.append(at(execResult), refused, { messageId: 'three', timeoutMs: 1_000, correlation: CORRELATION });
+  await settled();
+  assert.deepEqual(
+    events.map(({ usage_id, status, cost, policy_id, estimated }) => [usage_id, status, cost, policy_id, estimated]),
+    [['acme:a-1:2', 'cancelled', 0.000005, 'test', true]],
+  );
+  await stop();
+});
