@@ -67,7 +67,6 @@ const PRECISE: Readonly<Record<string, Meaning>> = {
 
 /** Words that stand for the status where there is none. */
 const NAMES: Readonly<Record<string, Meaning>> = {
-  ...PRECISE,
   authentication_error: auth,
   permission_error: auth,
   billing_error: billing,
@@ -122,16 +121,11 @@ export function classifyRefusal(refusal: UpstreamRefusal): ExecutionFailure {
 }
 
 function meaningOf(status: number | undefined, error: UpstreamError | undefined): Meaning {
-  if (status === undefined) {
-    const stated = Number(error?.code);
-    return wordOf(NAMES, error) ?? (isTooLong(error) ? context : stated >= 400 ? byStatus(stated) : broken);
-  }
-  if (status >= 400 && status < 500) {
-    const precise =
-      wordOf(PRECISE, error) ?? ((status === 400 || status === 413) && isTooLong(error) ? context : undefined);
-    if (precise !== undefined) return precise;
-  }
-  return byStatus(status);
+  const mayBeLong = status === undefined || status === 400 || status === 413;
+  const precise = wordOf(PRECISE, error) ?? (mayBeLong && isTooLong(error) ? context : undefined);
+  if (status !== undefined) return (status >= 400 && status < 500 ? precise : undefined) ?? byStatus(status);
+  const stated = Number(error?.code);
+  return precise ?? wordOf(NAMES, error) ?? (stated >= 400 ? byStatus(stated) : broken);
 }
 
 function byStatus(status: number): Meaning {
@@ -185,6 +179,7 @@ const FAULTS: Readonly<Record<string, Meaning>> = {
   ETIMEDOUT: { code: 'CONNECTION_TIMEOUT', detailCode: 'connect' },
   UND_ERR_HEADERS_OVERFLOW: protocol('headers_too_large'),
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: protocol('truncated'),
+  HTTPParserError: protocol('http'),
   ECONNREFUSED: { code: 'NETWORK_ERROR', detailCode: 'refused' },
   ECONNRESET: { code: 'NETWORK_ERROR', detailCode: 'reset' },
   EPIPE: { code: 'NETWORK_ERROR', detailCode: 'reset' },
@@ -192,7 +187,7 @@ const FAULTS: Readonly<Record<string, Meaning>> = {
   EAI_AGAIN: { code: 'NETWORK_ERROR', detailCode: 'dns' },
 };
 
-/** A fault of the transport by its code; `hasHead` tells whether an answer had begun. */
+/** A fault of the transport by its code, or its name where it has none; `hasHead` tells whether an answer had begun. */
 export function classifyFault(code: string, hasHead: boolean): ExecutionFailure {
   const known = Object.hasOwn(FAULTS, code) ? FAULTS[code] : undefined;
   const meaning = known ?? faultBy(code, hasHead);
@@ -200,7 +195,6 @@ export function classifyFault(code: string, hasHead: boolean): ExecutionFailure 
 }
 
 function faultBy(code: string, hasHead: boolean): Meaning {
-  if (code.startsWith('HPE_')) return protocol('http');
   if (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO_/.test(code)) return { code: 'NETWORK_ERROR', detailCode: 'tls' };
   if (code === 'UND_ERR_SOCKET' && hasHead) return protocol('truncated');
   return { code: 'NETWORK_ERROR', detailCode: 'closed' };

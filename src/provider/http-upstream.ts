@@ -1,9 +1,9 @@
 // The one outbound HTTP client: POST, one pool per provider, a handler object per call instead of promises and streams.
 // U1. The reader hears `head`, any `data`, then exactly one of `end` and `fail`; after `abort` it hears nothing.
 // U2. Redirects are answers like any other and are never followed; bodies and headers are capped.
-// U3. A call is sent twice only when a socket was closed under it before all of it was written and no byte came back.
-// Idle sockets are checked by the pool before a request is written, so the second sending is rare. Waiting calls are
-// bounded here, because the pool's own queue is not. Time limits on silence belong to the caller.
+// U3. A request is written at most once. The pool looks at a kept socket before it writes to it, so one that the
+// provider has closed is replaced by a new connection; whatever breaks later is a failure, and repeating is the router's.
+// Waiting calls are bounded here, because the pool's own queue is not. Time limits on silence belong to the caller.
 import { type Dispatcher, Pool } from 'undici';
 import { BeamlineError } from '../core/errors.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
@@ -94,9 +94,7 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   #controller: Dispatcher.DispatchController | undefined;
   #isStarting = true;
   #isOver = false;
-  #hasBytes = false;
   #hasHead = false;
-  #isRepeat = false;
   #informational = 0;
 
   constructor(
@@ -134,10 +132,6 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
     if (this.#isOver) controller.abort(stopped);
   }
 
-  onResponseStarted(): void {
-    this.#hasBytes = true;
-  }
-
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
     if (this.#isOver) return;
     if (status < 200) {
@@ -163,12 +157,7 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#isOver) return;
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    if (code === 'EPIPE' && !this.#hasBytes && !this.#isRepeat) {
-      this.#isRepeat = true;
-      this.#pool.dispatch(this.#options, this);
-      return;
-    }
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
     this.#fail(classifyFault(code, this.#hasHead));
   }
 
