@@ -1,0 +1,67 @@
+// The gateway's wiring: the relay over the bus, and the HTTP edge over the relay.
+import { openAuthenticator, type AuthenticatorOptions } from '../auth/authenticator.ts';
+import type { Bus } from '../bus/bus.ts';
+import { openModelNames } from '../catalog/model-names.ts';
+import { environment } from '../config/environment.ts';
+import type { Config } from '../config/schema.ts';
+import { openSecret } from '../config/secret.ts';
+import { newProcessId } from '../core/ids.ts';
+import { askRouter } from '../gateway/decide-client.ts';
+import { type Gateway, startGateway } from '../gateway/gateway.ts';
+import { startRelay } from '../gateway/relay.ts';
+import type { Ground } from './ground.ts';
+import { loadPolicies } from './policies.ts';
+
+type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
+
+/** `identity` replaces the keys of the configuration, for a process that made a key of its own. */
+export async function openGateway(ground: Ground, bus: Bus, identity?: Identity): Promise<Gateway> {
+  const { config, timers, telemetry } = ground;
+  const { gateway, frames } = config;
+  await using opening = new AsyncDisposableStack();
+  const relay = opening.use(
+    startRelay({
+      bus,
+      timers,
+      telemetry,
+      settings: {
+        gatewayId: newProcessId('gateway'),
+        decideTimeoutMs: gateway.router.decide_timeout_ms,
+        silenceMs: frames.silence_ms,
+      },
+    }),
+  );
+  const served = opening.use(
+    await startGateway({
+      settings: gateway,
+      exchanges: relay,
+      decide: (request, timeoutMs) => askRouter(bus, { ...request, version: '2' }, timeoutMs),
+      authenticator: openAuthenticator({ ...(identity ?? identityOf(ground)), clock: timers.clock }),
+      names: openModelNames({
+        providers: config.providers.list,
+        tenants: gateway.tenants,
+        policiesOf: policyIds(config),
+      }),
+      busState: () => bus.state,
+      telemetry,
+      timers,
+    }),
+  );
+  const opened = opening.move();
+  return { name: 'gateway', url: served.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+function identityOf({ config, timers }: Ground): Identity {
+  const { keys, pepper } = config.gateway.auth;
+  const open = { env: environment, clock: timers.clock };
+  return { keys, pepper: pepper.current === undefined ? () => undefined : openSecret(pepper.current, open) };
+}
+
+function policyIds(config: Config): (tenantId: string) => ReadonlySet<string> {
+  const ids = new Map<string, Set<string>>();
+  for (const { tenantId, policyId } of loadPolicies(config)) {
+    ids.set(tenantId, (ids.get(tenantId) ?? new Set<string>()).add(policyId));
+  }
+  const none: ReadonlySet<string> = new Set<string>();
+  return (tenantId) => ids.get(tenantId) ?? none;
+}

@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openMemoryBus } from '../bus/memory.ts';
+import { type Cancel, cancel } from '../contracts/cancel.ts';
+import { addressIn, at } from '../contracts/contract.ts';
+import { type DecideRequest, type DecideResponse, decideV2 } from '../contracts/decide.ts';
+import { frames, type StreamFrame } from '../contracts/frames.ts';
+import { ManualClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import type { Order } from './order.ts';
+import { startRelay } from './relay.ts';
+
+const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
+const USAGE = { model: 'small', input_tokens: 1, output_tokens: 1, cost_micro_usd: 7 };
+
+const ORDER: Order = {
+  requestId: 'rq-1',
+  traceId: 't-1',
+  tenantId: 'acme',
+  keyId: 'key_1',
+  userId: undefined,
+  taskType: 'ai.chat',
+  dialect: 'openai.chat',
+  body: { messages: [] },
+  stream: true,
+  policyId: 'default',
+  model: 'small',
+  providersAllow: undefined,
+  context: {},
+  inputTokensEstimate: 3,
+  outputTokensMax: undefined,
+  deadlineMs: 60_000,
+  idleMs: undefined,
+  attemptsMax: undefined,
+};
+
+type RouterAnswer = 'decide' | 'silent' | { code: string; intake?: string };
+
+/** A relay between a scripted router and one reader. */
+function open(settings: { answers?: RouterAnswer[]; withRouter?: boolean } = {}) {
+  const clock = new ManualClock(1_790_000_000_000);
+  const timers = new Timers(clock);
+  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const bus = openMemoryBus({ timers, telemetry });
+  const asked: DecideRequest[] = [];
+  const cancels: Cancel[] = [];
+  const answers = settings.answers ?? [];
+  const late: (() => void)[] = [];
+  bus.subscribe(at(cancel), {}, (message) => void cancels.push(message));
+  if (settings.withRouter !== false) {
+    bus.serve(at(decideV2), {}, (request) => {
+      asked.push(request);
+      const answer = answers.shift() ?? 'decide';
+      const decided = decisionOf(request, `a-${asked.length}`);
+      if (answer === 'silent') return new Promise<DecideResponse>((resolve) => late.push(() => resolve(decided)));
+      return answer === 'decide' ? decided : refusalOf(answer);
+    });
+  }
+  const relay = startRelay({
+    bus,
+    timers,
+    telemetry,
+    settings: { gatewayId: 'gw-1', decideTimeoutMs: 2_000, silenceMs: 4_000 },
+  });
+  const heard: string[] = [];
+  const exchange = relay.open(ORDER, {
+    chunk: (raw, isUsageOnly) => void heard.push(isUsageOnly ? `usage ${raw}` : `chunk ${raw}`),
+    end: (frame) => void heard.push(`end ${frame.finish_reason}`),
+    fail: (error) => void heard.push(`fail ${error.code}`),
+  });
+  assert.deepEqual(heard, [], 'the reader is never called before open has returned');
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 50) {
+      clock.advance(Math.min(50, left));
+      timers.tick();
+      await settled();
+    }
+  };
+  const send = (frame: Partial<StreamFrame> & { type: StreamFrame['type'] }, seq: number, more: object = {}): void => {
+    const to = addressIn(frames, asked[0]?.deliver_to ?? 'beamline.exec.v2.frames.gw-1.0');
+    const message = { assignment_id: 'a-1', attempt: 1, seq, ...BODY[frame.type], ...frame, ...more } as StreamFrame;
+    bus.publish(to, message, CORRELATION);
+  };
+  const stop = async (): Promise<void> => {
+    for (const answer of late) answer();
+    await relay[Symbol.asyncDispose]();
+    await bus[Symbol.asyncDispose]();
+    timers[Symbol.dispose]();
+  };
+  return { relay, exchange, asked, cancels, heard, pass, send, stop };
+}
+
+const BODY: Readonly<Record<StreamFrame['type'], object>> = {
+  start: { provider_id: 'alder', model: 'small', worker_id: 'w-1', created_ms: 1 },
+  chunk: { raw: '{}' },
+  heartbeat: {},
+  end: { finish_reason: 'stop', usage: USAGE, total_cost_micro_usd: 9 },
+  error: { error: { code: 'provider_error', message: 'no', retryable: false }, committed: false },
+};
+
+const decisionOf = ({ request_id, deliver_to = '' }: DecideRequest, assignmentId: string): DecideResponse => ({
+  version: '2',
+  ok: true,
+  decision: { provider_id: 'alder', reason: 'weighted', priority: 50, policy_id: 'default', policy_revision: 3, fallback_used: false },
+  assignment: { assignment_id: assignmentId, attempt: 1, subject: 'caf.exec.call.v2.default', deadline_ms: 1, durable: false },
+  stream: { deliver_to, heartbeat_ms: 1_000, silence_ms: 4_000 },
+  context: { request_id },
+});
+
+const refusalOf = ({ code, intake }: { code: string; intake?: string }): DecideResponse => ({
+  version: '2',
+  ok: false,
+  error: { code, message: 'refused', retryable: false, ...(intake === undefined ? {} : { intake_error_code: intake }) },
+  context: {},
+});
+
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+test('chunks and the end reach the reader in order, once, and nothing comes after', async () => {
+  const { exchange, relay, heard, send, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'chunk', raw: 'a' }, 1);
+  send({ type: 'chunk', raw: 'a' }, 1);
+  send({ type: 'heartbeat' }, 2);
+  send({ type: 'chunk', raw: 'b', usage_only: true }, 3);
+  send({ type: 'end' }, 4);
+  send({ type: 'chunk', raw: 'late' }, 5);
+  send({ type: 'error' }, 6);
+  assert.deepEqual(heard, ['chunk a', 'usage b', 'end stop']);
+  assert.deepEqual(exchange.routed, {
+    providerId: 'alder',
+    model: 'small',
+    policyId: 'default',
+    policyRevision: 3,
+    attempts: 1,
+    costMicroUsd: 9,
+  });
+  assert.equal(relay.active, 0);
+  await stop();
+});
+
+test('frames may come before the decision', async () => {
+  const { heard, send, stop } = open({ answers: ['silent'] });
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'chunk', raw: 'a' }, 1);
+  send({ type: 'end' }, 2);
+  assert.deepEqual(heard, ['chunk a', 'end stop']);
+  await stop();
+});
+
+test('frames that come out of order are put in order', async () => {
+  const { heard, send, stop } = open();
+  await settled();
+  for (const seq of [0, 2, 4, 3, 1]) send(seq === 0 ? { type: 'start' } : { type: 'chunk', raw: `${seq}` }, seq);
+  send({ type: 'end' }, 5);
+  assert.deepEqual(heard, ['chunk 1', 'chunk 2', 'chunk 3', 'chunk 4', 'end stop']);
+  await stop();
+});
+
+test('a gap that stays open is a lost worker, and the attempt is cancelled', async () => {
+  const { heard, cancels, send, pass, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'chunk', raw: 'a' }, 1);
+  send({ type: 'chunk', raw: 'c' }, 3);
+  await pass(2_500);
+  assert.deepEqual(heard, ['chunk a', 'fail worker_lost']);
+  assert.deepEqual(cancels.map(({ assignment_id }) => assignment_id), ['a-1']);
+  await stop();
+});
+
+test('silence after the first chunk is a lost worker', async () => {
+  const { asked, heard, send, pass, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'chunk', raw: 'a' }, 1);
+  await pass(6_000);
+  assert.deepEqual(heard, ['chunk a', 'fail worker_lost']);
+  assert.equal(asked.length, 1, 'nobody is asked again after the commit boundary');
+  await stop();
+});
+
+test('heartbeats keep a silent stream alive', async () => {
+  const { heard, send, pass, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  for (let i = 1; i < 20; i++) {
+    await pass(1_000);
+    send({ type: 'heartbeat' }, i);
+  }
+  send({ type: 'end' }, 20);
+  assert.deepEqual(heard, ['end stop']);
+  await stop();
+});
+
+test('silence before the first chunk asks the router once more; the first to deliver wins, the other is cancelled', async () => {
+  const { asked, cancels, heard, send, pass, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  await pass(6_000);
+  assert.deepEqual(asked.map(({ reask, request_id }) => [reask, request_id]), [
+    [undefined, 'rq-1'],
+    [1, 'rq-1'],
+  ]);
+  send({ type: 'start' }, 0, { assignment_id: 'a-2' });
+  send({ type: 'chunk', raw: 'new' }, 1, { assignment_id: 'a-2' });
+  assert.deepEqual(cancels.map(({ assignment_id, reason }) => [assignment_id, reason]), [['a-1', 'lost_race']]);
+  send({ type: 'chunk', raw: 'old' }, 1);
+  send({ type: 'end' }, 2);
+  send({ type: 'end' }, 2, { assignment_id: 'a-2' });
+  assert.deepEqual(heard, ['chunk new', 'end stop']);
+  await stop();
+});
+
+test('a router that never answers is asked twice, then the answer is a timeout', async () => {
+  const { asked, heard, pass, stop } = open({ answers: ['silent', 'silent'] });
+  await pass(10_000);
+  assert.equal(asked.length, 2);
+  assert.deepEqual(heard, ['fail timeout']);
+  await stop();
+});
+
+test('without a router the answer is unavailable, after one more try', async () => {
+  const { heard, pass, stop } = open({ withRouter: false });
+  await settled();
+  assert.deepEqual(heard, []);
+  await pass(500);
+  assert.deepEqual(heard, ['fail unavailable']);
+  await stop();
+});
+
+test('the deadline ends everything and cancels the work', async () => {
+  const { heard, cancels, send, pass, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  for (let i = 1; i <= 60; i++) {
+    await pass(1_000);
+    send({ type: 'heartbeat' }, i);
+  }
+  await pass(100);
+  assert.deepEqual(heard, ['fail timeout']);
+  assert.deepEqual(cancels.map(({ reason }) => reason), ['deadline']);
+  await stop();
+});
+
+test('a caller who leaves cancels the work, also when the decision comes later', async () => {
+  for (const isEarly of [true, false]) {
+    const { exchange, cancels, heard, pass, send, stop } = open();
+    if (!isEarly) await settled();
+    exchange.cancel('client_disconnected');
+    exchange.cancel('client_disconnected');
+    send({ type: 'chunk', raw: 'a' }, 0);
+    await pass(100);
+    assert.deepEqual(cancels.map(({ assignment_id }) => assignment_id), isEarly ? [] : ['a-1']);
+    assert.deepEqual(heard, []);
+    await stop();
+  }
+});
+
+test('frames of a superseded attempt are dropped', async () => {
+  const { heard, send, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'start' }, 0, { attempt: 2 });
+  send({ type: 'chunk', raw: 'old' }, 1);
+  send({ type: 'chunk', raw: 'new' }, 1, { attempt: 2 });
+  send({ type: 'end' }, 2, { attempt: 2 });
+  assert.deepEqual(heard, ['chunk new', 'end stop']);
+  await stop();
+});
+
+test('an error frame of the router ends the request with its code', async () => {
+  const { heard, send, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'error' }, 0, { origin: 'router', error: { code: 'provider_rate_limited', message: 'x', retryable: true, retry_after_ms: 2_000 } });
+  assert.deepEqual(heard, ['fail provider_rate_limited']);
+  await stop();
+});
+
+const REFUSALS: readonly (readonly [string, string | undefined, string])[] = [
+  ['no_provider_available', undefined, 'no_provider_available'],
+  ['unauthorized', undefined, 'forbidden'],
+  ['decision_failed', undefined, 'no_provider_available'],
+  ['invalid_request', 'IDEMPOTENCY_VIOLATION', 'idempotency_conflict'],
+  ['forbidden', 'TENANT_FORBIDDEN', 'forbidden'],
+  ['a_code_of_tomorrow', undefined, 'internal'],
+];
+
+for (const [code, intake, answer] of REFUSALS) {
+  test(`the router's ${intake ?? code} is answered as ${answer}`, async () => {
+    const { heard, stop } = open({ answers: [{ code, ...(intake === undefined ? {} : { intake }) }] });
+    await settled();
+    await settled();
+    assert.deepEqual(heard, [`fail ${answer}`]);
+    await stop();
+  });
+}
