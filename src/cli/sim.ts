@@ -27,15 +27,11 @@ function portOf(text: string): number {
   throw new UsageError(`--port ${JSON.stringify(text)} is not a port`);
 }
 
-function readScript(file: string): Record<string, unknown> {
+function readScript(file: string): SimulatedScript {
   try {
-    const script: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof script === 'object' && script !== null && !Array.isArray(script))
-      return script as Record<string, unknown>;
+    return parseScript(JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
-    throw new UsageError(
-      `--script ${file} cannot be read: ${error instanceof Error ? error.message : 'unknown fault'}`,
-    );
+    const why = error instanceof Error ? error.message : 'unknown fault';
+    throw new UsageError(`--script ${file} cannot be used: ${why}`);
   }
-  throw new UsageError(`--script ${file} is not a JSON object`);
 }

@@ -22,7 +22,7 @@ const CONTRACTS = [
 ] as const;
 
 /** Every payload once, by schema id and version. */
-export const PAYLOADS: readonly Payload<unknown>[] = CONTRACTS.flatMap((contract) =>
+export const PAYLOADS: readonly Payload<unknown>[] = CONTRACTS.flatMap((contract): readonly Payload<unknown>[] =>
   contract.class === 'request_reply' ? [contract.request, contract.reply] : [contract.message],
 );
 
