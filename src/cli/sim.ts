@@ -1,6 +1,10 @@
 // `beamline sim`: the simulated provider as an HTTP server, for trying adapters and faults without a network.
 import { readFileSync } from 'node:fs';
 import { defineCommand } from 'citty';
+import { systemClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { parseScript, type SimulatedScript } from '../provider/simulated-script.ts';
+import { startSimulatedServer } from '../provider/simulated-server.ts';
 import { UsageError } from './exit.ts';
 import { print } from './print.ts';
 import { untilSignal } from './signal.ts';
@@ -15,7 +19,8 @@ export const simCommand = defineCommand({
   async run({ args }) {
     const { startSimulatedServer } = await import('../provider/simulated-server.ts');
     const script = args.script === undefined ? {} : readScript(args.script);
-    await using server = await startSimulatedServer({ host: args.host, port: portOf(args.port), script });
+    using timers = new Timers(systemClock);
+    await using server = await startSimulatedServer({ host: args.host, port: portOf(args.port), script, timers });
     print(`simulated provider: ${server.url}`);
     await untilSignal();
   },
