@@ -17,7 +17,6 @@ export const simCommand = defineCommand({
     script: { type: 'string', valueHint: 'file', description: 'JSON file with the behaviour' },
   },
   async run({ args }) {
-    const { startSimulatedServer } = await import('../provider/simulated-server.ts');
     const script = args.script === undefined ? {} : readScript(args.script);
     using timers = new Timers(systemClock);
     await using server = await startSimulatedServer({ host: args.host, port: portOf(args.port), script, timers });
