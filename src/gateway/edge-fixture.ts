@@ -1,0 +1,154 @@
+// Starts a gateway on a free port of the loopback for tests, with exchanges that a script answers.
+import { generateApiKey, hashApiKey } from '../auth/api-key.ts';
+import { openAuthenticator } from '../auth/authenticator.ts';
+import type { Role } from '../auth/principal.ts';
+import type { CancelReason } from '../contracts/cancel.ts';
+import type { EndFrame } from '../contracts/frames.ts';
+import { systemClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
+import type { Exchanges, Order, Reader, Routed } from './order.ts';
+import type { GatewaySettings } from './settings.ts';
+
+/** One order that came through the edge, and the hand that answers it. */
+export interface Ordered {
+  readonly order: Order;
+  readonly reader: Reader;
+  cancelled: CancelReason | undefined;
+}
+
+export interface EdgeFixture extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly url: string;
+  readonly key: string;
+  /** `authorization` with the key, and the content type of a JSON body. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly orders: Ordered[];
+  readonly lines: string[];
+  readonly metrics: Metrics;
+}
+
+export interface EdgeOptions {
+  readonly settings?: GatewaySettings;
+  readonly decide?: GatewayDeps['decide'];
+  readonly busState?: GatewayDeps['busState'];
+  readonly active?: () => number;
+  readonly role?: Role;
+  readonly tenants?: readonly string[];
+  readonly models?: readonly string[];
+  /** Answers an order; called in a turn of its own, as the bus does. */
+  readonly script?: (ordered: Ordered) => void;
+}
+
+export const ROUTED: Routed = {
+  providerId: 'birch',
+  model: 'tall',
+  policyId: 'default',
+  policyRevision: 3,
+  attempts: 2,
+  costMicroUsd: 42,
+};
+
+const MODELS = new Map([
+  ['tall', { policyId: 'default', model: 'tall', providersAllow: ['birch'] }],
+  ['birch/tall', { policyId: 'direct', model: 'tall', providersAllow: ['birch'] }],
+]);
+
+export const SETTINGS: GatewaySettings = {
+  http: {
+    host: '127.0.0.1',
+    port: 0,
+    headers_max_bytes: 16_384,
+    headers_max_count: 100,
+    headers_timeout_ms: 10_000,
+    body_timeout_ms: 60_000,
+    keep_alive_ms: 72_000,
+    max_requests_per_socket: 10_000,
+    max_connections: 10_000,
+    body_limit: { inference: 8_388_608, native: 4_096 },
+    deadline_ms: 300_000,
+  },
+  stream: { heartbeat_ms: 15_000, buffer_bytes: 262_144, stall_ms: 30_000 },
+  backpressure: { max_in_flight: 2_000 },
+  shutdown: { timeout_ms: 1_000, lame_duck_ms: 0 },
+};
+
+export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> {
+  const key = generateApiKey('test');
+  const orders: Ordered[] = [];
+  const lines: string[] = [];
+  const metrics = new Metrics();
+  const timers = new Timers(systemClock, { tickMs: 5 });
+  const exchanges: Exchanges = {
+    get active() {
+      return options.active?.() ?? orders.length;
+    },
+    open(order, reader) {
+      const ordered: Ordered = { order, reader, cancelled: undefined };
+      orders.push(ordered);
+      queueMicrotask(() => options.script?.(ordered));
+      return {
+        routed: ROUTED,
+        cancel(reason) {
+          ordered.cancelled ??= reason;
+        },
+      };
+    },
+  };
+  const gateway = await startGateway({
+    settings: options.settings ?? SETTINGS,
+    exchanges,
+    decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
+    authenticator: openAuthenticator({
+      keys: [
+        {
+          id: 'key_1',
+          name: 'test',
+          prefix: key.slice(0, 17),
+          hash: hashApiKey(key, 'pepper'),
+          tenants: options.tenants ?? ['acme'],
+          role: options.role ?? 'service',
+          ...(options.models === undefined ? {} : { models: options.models }),
+        },
+      ],
+      pepper: () => 'pepper',
+      clock: systemClock,
+    }),
+    names: {
+      resolve: (_tenant, model, policyId) =>
+        policyId === undefined ? MODELS.get(model) : { policyId, model, providersAllow: undefined },
+      list: () => [...MODELS.keys()].map((name) => ({ name, ownedBy: 'birch' })),
+    },
+    busState: options.busState ?? (() => 'connected'),
+    telemetry: { log: openLog('info', { write: (line) => void lines.push(line) }), metrics },
+    timers,
+  });
+  return {
+    gateway,
+    url: gateway.url,
+    key,
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    orders,
+    lines,
+    metrics,
+    async [Symbol.asyncDispose]() {
+      await gateway[Symbol.asyncDispose]();
+      timers[Symbol.dispose]();
+    },
+  };
+}
+
+/** An end frame with the provider's own body. */
+export const endFrame = (raw?: string): EndFrame => ({
+  type: 'end',
+  assignment_id: 'a',
+  attempt: 1,
+  seq: 9,
+  finish_reason: 'stop',
+  usage: { model: 'tall', input_tokens: 1, output_tokens: 1, cost_micro_usd: 42 },
+  ...(raw === undefined ? {} : { raw }),
+});
+
+export const CHAT = { model: 'tall', messages: [{ role: 'user', content: 'hello' }] };

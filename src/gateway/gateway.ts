@@ -1,0 +1,94 @@
+// The gateway role: the HTTP edge over its ports. It starts ready and ends in the order of gateway 2, "Shutdown".
+import type { Authenticator } from '../auth/principal.ts';
+import type { BusState } from '../bus/bus.ts';
+import type { DecideRequest, DecideResponse } from '../contracts/decide.ts';
+import type { Role } from '../core/role.ts';
+import type { Timers } from '../core/timers.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Edge } from './call.ts';
+import { openEdgeMetrics } from './edge-metrics.ts';
+import { Gate } from './gate.ts';
+import { HTTP_DIALECTS } from './http-dialect.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { type Listener, openListener } from './listener.ts';
+import type { ModelNames } from './model-port.ts';
+import { servedDocument } from './openapi.ts';
+import type { Exchanges } from './order.ts';
+import { BODY_BYTES_MAX } from './read-body.ts';
+import { RouteCounters } from './route-counters.ts';
+import type { GatewaySettings } from './settings.ts';
+
+export interface GatewayDeps {
+  readonly settings: GatewaySettings;
+  readonly exchanges: Exchanges;
+  /** Asks the router for a decision alone. Rejects with a BeamlineError; a refusal is a reply with `ok: false`. */
+  readonly decide: (request: Omit<DecideRequest, 'version'>, timeoutMs: number) => Promise<DecideResponse>;
+  readonly authenticator: Authenticator;
+  readonly names: ModelNames;
+  readonly busState: () => BusState;
+  readonly telemetry: Telemetry;
+  readonly timers: Timers;
+}
+
+export interface Gateway extends Role {
+  /** Base of all paths, with the port that was bound. */
+  readonly url: string;
+}
+
+/** Open requests are answered this long before the time of the shutdown is over. */
+const LAST_WORDS_MS = 1_000;
+/** Sockets that kept alive through the drain are looked for this often. */
+const SWEEP_MS = 100;
+
+/** Rejects when the port cannot be bound. */
+export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
+  const { settings, timers, telemetry } = deps;
+  const metrics = openEdgeMetrics(telemetry.metrics);
+  const lifecycle = new Lifecycle();
+  const log = telemetry.log.for('gateway');
+  const edge: Edge = { log, metrics, timers, lifecycle, unrouted: new RouteCounters(metrics, 'unrouted') };
+  telemetry.metrics.beforeRender(() => {
+    metrics.busConnected.of().set(deps.busState() === 'connected' ? 1 : 0);
+    for (const dialect of HTTP_DIALECTS) metrics.active.of(dialect).set(lifecycle.countOf(dialect));
+  });
+  const { body_limit, body_timeout_ms } = settings.http;
+  const limits = (bytes: number) => ({ bytesMax: Math.min(bytes, BODY_BYTES_MAX), timeoutMs: body_timeout_ms });
+  const bodyLimits = { inference: limits(body_limit.inference), native: limits(body_limit.native) };
+  const listener = await openListener({
+    edge,
+    gate: new Gate(deps.authenticator, metrics),
+    settings: settings.http,
+    needs: { ...deps, bodyLimits, metrics, lifecycle, openApi: servedDocument() },
+  });
+  log.info('gateway_listening', { url: listener.url });
+  return {
+    name: 'gateway',
+    url: listener.url,
+    [Symbol.asyncDispose]: () => shutDown(settings.shutdown, listener, { lifecycle, timers }),
+  };
+}
+
+async function shutDown(
+  { timeout_ms, lame_duck_ms }: GatewaySettings['shutdown'],
+  listener: Listener,
+  { lifecycle, timers }: { readonly lifecycle: Lifecycle; readonly timers: Timers },
+): Promise<void> {
+  if (lifecycle.phase !== 'serving') return;
+  const startMs = timers.clock.nowMs();
+  lifecycle.phase = 'leaving';
+  const patienceMs = Math.max(0, timeout_ms - LAST_WORDS_MS);
+  const lameMs = Math.min(lame_duck_ms, patienceMs);
+  if (lameMs > 0) await timers.sleep(lameMs);
+  lifecycle.phase = 'draining';
+  const closed = listener.close();
+  const enough = timers.at(startMs + patienceMs, () => lifecycle.shutDownAll());
+  const cut = timers.at(startMs + timeout_ms, () => listener.closeAll());
+  let sweep = timers.after(SWEEP_MS, function again() {
+    listener.closeIdle();
+    sweep = timers.after(SWEEP_MS, again);
+  });
+  await closed;
+  sweep.cancel();
+  enough.cancel();
+  cut.cancel();
+}

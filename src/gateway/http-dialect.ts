@@ -1,0 +1,14 @@
+// In which words a path answers: its errors, and the label of its metrics (gateway 2).
+import type { IncomingHttpHeaders } from 'node:http';
+
+export const HTTP_DIALECTS = ['openai', 'anthropic', 'native'] as const;
+export type HttpDialect = (typeof HTTP_DIALECTS)[number];
+
+const isUnder = (path: string, prefix: string): boolean =>
+  path.startsWith(prefix) && (path.length === prefix.length || '/?'.includes(path.charAt(prefix.length)));
+
+export function dialectOf(path: string, headers: IncomingHttpHeaders): HttpDialect {
+  if (!path.startsWith('/v1/')) return 'native';
+  if (isUnder(path, '/v1/messages')) return 'anthropic';
+  return headers['anthropic-version'] !== undefined && isUnder(path, '/v1/models') ? 'anthropic' : 'openai';
+}

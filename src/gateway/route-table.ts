@@ -1,0 +1,33 @@
+// Every path that the gateway serves. What is not in here does not exist; the OpenAPI document is made of it.
+import type { EdgeMetrics } from './edge-metrics.ts';
+import type { GatewayDeps } from './gateway.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { ServedDocument } from './openapi.ts';
+import type { BodyLimits } from './read-body.ts';
+import type { Route } from './route.ts';
+import { chatCompletions } from './routes/chat-completions.ts';
+import { decideRoute } from './routes/decide.ts';
+import { healthRoutes } from './routes/health.ts';
+import { metricsRoute } from './routes/metrics.ts';
+import { getModel, listModels } from './routes/models.ts';
+import { notImplemented } from './routes/not-implemented.ts';
+import { openApiRoute } from './routes/openapi.ts';
+
+/** All that routes work with; each names the part that it needs. */
+export interface RouteNeeds extends GatewayDeps {
+  readonly bodyLimits: { readonly inference: BodyLimits; readonly native: BodyLimits };
+  readonly metrics: EdgeMetrics;
+  readonly lifecycle: Lifecycle;
+  readonly openApi: ServedDocument;
+}
+
+export const routeTable: readonly Route<RouteNeeds>[] = [
+  chatCompletions,
+  listModels,
+  getModel,
+  decideRoute,
+  ...healthRoutes,
+  metricsRoute,
+  openApiRoute,
+  ...notImplemented,
+];
