@@ -32,12 +32,11 @@ export async function startNatsServer(): Promise<NatsServer> {
   const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', store];
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(program, args, { stdio: 'ignore' });
+    guard(child, store);
     await listening(port, child);
     return child;
   };
   let child = await start();
-  const killNow = (): void => void child.kill('SIGKILL');
-  process.once('exit', killNow);
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
@@ -46,7 +45,6 @@ export async function startNatsServer(): Promise<NatsServer> {
   };
   const stop = async (): Promise<void> => {
     await kill();
-    process.off('exit', killNow);
     await rm(store, { recursive: true, force: true });
   };
   return {
@@ -62,6 +60,14 @@ export async function startNatsServer(): Promise<NatsServer> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Ends the server and its store even if the test process is killed: the guard reads until our end of its input closes. */
+function guard(child: ChildProcess, store: string): void {
+  const script = 'cat >/dev/null; kill -9 "$0" && rm -rf "$1"';
+  const guardian = spawn('/bin/sh', ['-c', script, String(child.pid), store], { stdio: ['pipe', 'ignore', 'ignore'] });
+  guardian.unref();
+  child.once('exit', () => guardian.kill('SIGKILL'));
 }
 
 function findServer(): string {

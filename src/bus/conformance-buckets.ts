@@ -94,6 +94,18 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'draining the bus ends its watchers',
+    async ({ bus }) => {
+      const bucket = await bus.openBucket(spec);
+      await bucket.put(key, 'one');
+      const watch = bucket.watch(new AbortController().signal)[Symbol.asyncIterator]();
+      assert.equal((await watch.next()).done, false);
+      const next = watch.next();
+      await bus.drain();
+      assert.equal((await next).done, true);
+    },
+  ],
+  [
     'an entry expires after its last write',
     async ({ bus }) => {
       const bucket = await bus.openBucket({ ...spec, name: 'presence', ttlMs: 300 });

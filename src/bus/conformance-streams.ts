@@ -176,6 +176,7 @@ export const streamCases: readonly Case[] = [
     async ({ bus, peer }) => {
       const one = await consume(bus, {}, (delivery) => delivery.ack());
       const two = await consume(peer, {}, (delivery) => delivery.ack());
+      await Promise.all([bus.flush(), peer.flush()]);
       const ids = Array.from({ length: 40 }, (_, i) => `m-${i}`);
       await Promise.all(ids.map((id) => append(bus, id)));
       await until('all delivered', () => one.seen.length + two.seen.length >= ids.length);

@@ -9,12 +9,14 @@ import type { NatsLink } from './nats-link.ts';
 import { storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
+const END_WAIT_MS = 2_000;
 const WRONG_REVISION = new Set([10_071, 10_164]);
 
 export class NatsBucket implements KeyValue {
   readonly #spec: BucketSpec;
   readonly #link: NatsLink;
   readonly #replicas: number;
+  readonly #watchers = new Set<() => Promise<void>>();
   #bound: { readonly nc: NatsConnection; readonly kv: Promise<KV> } | undefined;
 
   constructor(spec: BucketSpec, link: NatsLink, replicas: number) {
@@ -44,29 +46,31 @@ export class NatsBucket implements KeyValue {
 
   async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
     const queue = new WatchQueue();
-    let seen = 0;
-    const pump = async (nc: NatsConnection): Promise<void> => {
-      const kv = await this.#bind(nc);
-      const { streamInfo } = await kv.status();
-      // A bucket that was made anew counts its revisions from the start.
-      if (streamInfo.state.last_seq < seen) seen = 0;
-      const entries = await kv.watch();
-      const stop = (): void => entries.stop();
-      signal.addEventListener('abort', stop);
-      if (signal.aborted) stop();
-      for await (const entry of entries) {
-        if (entry.revision <= seen) continue;
-        seen = entry.revision;
-        queue.push(entryOf(entry));
-      }
-      signal.removeEventListener('abort', stop);
+    const ending = new AbortController();
+    const pump = this.#pumpInto(queue, ending.signal);
+    let pumping = Promise.resolve();
+    const attached = this.#link.eachConnection((nc) => {
+      pumping = this.#repeat(nc, pump, ending.signal);
+    });
+    // A watch of the library that is still being set up when its connection closes leaves a timer behind.
+    const end = async (): Promise<void> => {
+      queue.end();
+      ending.abort();
+      attached[Symbol.dispose]();
+      await this.#link.within(END_WAIT_MS, pumping);
     };
-    const attached = this.#link.eachConnection((nc) => void this.#repeat(nc, pump, signal));
+    this.#watchers.add(end);
     try {
       yield* queue.read(signal);
     } finally {
-      attached[Symbol.dispose]();
+      this.#watchers.delete(end);
+      await end();
     }
+  }
+
+  /** Ends the watchers. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#watchers].map((end) => end()));
   }
 
   /** Makes the bucket now if the server is there. */
@@ -93,6 +97,28 @@ export class NatsBucket implements KeyValue {
       if (this.#bound?.kv === kv) this.#bound = undefined;
     });
     return kv;
+  }
+
+  /** Reads a connection's changes into the queue, from where the one before ended. */
+  #pumpInto(queue: WatchQueue, signal: AbortSignal): (nc: NatsConnection) => Promise<void> {
+    let seen = 0;
+    return async (nc) => {
+      const kv = await this.#bind(nc);
+      const { streamInfo } = await kv.status();
+      // A bucket that was made anew counts its revisions from the start.
+      if (streamInfo.state.last_seq < seen) seen = 0;
+      if (signal.aborted) return;
+      const entries = await kv.watch();
+      const stop = (): void => entries.stop();
+      signal.addEventListener('abort', stop);
+      if (signal.aborted) stop();
+      for await (const entry of entries) {
+        if (entry.revision <= seen) continue;
+        seen = entry.revision;
+        queue.push(entryOf(entry));
+      }
+      signal.removeEventListener('abort', stop);
+    };
   }
 
   async #on<R>(key: string, work: (kv: KV) => Promise<R>): Promise<R> {

@@ -208,12 +208,11 @@ test('a lost connection ends what waits, and everything works again when the ser
   })();
   await until('the watcher reads', () => entries.length === 1);
   await Promise.all([bus.flush(), peer.flush()]);
-  const waiting = bus.request(pool, assignment('lost'), within(60_000));
+  const waiting = refused('unavailable', bus.request(pool, assignment('lost'), within(60_000)));
   await until('the handler runs', () => serving.pending === 1);
 
   await server.kill();
-  const fault = await refused('unavailable', waiting);
-  assert.equal(fault.details['reason'], 'connection_lost');
+  assert.equal((await waiting).details['reason'], 'connection_lost');
   await until('the loss is known', () => bus.state === 'reconnecting' && peer.state === 'reconnecting');
   await refused('unavailable', bus.request(pool, assignment('a'), soon));
   await refused('unavailable', () => bus.publish(beat, heartbeat('w')));

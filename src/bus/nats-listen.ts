@@ -6,7 +6,7 @@ import type { NatsLink } from './nats-link.ts';
 
 const DRAIN_WAIT_MS = 2_000;
 
-/** `onMessage` must not throw: it is called from the reader of the connection. */
+/** `onMessage` is called from the reader of the connection. */
 export function listen(
   link: NatsLink,
   on: { readonly subject: string; readonly queue: string | undefined; readonly running: Running },
@@ -18,8 +18,13 @@ export function listen(
     current = nc.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (fault, msg) => {
-        if (fault === null) onMessage(msg);
-        else link.log.error('bus_subscription_refused', { route: subject, fault });
+        if (fault !== null) return link.log.error('bus_subscription_refused', { route: subject, fault });
+        try {
+          onMessage(msg);
+        } catch (thrown) {
+          // A fault here would end the reader of the whole connection.
+          link.log.error('bus_message_failed', { route: subject, fault: thrown });
+        }
       },
     });
   });

@@ -43,6 +43,7 @@ class NatsBus implements Bus {
   readonly #replicas: number;
   readonly #streams: NatsStreams;
   readonly #subscriptions = new Set<Subscription>();
+  readonly #buckets = new Map<string, NatsBucket>();
 
   constructor(link: NatsLink, { telemetry, replicas = 1 }: NatsBusOptions) {
     this.#link = link;
@@ -162,7 +163,8 @@ class NatsBus implements Bus {
 
   async openBucket(spec: BucketSpec): Promise<KeyValue> {
     assertBucketName(spec.name);
-    const bucket = new NatsBucket(spec, this.#link, this.#replicas);
+    const bucket = this.#buckets.get(spec.name) ?? new NatsBucket(spec, this.#link, this.#replicas);
+    this.#buckets.set(spec.name, bucket);
     await bucket.prepare();
     return bucket;
   }
@@ -173,6 +175,7 @@ class NatsBus implements Bus {
 
   async drain(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.drain()));
+    await Promise.all([...this.#buckets.values()].map((bucket) => bucket.close()));
     if (this.state === 'connected') await this.#link.flush().catch(() => undefined);
     await this.#link.close();
   }
