@@ -13,6 +13,12 @@ export function cpuMs(pids: readonly number[]): number {
   });
 }
 
+/** What all processes of the machine and its kernel used since it was started, in milliseconds. */
+export function machineCpuMs(): number {
+  const [, user, nice, system, , , interrupts, softInterrupts] = readFileSync('/proc/stat', 'latin1').split(/\s+/, 9);
+  return [user, nice, system, interrupts, softInterrupts].reduce((total, ticks) => total + Number(ticks) * TICK_MS, 0);
+}
+
 /** Resident memory of the processes together, in MB. */
 export function rssMb(pids: readonly number[]): number {
   return sum(pids, (pid) => {

@@ -1,6 +1,6 @@
 // One slot: one workload against one candidate, with what the processes used meanwhile.
 import type { Running } from './candidates.ts';
-import { cpuMs } from './cpu.ts';
+import { cpuMs, machineCpuMs } from './cpu.ts';
 import { runLoad } from './load.ts';
 import { percentile } from './statistics.ts';
 import { requestOf, type Workload } from './workloads.ts';
@@ -16,6 +16,8 @@ export interface Measurement {
   readonly candidateBusy: number;
   /** Share of their core that the load and the upstream used: near 1 they hold the candidate back. */
   readonly loadBusy: number;
+  /** Share of one core that other work on the machine used meanwhile; 0 on a quiet one. */
+  readonly otherBusy: number;
   /** Processor time of the load for one request, in microseconds. */
   readonly driverUs: number;
   /** SSE events of one stream, without the terminal one; 0 for a chat. */
@@ -38,7 +40,7 @@ export async function measure(options: SlotOptions): Promise<Measurement> {
   const { candidate, upstream, workload, events, rampMs, ms } = options;
   const pids = candidate.children.map(({ pid }) => pid);
   const upstreamPids = upstream.children.map(({ pid }) => pid);
-  const read = (): number[] => [cpuMs(pids), cpuMs(upstreamPids), ownCpuMs()];
+  const read = (): number[] => [cpuMs(pids), cpuMs(upstreamPids), ownCpuMs(), machineCpuMs()];
   let before = read();
   let after = before;
   const load = await runLoad(
@@ -51,7 +53,9 @@ export async function measure(options: SlotOptions): Promise<Measurement> {
     },
     { rampMs, ms, begin: () => (before = read()), end: () => (after = read()) },
   );
-  const [candidateMs = 0, upstreamMs = 0, driverMs = 0] = after.map((value, index) => value - (before[index] ?? 0));
+  const used = after.map((value, index) => value - (before[index] ?? 0));
+  const [candidateMs = 0, upstreamMs = 0, driverMs = 0, machineMs = 0] = used;
+  const otherMs = Math.max(0, machineMs - candidateMs - upstreamMs - driverMs);
   return {
     requestsPerSecond: load.completed / load.seconds,
     p50Ms: percentile(load.latenciesMs, 0.5),
@@ -59,6 +63,7 @@ export async function measure(options: SlotOptions): Promise<Measurement> {
     cpuUs: (candidateMs * 1000) / load.completed,
     candidateBusy: candidateMs / 1000 / load.seconds,
     loadBusy: (upstreamMs + driverMs) / 1000 / load.seconds,
+    otherBusy: otherMs / 1000 / load.seconds,
     driverUs: (driverMs * 1000) / load.completed,
     events: load.events,
     errors: load.errors + (load.completed === 0 ? 1 : 0),

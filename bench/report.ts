@@ -64,7 +64,7 @@ ${memoryOf(report)}
 
 ## Machine
 
-${machineOf(report.machine)}
+${machineOf(report)}
 `;
 }
 
@@ -121,7 +121,8 @@ function memoryOf({ results, candidates }: Report): string {
   return table(['', 'resident memory of all processes after the run, MB', 'errors'], rows);
 }
 
-function machineOf(machine: Machine): string {
+function machineOf(report: Report): string {
+  const { machine } = report;
   return table(
     ['', ''],
     [
@@ -132,8 +133,15 @@ function machineOf(machine: Machine): string {
       ['nats-server', machine.nats],
       ['Beamline', machine.commit],
       ['Load before the run', String(machine.loadBefore)],
+      ['Used by other work during the run', `${(otherBusyOf(report) * 100).toFixed(0)} % of a core`],
     ],
   );
+}
+
+/** The median over all slots. */
+function otherBusyOf({ candidates, workloads, results }: Report): number {
+  const slots = candidates.flatMap(({ id }) => workloads.flatMap(({ name }) => results.values(id, name, 'otherBusy')));
+  return spreadOf(slots).median;
 }
 
 /** A table whose columns are padded, so that the formatter finds nothing to change. */
@@ -171,5 +179,5 @@ export function summaryOf(report: Report): string {
     ({ candidate, workload, errors, first }) => `errors: ${candidate}, ${workload}: ${errors}, first ${first}`,
   );
   const figures = report.workloads.map((workload) => figuresOf(report, workload));
-  return [...figures, memoryOf(report), targetsOf(report), ...missing, ...faults].join('\n\n');
+  return [...figures, memoryOf(report), machineOf(report), targetsOf(report), ...missing, ...faults].join('\n\n');
 }

@@ -3,7 +3,16 @@
 import type { CandidateId } from './candidates.ts';
 import type { Measurement } from './measure.ts';
 
-type Figure = 'requestsPerSecond' | 'p50Ms' | 'p99Ms' | 'cpuUs' | 'events' | 'candidateBusy' | 'loadBusy' | 'driverUs';
+type Figure =
+  | 'requestsPerSecond'
+  | 'p50Ms'
+  | 'p99Ms'
+  | 'cpuUs'
+  | 'events'
+  | 'candidateBusy'
+  | 'loadBusy'
+  | 'driverUs'
+  | 'otherBusy';
 
 export interface Fault {
   readonly candidate: CandidateId;
