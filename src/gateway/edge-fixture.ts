@@ -1,4 +1,5 @@
 // Starts a gateway on a free port of the loopback for tests, with exchanges that a script answers.
+import { setTimeout as pause } from 'node:timers/promises';
 import { generateApiKey, hashApiKey } from '../auth/api-key.ts';
 import { openAuthenticator } from '../auth/authenticator.ts';
 import type { Role } from '../auth/principal.ts';
@@ -138,6 +139,13 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
       timers[Symbol.dispose]();
     },
   };
+}
+
+/** Waits for a condition that somebody else makes true. */
+export async function until(isTrue: () => boolean): Promise<void> {
+  if (isTrue()) return;
+  await pause(2);
+  await until(isTrue);
 }
 
 /** An end frame with the provider's own body. */

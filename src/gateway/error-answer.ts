@@ -2,6 +2,7 @@
 // (gateway 5.2, 6). Every refusal of the edge and every failure behind it goes through here.
 import { type BeamlineError, errorRow } from '../core/errors.ts';
 import { openAiError } from '../dialect/openai-error.ts';
+import { sseData } from '../dialect/sse-writer.ts';
 import type { HttpDialect } from './http-dialect.ts';
 
 /** What an envelope repeats of the request; empty where unknown. */
@@ -50,7 +51,9 @@ export function errorAnswer(error: BeamlineError, dialect: HttpDialect, context:
 
 /** The last event of an OpenAI stream that failed after its head. */
 export const openAiErrorEvent = (error: BeamlineError, requestId: string): string =>
-  `data: ${JSON.stringify(openAiError({ code: error.code, message: messageOf(error), details: error.details }, requestId))}\n\n`;
+  sseData(
+    JSON.stringify(openAiError({ code: error.code, message: messageOf(error), details: error.details }, requestId)),
+  );
 
 /** The text of a defect names internals; it belongs in the log. */
 const messageOf = (error: BeamlineError): string =>

@@ -8,10 +8,11 @@ import { Call, type Edge } from './call.ts';
 import { faultOfHead } from './head-fault.ts';
 import type { Gate } from './gate.ts';
 import { refuseUnparsed } from './refuse-unparsed.ts';
-import type { Method, PathParams, Route } from './route.ts';
+import type { PathParams, Route } from './route.ts';
 import { type RouteNeeds, routeTable } from './route-table.ts';
 import { RouteCounters } from './route-counters.ts';
 import type { GatewaySettings } from './settings.ts';
+import { openUnserved } from './unserved.ts';
 
 export interface Listener {
   readonly url: string;
@@ -27,13 +28,6 @@ export interface ListenerDeps {
   readonly settings: GatewaySettings['http'];
   readonly needs: RouteNeeds;
 }
-
-interface Counted {
-  readonly route: Route<RouteNeeds>;
-  readonly counters: RouteCounters;
-}
-/** The routes of one path, by method. */
-type Served = Readonly<Partial<Record<string, Counted>>>;
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 const PATH_PARAM_MAX = 2_048;
@@ -52,24 +46,27 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
   });
 
   const callOf = (req: IncomingMessage): Call => calls.get(req.socket) ?? unknownCall();
-  for (const [path, served] of byPath(edge)) {
-    const allow = allowedMethods(served);
+  for (const route of routeTable) {
+    const counters = new RouteCounters(edge.metrics, route.path);
     app.route<{ Params: PathParams }>({
-      method: METHODS,
-      url: path,
+      method: route.method === 'GET' ? ['GET', 'HEAD'] : route.method,
+      url: route.path,
       onRequest(request, reply) {
         reply.hijack();
-        serve(deps, callOf(request.raw), served, { allow, params: request.params });
+        const call = callOf(request.raw);
+        call.take(route, counters);
+        serve(deps, call, route, request.params);
       },
       handler: unreached,
     });
   }
+  const unserved = openUnserved();
   app.route({
     method: METHODS,
     url: '/*',
     onRequest(request, reply) {
       reply.hijack();
-      callOf(request.raw).fail(new BeamlineError('not_found', 'There is no such path.'));
+      callOf(request.raw).fail(unserved(request.raw.url ?? ''));
     },
     handler: unreached,
   });
@@ -82,20 +79,7 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
   };
 }
 
-function serve(
-  { edge, gate, needs }: ListenerDeps,
-  call: Call,
-  served: Served,
-  { allow, params }: { readonly allow: string; readonly params: PathParams },
-): void {
-  const { method = '' } = call.req;
-  const found = served[method === 'HEAD' ? 'GET' : method];
-  if (found === undefined) {
-    call.fail(new BeamlineError('method_not_allowed', `The path serves ${allow}.`, { details: { allow } }));
-    return;
-  }
-  const { route, counters } = found;
-  call.take(route, counters);
+function serve({ edge, gate, needs }: ListenerDeps, call: Call, route: Route<RouteNeeds>, params: PathParams): void {
   try {
     if (edge.lifecycle.phase === 'draining' && route.access !== 'public') {
       throw new BeamlineError('draining', 'The server is shutting down.');
@@ -143,19 +127,6 @@ function boundServer(
   });
   return server;
 }
-
-function byPath(edge: Edge): Map<string, Served> {
-  const paths = new Map<string, Record<string, Counted>>();
-  for (const route of routeTable) {
-    const served = paths.get(route.path) ?? {};
-    served[route.method] = { route, counters: new RouteCounters(edge.metrics, route.path) };
-    paths.set(route.path, served);
-  }
-  return paths;
-}
-
-const allowedMethods = (served: Served): string =>
-  (Object.keys(served) as Method[]).flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
 
 function urlOf({ address, port, family }: AddressInfo): string {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;

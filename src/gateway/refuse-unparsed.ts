@@ -33,9 +33,10 @@ export function refuseUnparsed(
     return;
   }
   const error = (FAULTS[fault.code ?? ''] ?? malformed)();
-  if (call !== undefined && !call.isOver) {
+  if (call !== undefined && !call.res.closed) {
     // The fault is in the body of a request that is being served, or behind it.
-    if (call.res.headersSent) socket.destroy();
+    if (call.isOver) call.res.once('close', () => socket.destroy());
+    else if (call.res.headersSent) socket.destroy();
     else call.fail(error, true);
     return;
   }

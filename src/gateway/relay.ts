@@ -7,6 +7,7 @@ import type { Bus } from '../bus/bus.ts';
 import { type Address, at, everyOf } from '../contracts/contract.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
+import { LiveMap } from '../core/live-map.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Exchange, Exchanges, Order, Reader } from './order.ts';
@@ -35,7 +36,7 @@ export interface Relay extends Exchanges, AsyncDisposable {}
 
 export function startRelay(deps: RelayDeps): Relay {
   const { bus, timers, settings } = deps;
-  const exchanges = new Map<string, RelayedExchange>();
+  const exchanges = new LiveMap<string, RelayedExchange>();
   const cancels = at(cancel);
   let streams = 0;
 

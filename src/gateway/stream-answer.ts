@@ -5,6 +5,7 @@
 import type { EndFrame } from '../contracts/frames.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { isOneLine, SSE_DONE, SSE_KEEP_ALIVE, sseData } from '../dialect/sse-writer.ts';
 import type { Timer } from '../core/timers.ts';
 import type { Counter } from '../telemetry/metrics.ts';
 import type { Call, Owner } from './call.ts';
@@ -59,13 +60,13 @@ export class StreamAnswer implements Reader, Owner {
 
   chunk(raw: string, isUsageOnly: boolean): void {
     if (this.#phase === 'over' || (isUsageOnly && !this.#options.includeUsage)) return;
-    if (raw.includes('\n') || raw.includes('\r')) {
+    if (!isOneLine(raw)) {
       this.#exchange.cancel('superseded');
       this.fail(new BeamlineError('provider_protocol_error', 'The provider sent a malformed event.'));
       return;
     }
     if (this.#phase === 'held') this.#open();
-    this.#write(`data: ${raw}\n\n`);
+    this.#write(sseData(raw));
     this.#options.chunks.add();
   }
 
@@ -73,7 +74,7 @@ export class StreamAnswer implements Reader, Owner {
     if (this.#phase === 'over') return;
     if (this.#phase === 'held') this.#open();
     else noteRouted(this.#call, this.#exchange.routed);
-    this.#close('done', 'data: [DONE]\n\n');
+    this.#close('done', SSE_DONE);
     this.#call.finish(200);
   }
 
@@ -157,7 +158,7 @@ export class StreamAnswer implements Reader, Owner {
     const nowMs = timers.clock.nowMs();
     if (nowMs >= this.#wroteMs + heartbeat_ms) {
       if (this.#phase === 'held') this.#open();
-      this.#pending += ': keep-alive\n\n';
+      this.#pending += SSE_KEEP_ALIVE;
       this.#send();
       if (this.#phase !== 'open') return;
     }
