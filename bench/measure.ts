@@ -66,8 +66,8 @@ export async function measure(options: SlotOptions): Promise<Measurement> {
     otherBusy: otherMs / 1000 / load.seconds,
     driverUs: (driverMs * 1000) / load.completed,
     events: load.events,
-    errors: load.errors + (load.completed === 0 ? 1 : 0),
-    firstError: load.firstError ?? (load.completed === 0 ? 'no request was completed' : undefined),
+    errors: load.errors,
+    firstError: load.firstError,
   };
 }
 

@@ -1,4 +1,5 @@
-// The few statistics of the report. Empty input gives NaN, which no target passes.
+// The few statistics of the report. Empty input, or a NaN in it from a slot in which nothing was completed, gives NaN,
+// which passes no target.
 
 /** Of sorted values, by nearest rank. */
 export function percentile(sorted: ArrayLike<number>, share: number): number {
@@ -12,6 +13,7 @@ export interface Spread {
 }
 
 export function spreadOf(values: readonly number[]): Spread {
+  if (values.some(Number.isNaN)) return { median: Number.NaN, min: Number.NaN, max: Number.NaN };
   const sorted = values.toSorted((a, b) => a - b);
   const lower = sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN;
   const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
