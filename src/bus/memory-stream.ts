@@ -6,6 +6,8 @@
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { LiveMap } from '../core/live-map.ts';
+import { Recent } from '../core/recent.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Delivery, PubAck, Subscription } from './bus.ts';
@@ -13,10 +15,12 @@ import { deliver, type DeliveryHandler } from './delivering.ts';
 import { Running } from './handling.ts';
 import { bytesAtMost } from './message-size.ts';
 
-const RETAINED_BYTES_MAX = 16 * 1_048_576;
+const RETAINED_BYTES_MAX = 65_536;
 /** No stream of one process holds more, whatever its settings allow a server. */
 const STREAM_BYTES_MAX = 256 * 1_048_576;
-const DUPLICATES_MAX = 100_000;
+const DUPLICATES_MAX = 2_000;
+/** Expired messages are looked for at most this often. */
+const SWEEP_MS = 1_000;
 
 interface Stored {
   readonly seq: number;
@@ -33,12 +37,13 @@ interface StreamDeps {
 
 export class MemoryStream {
   readonly #deps: StreamDeps;
-  readonly #stored = new Map<number, Stored>();
-  readonly #ids = new Map<string, { readonly seq: number; readonly atMs: number }>();
+  readonly #stored = new LiveMap<number, Stored>();
+  readonly #ids = new Recent<{ readonly seq: number; readonly atMs: number }>(DUPLICATES_MAX);
   readonly #consumers = new Map<string, MemoryConsumer>();
   #spec: StreamSpec;
   #bytes = 0;
   #seq = 0;
+  #sweepMs = 0;
 
   constructor(spec: StreamSpec, deps: StreamDeps) {
     this.#spec = spec;
@@ -96,13 +101,12 @@ export class MemoryStream {
   }
 
   #forgetOld(nowMs: number): void {
+    if (nowMs < this.#sweepMs) return;
+    this.#sweepMs = nowMs + SWEEP_MS;
+    if (this.#spec.ageMsMax === 0) return;
     for (const stored of this.#stored.values()) {
       if (!this.#isExpired(stored, nowMs)) break;
       this.#remove(stored);
-    }
-    for (const [id, { atMs }] of this.#ids) {
-      if (atMs > nowMs - DUPLICATE_WINDOW_MS && this.#ids.size < DUPLICATES_MAX) break;
-      this.#ids.delete(id);
     }
   }
 
@@ -172,12 +176,12 @@ class MemoryConsumer {
   close(): void {
     clearImmediate(this.#wake);
     this.#members = [];
-    for (const flight of this.#open) flight.timer?.cancel();
+    for (const flight of this.#open.values()) flight.timer?.cancel();
     this.#open.clear();
     this.#ready = [];
   }
 
-  readonly #open = new Set<Flight>();
+  readonly #open = new LiveMap<number, Flight>();
 
   #wakeUp(): void {
     if (this.#wake !== undefined || this.#members.length === 0) return;
@@ -209,7 +213,7 @@ class MemoryConsumer {
   #deliver(flight: Flight, { handle, running }: Member): void {
     if (flight.count++ === 0) this.#unacknowledged++;
     flight.state = 'open';
-    this.#open.add(flight);
+    this.#open.set(flight.stored.seq, flight);
     this.#startAckWait(flight);
     deliver(this.#delivery(flight), handle, { spec: this.#spec, running, log: this.#deps.log });
   }
@@ -258,7 +262,7 @@ class MemoryConsumer {
   #finish(flight: Flight): void {
     flight.timer?.cancel();
     flight.state = 'done';
-    this.#open.delete(flight);
+    this.#open.delete(flight.stored.seq);
     if (flight.count > 0) this.#unacknowledged--;
     if (this.#ready.length > 0) this.#wakeUp();
   }

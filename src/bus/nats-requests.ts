@@ -4,6 +4,7 @@
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import { newHex } from '../core/ids.ts';
+import { LiveMap } from '../core/live-map.ts';
 import type { Timer } from '../core/timers.ts';
 import { statusOf } from './nats-headers.ts';
 import { connectionLost, type NatsLink } from './nats-link.ts';
@@ -30,7 +31,7 @@ interface Waiting {
 export class NatsRequests {
   readonly #link: NatsLink;
   readonly #prefix = `_INBOX.${newHex(16)}.`;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting = new LiveMap<string, Waiting>();
   #calls = 0;
 
   constructor(link: NatsLink) {
@@ -68,7 +69,7 @@ export class NatsRequests {
 }
 
 class Wait<R> implements Waiting {
-  readonly #all: Map<string, Waiting>;
+  readonly #all: LiveMap<string, Waiting>;
   readonly #token: string;
   readonly #call: Call<R>;
   readonly #resolve: (reply: R) => void;
@@ -77,7 +78,7 @@ class Wait<R> implements Waiting {
   #abort: (() => void) | undefined;
 
   constructor(
-    all: Map<string, Waiting>,
+    all: LiveMap<string, Waiting>,
     token: string,
     call: Call<R>,
     resolve: (reply: R) => void,

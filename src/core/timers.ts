@@ -1,6 +1,7 @@
 // One hashed wheel for all deadlines of a process: a deadline costs a list insertion, not an operating-system timer.
 // T1. A timer never fires before its moment and at most one tick (plus loop lag) after it.
-// T2. The driving interval runs only while a timer is pending, so an idle process can end.
+// T2. A timer that is over holds nothing: a dead neighbour in old memory would keep its whole request alive.
+// T3. The driving interval runs only while a timer is pending, so an idle process can end.
 import type { Clock } from './clock.ts';
 
 const SLOTS = 512;
@@ -10,11 +11,14 @@ export interface Timer {
   cancel(): void;
 }
 
+const nothing = (): void => undefined;
+
 class Entry implements Timer {
-  readonly run: () => void;
+  run: () => void;
   readonly dueTick: number;
   previous: Entry | undefined;
   next: Entry | undefined;
+  isPending = true;
   readonly #wheel: Timers;
 
   constructor(wheel: Timers, dueTick: number, run: () => void) {
@@ -32,8 +36,8 @@ export class Timers implements Disposable {
   readonly clock: Clock;
   readonly #tickMs: number;
   readonly #slots: (Entry | undefined)[] = Array.from({ length: SLOTS }, () => undefined);
-  readonly #pending = new Set<Entry>();
   readonly #onFault: (fault: unknown) => void;
+  #pending = 0;
   #lastTick: number;
   #interval: NodeJS.Timeout | undefined;
 
@@ -52,7 +56,7 @@ export class Timers implements Disposable {
 
   /** Runs `run` once, at or soon after the moment `dueMs` of the monotonic clock. */
   at(dueMs: number, run: () => void): Timer {
-    if (this.#pending.size === 0) this.#lastTick = Math.floor(this.clock.nowMs() / this.#tickMs);
+    if (this.#pending === 0) this.#lastTick = Math.floor(this.clock.nowMs() / this.#tickMs);
     const dueTick = Math.max(this.#lastTick + 1, Math.ceil(dueMs / this.#tickMs));
     const entry = new Entry(this, dueTick, run);
     const slot = dueTick % SLOTS;
@@ -60,7 +64,7 @@ export class Timers implements Disposable {
     entry.next = head;
     if (head !== undefined) head.previous = entry;
     this.#slots[slot] = entry;
-    this.#pending.add(entry);
+    this.#pending++;
     this.#interval ??= setInterval(() => this.tick(), this.#tickMs);
     return entry;
   }
@@ -91,22 +95,30 @@ export class Timers implements Disposable {
     const from = Math.max(this.#lastTick + 1, nowTick - SLOTS + 1);
     this.#lastTick = nowTick;
     for (let tick = from; tick <= nowTick; tick++) this.#fireSlot(tick % SLOTS, nowTick);
-    if (this.#pending.size === 0) this.#stop();
+    if (this.#pending === 0) this.#stop();
   }
 
   get pending(): number {
-    return this.#pending.size;
+    return this.#pending;
   }
 
   remove(entry: Entry): void {
-    if (!this.#pending.delete(entry)) return;
+    if (!entry.isPending) return;
+    entry.isPending = false;
+    this.#pending--;
     if (entry.previous === undefined) this.#slots[entry.dueTick % SLOTS] = entry.next;
     else entry.previous.next = entry.next;
     if (entry.next !== undefined) entry.next.previous = entry.previous;
+    entry.previous = undefined;
+    entry.next = undefined;
+    entry.run = nothing;
   }
 
   [Symbol.dispose](): void {
-    this.#pending.clear();
+    for (const head of this.#slots) {
+      for (let entry = head; entry !== undefined; entry = entry.next) entry.isPending = false;
+    }
+    this.#pending = 0;
     this.#slots.fill(undefined);
     this.#stop();
   }
@@ -117,10 +129,11 @@ export class Timers implements Disposable {
       if (entry.dueTick <= nowTick) due.push(entry);
     }
     for (const entry of due) {
-      if (!this.#pending.has(entry)) continue;
+      if (!entry.isPending) continue;
+      const { run } = entry;
       this.remove(entry);
       try {
-        entry.run();
+        run();
       } catch (fault) {
         this.#onFault(fault);
       }

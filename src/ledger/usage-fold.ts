@@ -1,9 +1,10 @@
 // Folds usage events into totals, each event once by its key, in any order and however often it comes.
 // The totals are in memory: they begin anew with the process. The account that survives is later work.
 import type { UsageEvent } from '../contracts/usage.ts';
+import { Recent } from '../core/recent.ts';
 
 /** Keys that are remembered; a repeat of an older one would be counted again. */
-const KEYS_MAX = 200_000;
+const KEYS_MAX = 20_000;
 const ACCOUNTS_MAX = 10_000;
 
 export interface Total {
@@ -14,14 +15,14 @@ export interface Total {
 }
 
 export class UsageFold {
-  readonly #seen = new Set<string>();
+  readonly #seen = new Recent<true>(KEYS_MAX);
   readonly #totals = new Map<string, Total>();
 
   /** False for an event that was folded before. */
   fold(event: UsageEvent): boolean {
     const key = event.usage_id ?? `${event.tenant_id}:${event.assignment_id}:${event.attempt ?? 1}`;
     if (this.#seen.has(key)) return false;
-    this.#remember(key);
+    this.#seen.set(key, true);
     const total = this.#totalOf(event);
     total.events++;
     total.inputTokens += event.input_tokens ?? 0;
@@ -46,14 +47,5 @@ export class UsageFold {
     };
     this.#totals.set(key, total);
     return total;
-  }
-
-  #remember(key: string): void {
-    this.#seen.add(key);
-    if (this.#seen.size <= KEYS_MAX) return;
-    for (const oldest of this.#seen) {
-      this.#seen.delete(oldest);
-      return;
-    }
   }
 }

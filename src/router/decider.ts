@@ -8,6 +8,7 @@ import {
 import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
+import type { LiveMap } from '../core/live-map.ts';
 import { decide, type Verdict } from '../policy/decide.ts';
 import type { Facts, Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -27,7 +28,7 @@ export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
   readonly bindings: StickyBindings;
   /** The interactive requests in flight, by assignment. */
-  readonly inFlight: Map<string, Attempts>;
+  readonly inFlight: LiveMap<string, Attempts>;
 }
 
 export interface Decider {

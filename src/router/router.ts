@@ -5,6 +5,7 @@ import { cancel } from '../contracts/cancel.ts';
 import { decideV1, decideV2 } from '../contracts/decide.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
+import { LiveMap } from '../core/live-map.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -32,14 +33,14 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const { bus, timers, settings } = deps;
   const log = deps.telemetry.log.for('router');
   const telemetry = { ...deps.telemetry, log };
-  const inFlight = new Map<string, Attempts>();
+  const inFlight = new LiveMap<string, Attempts>();
   await using opened = new AsyncDisposableStack();
 
   opened.use(await startUsageEmitter(bus, telemetry));
   const fleet = opened.use(
     new Fleet(timers, settings.worker_lost_ms, (workerId) => {
       log.warn('worker_lost', { worker_id: workerId });
-      for (const attempts of [...inFlight.values()]) attempts.workerLost(workerId);
+      for (const attempts of inFlight.values()) attempts.workerLost(workerId);
     }),
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
@@ -73,8 +74,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   return { name: 'router', [Symbol.asyncDispose]: () => live.disposeAsync() };
 }
 
-async function settled(inFlight: ReadonlyMap<string, Attempts>, timers: Timers): Promise<void> {
+async function settled(inFlight: LiveMap<string, Attempts>, timers: Timers): Promise<void> {
   const untilMs = timers.clock.nowMs() + DRAIN_MS;
   while (inFlight.size > 0 && timers.clock.nowMs() < untilMs) await timers.sleep(DRAIN_LOOK_MS);
-  for (const attempts of [...inFlight.values()]) attempts.forget();
+  for (const attempts of inFlight.values()) attempts.forget();
 }

@@ -1,5 +1,6 @@
-// Which provider a session stays with: bounded, least recently used first out; losing it is harmless (policy 5.7).
+// Which provider a session stays with: bounded, least recently used out first; losing it is harmless (policy 5.7).
 import type { Clock } from '../core/clock.ts';
+import { Recent } from '../core/recent.ts';
 
 const BINDINGS_MAX = 100_000;
 
@@ -10,7 +11,7 @@ interface Binding {
 
 export class StickyBindings {
   readonly #clock: Clock;
-  readonly #bindings = new Map<string, Binding>();
+  readonly #bindings = new Recent<Binding>(BINDINGS_MAX);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -26,12 +27,6 @@ export class StickyBindings {
 
   /** Binds or renews. */
   set(key: string, provider: string, ttlMs: number): void {
-    this.#bindings.delete(key);
     this.#bindings.set(key, { provider, untilMs: this.#clock.nowMs() + ttlMs });
-    if (this.#bindings.size <= BINDINGS_MAX) return;
-    for (const oldest of this.#bindings.keys()) {
-      this.#bindings.delete(oldest);
-      return;
-    }
   }
 }

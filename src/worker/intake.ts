@@ -3,6 +3,8 @@
 // N2. Accepted means: it ends with an outcome, whatever happens to slot, provider or deadline.
 import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contracts/assignment.ts';
 import type { Cancel } from '../contracts/cancel.ts';
+import { LiveMap } from '../core/live-map.ts';
+import { Recent } from '../core/recent.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AttemptEnd } from './attempt-messages.ts';
 import { Call, type CallDeps, type CallTarget } from './call.ts';
@@ -24,8 +26,8 @@ export class Intake {
   readonly slots: Slots;
   readonly #deps: IntakeDeps;
   readonly #callDeps: CallDeps;
-  readonly #calls = new Map<string, Call>();
-  readonly #finished = new Set<string>();
+  readonly #calls = new LiveMap<string, Call>();
+  readonly #finished = new Recent<true>(FINISHED_MAX);
   readonly #cancelled: CancelMemory;
   readonly #metrics: ReturnType<typeof declareMetrics>;
   #isDraining = false;
@@ -67,7 +69,7 @@ export class Intake {
     const key = keyOf(cancel.assignment_id, cancel.attempt ?? 0);
     const calls =
       cancel.attempt === undefined
-        ? [...this.#calls.values()].filter((call) => call.assignment.assignment_id === cancel.assignment_id)
+        ? this.#calls.values().filter((call) => call.assignment.assignment_id === cancel.assignment_id)
         : [this.#calls.get(key)];
     let found = false;
     for (const call of calls) {
@@ -88,7 +90,7 @@ export class Intake {
     if (this.#calls.size === 0) return { abandoned };
     const timer = this.#deps.timers.after(abandonAfterMs, () => {
       abandoned = this.#calls.size;
-      for (const call of [...this.#calls.values()]) call.abandon();
+      for (const call of this.#calls.values()) call.abandon();
     });
     await new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
@@ -124,13 +126,7 @@ export class Intake {
   #ended(call: Call, end: AttemptEnd, hadSlot: boolean): void {
     const key = keyOf(call.assignment.assignment_id, call.attempt);
     this.#calls.delete(key);
-    this.#finished.add(key);
-    if (this.#finished.size > FINISHED_MAX) {
-      for (const oldest of this.#finished) {
-        this.#finished.delete(oldest);
-        break;
-      }
-    }
+    this.#finished.set(key, true);
     this.#metrics.attempts.of('ai.chat', 'call', end.state).add();
     if (hadSlot) this.slots.release();
     if (this.#calls.size === 0) this.#whenIdle?.();

@@ -19,7 +19,8 @@ export class Reporter {
   readonly #outcomes = at(attemptOutcome);
   readonly #results = at(execResult);
   readonly #lost: Counter;
-  readonly #unconfirmed = new Set<Promise<void>>();
+  #unconfirmed = 0;
+  #whenConfirmed: (() => void) | undefined;
 
   constructor(bus: Bus, telemetry: Telemetry) {
     this.#bus = bus;
@@ -62,7 +63,8 @@ export class Reporter {
 
   result(result: ExecResult, correlation: Correlation): void {
     const messageId = `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`;
-    const stored = this.#bus
+    this.#unconfirmed++;
+    this.#bus
       .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation })
       .then(
         () => undefined,
@@ -75,12 +77,16 @@ export class Reporter {
           });
         },
       )
-      .finally(() => this.#unconfirmed.delete(stored));
-    this.#unconfirmed.add(stored);
+      .then(() => {
+        if (--this.#unconfirmed === 0) this.#whenConfirmed?.();
+      });
   }
 
   /** Resolves when every result is confirmed or given up. */
   async flush(): Promise<void> {
-    await Promise.all(this.#unconfirmed);
+    if (this.#unconfirmed === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenConfirmed = resolve;
+    });
   }
 }
