@@ -18,7 +18,7 @@ import { judge } from './targets.ts';
 import { requestOf, type Workload, WORKLOADS } from './workloads.ts';
 
 const RAMP_MS = 200;
-const WARM_UP_MS = 700;
+const WARM_UP_MIN_MS = 700;
 const PROBE_MS = 40;
 
 const root = new URL('..', import.meta.url).pathname;
@@ -51,7 +51,7 @@ function readPlan(): Plan {
   const unknown = only.find((name) => !CANDIDATES.some(({ id }) => id === name));
   if (unknown !== undefined) throw new Error(`--only knows ${CANDIDATES.map(({ id }) => id).join(', ')}`);
   return {
-    rounds: positive(values.rounds ?? (values.quick ? '1' : '5'), '--rounds'),
+    rounds: positive(values.rounds ?? (values.quick ? '1' : '4'), '--rounds'),
     seconds: positive(values.seconds ?? (values.quick ? '0.6' : '2'), '--seconds'),
     // What is added is added to the direct way, so that one is always measured.
     candidates: CANDIDATES.filter(({ id }) => id === 'direct' || only.includes(id)),
@@ -127,7 +127,7 @@ async function runRounds(plan: Plan, ready: readonly Ready[], upstream: Running,
           workload,
           events: events.get(workload),
           rampMs: RAMP_MS,
-          ms: isWarmUp ? WARM_UP_MS : plan.seconds * 1000,
+          ms: isWarmUp ? Math.max(WARM_UP_MIN_MS, plan.seconds * 1000) : plan.seconds * 1000,
         });
         if (workload.isStream && !events.has(workload)) events.set(workload, measurement.events);
         const { errors, firstError = '' } = measurement;
