@@ -11,6 +11,8 @@ import { dialectOf } from './http-dialect.ts';
 import { traceOf } from './trace-context.ts';
 
 const LINGER_MS = 500;
+/** The peer ended within a request: it left, nobody reads an answer. */
+const LEFT = 'HPE_INVALID_EOF_STATE';
 const REQUEST_LINE = /^[A-Z]{1,16} (\/\S*)/;
 
 const FAULTS: Readonly<Record<string, () => BeamlineError>> = {
@@ -36,7 +38,7 @@ export function refuseUnparsed(
   if (call !== undefined && !call.res.closed) {
     // The fault is in the body of a request that is being served, or behind it.
     if (call.isOver) call.res.once('close', () => socket.destroy());
-    else if (call.res.headersSent) socket.destroy();
+    else if (call.res.headersSent || fault.code === LEFT) socket.destroy();
     else call.fail(error, true);
     return;
   }
