@@ -46,6 +46,7 @@ export class Routes<L> {
   readonly #exact = new Map<string, readonly Listening<L>[]>();
   #patterns: readonly { readonly tokens: readonly string[]; readonly listening: Listening<L> }[] = [];
   readonly #remembered = new Map<string, Route<L>>();
+  #isLastWild = true;
 
   /** Adds a listener on a subject or a pattern with `*`; the answer removes it. */
   add(subject: string, queue: string | undefined, listener: L): () => void {
@@ -53,6 +54,7 @@ export class Routes<L> {
     this.#remembered.clear();
     if (subject.includes('*')) {
       this.#patterns = [...this.#patterns, { tokens: subject.split('.'), listening }];
+      this.#isLastWild = this.#patterns.every(({ tokens }) => tokens.at(-1) === '*');
     } else {
       this.#exact.set(subject, [...(this.#exact.get(subject) ?? []), listening]);
     }
@@ -60,10 +62,17 @@ export class Routes<L> {
   }
 
   to(subject: string): Route<L> {
-    return this.#remembered.get(subject) ?? this.#find(subject);
+    return this.#remembered.get(subject) ?? this.#rememberedByPrefix(subject);
   }
 
-  #find(subject: string): Route<L> {
+  /** Where every pattern ends with `*`, subjects that differ in the last token alone have the same listeners. */
+  #rememberedByPrefix(subject: string): Route<L> {
+    if (!this.#isLastWild || this.#exact.has(subject)) return this.#find(subject, subject);
+    const prefix = subject.slice(0, subject.lastIndexOf('.') + 1);
+    return this.#remembered.get(prefix) ?? this.#find(subject, prefix);
+  }
+
+  #find(subject: string, remembered: string): Route<L> {
     const found = [...(this.#exact.get(subject) ?? [])];
     if (this.#patterns.length > 0) {
       const tokens = subject.split('.');
@@ -71,13 +80,14 @@ export class Routes<L> {
     }
     const route = new Route(found);
     if (this.#remembered.size >= REMEMBERED_MAX) this.#remembered.clear();
-    this.#remembered.set(subject, route);
+    this.#remembered.set(remembered, route);
     return route;
   }
 
   #remove(subject: string, listening: Listening<L>): void {
     this.#remembered.clear();
     this.#patterns = this.#patterns.filter((pattern) => pattern.listening !== listening);
+    this.#isLastWild = this.#patterns.every(({ tokens }) => tokens.at(-1) === '*');
     const rest = this.#exact.get(subject)?.filter((other) => other !== listening) ?? [];
     if (rest.length > 0) this.#exact.set(subject, rest);
     else this.#exact.delete(subject);

@@ -120,12 +120,44 @@ const full = (stream: string): BeamlineError =>
     details: { reason: 'stream_full' },
   });
 
-/** One message on its way to one durable consumer. */
-interface Flight {
+/** One message on its way to one durable consumer; the handler's view of a delivery as well. */
+class Flight implements Delivery<unknown> {
   readonly stored: Stored;
-  count: number;
-  state: 'ready' | 'open' | 'naked' | 'done';
+  readonly #consumer: MemoryConsumer;
+  count = 0;
+  state: 'ready' | 'open' | 'naked' | 'done' = 'ready';
+  /** The moment of the redelivery, while it is open. */
+  dueMs = 0;
   timer: Timer | undefined;
+
+  constructor(stored: Stored, consumer: MemoryConsumer) {
+    this.stored = stored;
+    this.#consumer = consumer;
+  }
+
+  get message(): unknown {
+    return this.stored.message;
+  }
+
+  get seq(): number {
+    return this.stored.seq;
+  }
+
+  ack(): void {
+    this.#consumer.over(this);
+  }
+
+  term(): void {
+    this.#consumer.over(this);
+  }
+
+  nak(delayMs: number): void {
+    if (this.state === 'open') this.#consumer.again(this, delayMs);
+  }
+
+  working(): void {
+    if (this.state === 'open') this.#consumer.startAckWait(this);
+  }
 }
 
 interface Member {
@@ -142,6 +174,8 @@ class MemoryConsumer {
   #turn = 0;
   /** Delivered and not yet acknowledged, as the server counts them: a nak with a delay stays among them. */
   #unacknowledged = 0;
+  readonly #open = new LiveMap<number, Flight>();
+  #ackWait: Timer | undefined;
   #wake: NodeJS.Immediate | undefined;
 
   constructor(spec: ConsumerSpec, stream: MemoryStream, deps: StreamDeps) {
@@ -151,7 +185,7 @@ class MemoryConsumer {
   }
 
   offer(stored: Stored): void {
-    this.#ready.push({ stored, count: 0, state: 'ready', timer: undefined });
+    this.#ready.push(new Flight(stored, this));
     this.#wakeUp();
   }
 
@@ -175,13 +209,13 @@ class MemoryConsumer {
 
   close(): void {
     clearImmediate(this.#wake);
+    this.#ackWait?.cancel();
     this.#members = [];
     for (const flight of this.#open.values()) flight.timer?.cancel();
     this.#open.clear();
     this.#ready = [];
   }
 
-  readonly #open = new LiveMap<number, Flight>();
 
   #wakeUp(): void {
     if (this.#wake !== undefined || this.#members.length === 0) return;
@@ -207,49 +241,32 @@ class MemoryConsumer {
       this.#turn++;
       this.#deliver(flight, member);
     }
-    this.#ready = [...ready.slice(taken), ...this.#ready];
+    if (taken < ready.length) this.#ready = [...ready.slice(taken), ...this.#ready];
   }
 
   #deliver(flight: Flight, { handle, running }: Member): void {
     if (flight.count++ === 0) this.#unacknowledged++;
     flight.state = 'open';
-    this.#open.set(flight.stored.seq, flight);
-    this.#startAckWait(flight);
-    deliver(this.#delivery(flight), handle, { spec: this.#spec, running, log: this.#deps.log });
+    this.#open.set(flight.seq, flight);
+    this.startAckWait(flight);
+    deliver(flight, handle, { spec: this.#spec, running, log: this.#deps.log });
   }
 
-  #delivery(flight: Flight): Delivery<unknown> {
-    let isOver = false;
-    const end = (act: () => void) => (): void => {
-      if (isOver || flight.state === 'done') return;
-      isOver = true;
-      act();
-    };
-    const over = end(() => {
-      this.#finish(flight);
-      this.#stream.acknowledged(flight.stored);
-    });
-    return {
-      message: flight.stored.message,
-      count: flight.count,
-      seq: flight.stored.seq,
-      ack: over,
-      term: over,
-      nak: (delayMs) => end(() => this.#again(flight, 'naked', delayMs))(),
-      working: () => {
-        if (!isOver && flight.state === 'open') this.#startAckWait(flight);
-      },
-    };
+  over(flight: Flight): void {
+    if (flight.state === 'done') return;
+    this.#finish(flight);
+    this.#stream.acknowledged(flight.stored);
   }
 
-  #startAckWait(flight: Flight): void {
-    flight.timer?.cancel();
-    flight.timer = this.#deps.timers.after(this.#spec.ackWaitMs, () => this.#again(flight, 'ready', 0));
+  /** One timer looks after all open deliveries, so that one which is acknowledged at once costs none. */
+  startAckWait(flight: Flight): void {
+    flight.dueMs = this.#deps.timers.clock.nowMs() + this.#spec.ackWaitMs;
+    this.#ackWait ??= this.#deps.timers.at(flight.dueMs, () => this.#redeliver());
   }
 
-  #again(flight: Flight, state: 'ready' | 'naked', delayMs: number): void {
-    flight.timer?.cancel();
-    flight.state = state;
+  again(flight: Flight, delayMs: number): void {
+    this.#open.delete(flight.seq);
+    flight.state = delayMs > 0 ? 'naked' : 'ready';
     const ready = (): void => {
       flight.state = 'ready';
       this.#ready.unshift(flight);
@@ -259,10 +276,21 @@ class MemoryConsumer {
     else ready();
   }
 
+  #redeliver(): void {
+    this.#ackWait = undefined;
+    const nowMs = this.#deps.timers.clock.nowMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const flight of this.#open.values()) {
+      if (flight.dueMs <= nowMs) this.again(flight, 0);
+      else nextMs = Math.min(nextMs, flight.dueMs);
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#ackWait = this.#deps.timers.at(nextMs, () => this.#redeliver());
+  }
+
   #finish(flight: Flight): void {
     flight.timer?.cancel();
     flight.state = 'done';
-    this.#open.delete(flight.stored.seq);
+    this.#open.delete(flight.seq);
     if (flight.count > 0) this.#unacknowledged--;
     if (this.#ready.length > 0) this.#wakeUp();
   }

@@ -4,7 +4,7 @@ import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { BeamlineError } from '../core/errors.ts';
 import type { HeaderSet } from './headers.ts';
-import { fillSubject, type ParamsOf, type Subject, subjectMatcher, wildSubject } from './subject.ts';
+import { encodeToken, fillSubject, type ParamsOf, type Subject, subjectMatcher, wildSubject } from './subject.ts';
 
 export interface Payload<T> {
   /** For example `beamline.router.DecideRequest`. */
@@ -44,6 +44,11 @@ interface Addressed<Template extends string> {
   readonly headers: HeaderSet;
 }
 
+/** Whether a subject that came in a message is one of the contract's. */
+interface Matching {
+  matches(subject: string): subject is Subject;
+}
+
 /** A message without an answer: core event, frames, or an event of a stream. */
 export interface EventContract<Template extends string, M> extends Addressed<Template> {
   readonly class: 'core_event' | 'frames' | 'jetstream_event';
@@ -60,7 +65,7 @@ export interface RequestContract<Template extends string, Q, R> extends Addresse
 
 export const eventContract = <const Template extends string, M>(
   contract: EventContract<Template, M>,
-): EventContract<Template, M> => contract;
+): EventContract<Template, M> & Matching => ({ ...contract, matches: subjectMatcher(contract.template) });
 
 export const requestContract = <const Template extends string, Q, R>(
   contract: RequestContract<Template, Q, R>,
@@ -85,20 +90,21 @@ export function everyOf<const Template extends string, C extends Addressed<Templ
   return { contract, subject: wildSubject(contract.template, params ?? ({} as Readonly<Record<string, string>>)) };
 }
 
-const matchers = new WeakMap<object, (subject: string) => subject is Subject>();
+/** `at` with all parameters but the last one given before: for a subject that differs with each request. */
+export function atEach<const Template extends string, C extends Addressed<Template>>(
+  contract: C & Addressed<Template>,
+  params: Readonly<Partial<Record<ParamsOf<Template>, string>>>,
+): (last: string) => Address<C> {
+  const pattern = wildSubject(contract.template, params);
+  const prefix = pattern.slice(0, pattern.indexOf('*'));
+  if (pattern !== `${prefix}*`) throw new BeamlineError('internal', `${pattern} must lack its last token only`);
+  return (last) => ({ contract, subject: `${prefix}${encodeToken(last)}` as Subject });
+}
 
 /** The address that a message names, for example `deliver_to`; throws `invalid_request` if the subject is not of the contract. */
-export function addressIn<const Template extends string, C extends Addressed<Template>>(
-  contract: C & Addressed<Template>,
-  subject: string,
-): Address<C> {
-  let matches = matchers.get(contract);
-  if (matches === undefined) {
-    matches = subjectMatcher(contract.template);
-    matchers.set(contract, matches);
-  }
-  if (matches(subject)) return { contract, subject };
-  throw new BeamlineError('invalid_request', `the subject is not one of ${contract.template}`, {
+export function addressIn<C extends Matching>(contract: C, subject: string): Address<C> {
+  if (contract.matches(subject)) return { contract, subject };
+  throw new BeamlineError('invalid_request', 'the subject is not one of its contract', {
     details: { reason: 'foreign_subject' },
   });
 }

@@ -4,7 +4,7 @@
 // L3. Before it, silence is answered by asking the router once more, if time is left; after it by `worker_lost`.
 // L4. The decision and the frames may come in either order.
 import type { Bus } from '../bus/bus.ts';
-import { type Address, at, everyOf } from '../contracts/contract.ts';
+import { at, atEach, everyOf } from '../contracts/contract.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
 import { LiveMap } from '../core/live-map.ts';
@@ -38,6 +38,7 @@ export function startRelay(deps: RelayDeps): Relay {
   const { bus, timers, settings } = deps;
   const exchanges = new LiveMap<string, RelayedExchange>();
   const cancels = at(cancel);
+  const deliverTo = atEach(frames, { gateway_id: settings.gatewayId });
   let streams = 0;
 
   const port: RelayPort = {
@@ -69,11 +70,7 @@ export function startRelay(deps: RelayDeps): Relay {
     },
     open(order: Order, reader: Reader): Exchange {
       const streamId = (streams++).toString(36);
-      const deliverTo: Address<typeof frames> = at(frames, {
-        gateway_id: settings.gatewayId,
-        stream_id: streamId,
-      });
-      const exchange = new RelayedExchange(port, { streamId, deliverTo, order, reader });
+      const exchange = new RelayedExchange(port, { streamId, deliverTo: deliverTo(streamId), order, reader });
       exchanges.set(streamId, exchange);
       return exchange;
     },

@@ -5,7 +5,7 @@
 //     at most `WORKER_TRIES_MAX` times; only then the policy decides.
 // A4. If no attempt is left, exactly one `error` frame leaves here.
 import type { Bus } from '../bus/bus.ts';
-import { type Address, addressIn, at } from '../contracts/contract.ts';
+import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
 import { type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames } from '../contracts/frames.ts';
@@ -27,6 +27,8 @@ import { assignmentOf, type Ordered } from './assignment-of.ts';
 import type { RouterSettings } from './settings.ts';
 
 const WORKER_TRIES_MAX = 3;
+const callTo = atEach(execCall, {});
+const cancelTo = at(cancel);
 const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
 
 export interface AttemptsDeps {
@@ -128,7 +130,7 @@ export class Attempts {
     });
     this.#phase = { kind: 'pushed', workerId: undefined };
     bus
-      .request(at(execCall, { pool: this.#chosen.target.pool }), assignment, {
+      .request(callTo(this.#chosen.target.pool), assignment, {
         timeoutMs: settings.accept_wait_ms,
         correlation: this.#correlation,
       })
@@ -277,7 +279,7 @@ export class Attempts {
     const { bus, timers } = this.#deps;
     if (bus.state !== 'connected') return;
     bus.publish(
-      at(cancel),
+      cancelTo,
       {
         version: '2',
         tenant_id: this.ordered.request.tenant_id,

@@ -69,7 +69,8 @@ const nakDelayMs = ({ count }: Delivery<ExecResult>): number =>
 function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): UsageEvent {
   const attempt = result.attempt ?? 1;
   const account = (result.job?.metadata ?? {}) as Partial<Account>;
-  return {
+  const { request_id, trace_id, worker_id, ttft_ms, finish_reason } = result;
+  const event: UsageEvent = {
     version: '1',
     usage_id: `${result.tenant_id}:${assignmentId}:${attempt}`,
     tenant_id: result.tenant_id,
@@ -84,25 +85,16 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): U
     ...usage,
     currency: 'USD',
     billable: true,
-    ...defined({
-      request_id: result.request_id,
-      trace_id: result.trace_id,
-      worker_id: result.worker_id,
-      ttft_ms: result.ttft_ms,
-      finish_reason: result.finish_reason,
-      policy_id: account.policy_id,
-      policy_revision: account.policy_revision,
-      key_id: account.key_id,
-      user_id: account.user_id,
-    }),
   };
+  if (request_id !== undefined) event.request_id = request_id;
+  if (trace_id !== undefined) event.trace_id = trace_id;
+  if (worker_id !== undefined) event.worker_id = worker_id;
+  if (ttft_ms !== undefined) event.ttft_ms = ttft_ms;
+  if (finish_reason !== undefined) event.finish_reason = finish_reason;
+  if (account.policy_id !== undefined) event.policy_id = account.policy_id;
+  if (account.policy_revision !== undefined) event.policy_revision = account.policy_revision;
+  if (account.key_id !== undefined) event.key_id = account.key_id;
+  if (account.user_id !== undefined) event.user_id = account.user_id;
+  return event;
 }
 
-type Defined<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
-
-/** Without the members that are undefined: on the wire unknown means absent. */
-function defined<T extends object>(members: T): Defined<T> {
-  const kept: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(members)) if (value !== undefined) kept[name] = value;
-  return kept as Defined<T>;
-}

@@ -1,6 +1,7 @@
 // One JSON object per line through pino, with our own destination and our own masking in front.
 // Bodies, prompts, outputs and header values are never logged: fields are an allow-list by type.
 import { pino } from 'pino';
+import { type Clock, systemClock } from '../core/clock.ts';
 import { redactText } from '../core/redact.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -45,12 +46,23 @@ export interface LogSink {
   write(line: string): void;
 }
 
-export function openLog(level: LogLevel, sink: LogSink): Log {
+export function openLog(level: LogLevel, sink: LogSink, clock: Clock = systemClock): Log {
+  let stampedMs = -1;
+  let stamp = '';
+  // One text per millisecond: under load many lines share it.
+  const timestamp = (): string => {
+    const nowMs = clock.epochMs();
+    if (nowMs !== stampedMs) {
+      stampedMs = nowMs;
+      stamp = `,"timestamp":"${new Date(nowMs).toISOString()}"`;
+    }
+    return stamp;
+  };
   const root = pino(
     {
       level,
       base: null,
-      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      timestamp,
       messageKey: 'message',
       formatters: { level: (label) => ({ level: label }) },
     },

@@ -3,21 +3,27 @@ import { CANCEL_MEMORY_COUNT, CANCEL_MEMORY_MS } from '../contracts/limits.ts';
 import type { Clock } from '../core/clock.ts';
 import { Recent } from '../core/recent.ts';
 
+interface Early {
+  readonly untilMs: number;
+  /** Undefined: all attempts. */
+  readonly attempt: number | undefined;
+}
+
 export class CancelMemory {
   readonly #clock: Clock;
-  readonly #untilMs = new Recent<number>(CANCEL_MEMORY_COUNT);
+  readonly #early = new Recent<Early>(CANCEL_MEMORY_COUNT);
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  remember(key: string): void {
-    this.#untilMs.set(key, this.#clock.nowMs() + CANCEL_MEMORY_MS);
+  remember(assignmentId: string, attempt: number | undefined): void {
+    this.#early.set(assignmentId, { untilMs: this.#clock.nowMs() + CANCEL_MEMORY_MS, attempt });
   }
 
-  /** Whether the key was cancelled; asked once per assignment. */
-  take(key: string): boolean {
-    const untilMs = this.#untilMs.get(key);
-    return untilMs !== undefined && this.#untilMs.delete(key) && untilMs > this.#clock.nowMs();
+  has(assignmentId: string, attempt: number): boolean {
+    const early = this.#early.get(assignmentId);
+    if (early === undefined || early.untilMs <= this.#clock.nowMs()) return false;
+    return early.attempt === undefined || early.attempt === attempt;
   }
 }

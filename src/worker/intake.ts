@@ -5,6 +5,7 @@ import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contra
 import type { Cancel } from '../contracts/cancel.ts';
 import { LiveMap } from '../core/live-map.ts';
 import { Recent } from '../core/recent.ts';
+import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AttemptEnd } from './attempt-messages.ts';
 import { Call, type CallDeps, type CallTarget } from './call.ts';
@@ -20,14 +21,14 @@ export interface IntakeDeps extends Omit<CallDeps, 'onEnd'> {
   readonly target: (providerId: string, model: string) => CallTarget | undefined;
 }
 
-const keyOf = (assignmentId: string, attempt: number): string => `${assignmentId}:${attempt}`;
-
 export class Intake {
   readonly slots: Slots;
   readonly #deps: IntakeDeps;
   readonly #callDeps: CallDeps;
+  /** By assignment: at most one attempt of it runs here. */
   readonly #calls = new LiveMap<string, Call>();
-  readonly #finished = new Recent<true>(FINISHED_MAX);
+  /** The highest attempt of an assignment that has ended here. */
+  readonly #finished = new Recent<number>(FINISHED_MAX);
   readonly #cancelled: CancelMemory;
   readonly #metrics: ReturnType<typeof declareMetrics>;
   #isDraining = false;
@@ -53,33 +54,27 @@ export class Intake {
   }
 
   accept(assignment: ExecAssignment): ExecAssignmentAck {
-    const attempt = assignment.attempt ?? 1;
-    const key = keyOf(assignment.assignment_id, attempt);
     const target = this.#deps.target(assignment.executor.provider_id, assignment.executor.model ?? '');
-    const refusal = this.#refusal(assignment, key, target);
+    const refusal = this.#refusal(assignment, target);
     if (refusal !== undefined) {
       this.#metrics.rejections.of(refusal).add();
-      return { ...this.#ack(assignment, attempt), status: 'rejected', reason: refusal };
+      return { ...this.#ack(assignment, 'rejected'), reason: refusal };
     }
-    if (target !== undefined) this.#start(assignment, key, target);
-    return { ...this.#ack(assignment, attempt), status: 'accepted' };
+    if (target !== undefined) this.#start(assignment, target);
+    return this.#ack(assignment, 'accepted');
   }
 
-  cancel(cancel: Cancel): void {
-    const key = keyOf(cancel.assignment_id, cancel.attempt ?? 0);
-    const calls =
-      cancel.attempt === undefined
-        ? this.#calls.values().filter((call) => call.assignment.assignment_id === cancel.assignment_id)
-        : [this.#calls.get(key)];
-    let found = false;
-    for (const call of calls) {
-      if (call === undefined || call.assignment.tenant_id !== cancel.tenant_id) continue;
-      found = true;
-      this.slots.leave(call);
-      this.#metrics.cancels.of(cancel.reason).add();
-      call.cancel(cancel.reason, cancel.delivered?.output_tokens ?? 0);
+  cancel({ assignment_id: assignmentId, tenant_id: tenantId, attempt, reason, delivered }: Cancel): void {
+    const call = this.#calls.get(assignmentId);
+    if (call === undefined) {
+      // What comes after the end needs no memory; what comes before the start does.
+      if ((this.#finished.get(assignmentId) ?? 0) < (attempt ?? 1)) this.#cancelled.remember(assignmentId, attempt);
+      return;
     }
-    if (!found && !this.#finished.has(key)) this.#cancelled.remember(key);
+    if (call.assignment.tenant_id !== tenantId || (attempt !== undefined && attempt !== call.attempt)) return;
+    this.slots.leave(call);
+    this.#metrics.cancels.of(reason).add();
+    call.cancel(reason, delivered?.output_tokens ?? 0);
   }
 
   /** Takes nothing new, refuses the line, and resolves when the last running call has ended or was abandoned. */
@@ -99,64 +94,68 @@ export class Intake {
     return { abandoned };
   }
 
-  #refusal(assignment: ExecAssignment, key: string, target: CallTarget | undefined): RefusalReason | undefined {
+  #refusal(assignment: ExecAssignment, target: CallTarget | undefined): RefusalReason | undefined {
+    const { assignment_id: id, attempt = 1 } = assignment;
     if (this.#isDraining) return 'draining';
-    if (this.#calls.has(key) || this.#finished.has(key)) return 'duplicate';
+    if (attempt <= (this.#calls.get(id)?.attempt ?? this.#finished.get(id) ?? 0)) return 'duplicate';
     if (assignment.job.type !== 'ai.chat') return 'unknown_job_type';
     if (target === undefined) return 'unsupported_provider';
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
-    if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
-      return 'invalid_request';
+    if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined) return 'invalid_request';
     if (this.slots.isFull) return 'queue_full';
-    if (this.#wasCancelled(assignment.assignment_id, key)) return 'duplicate';
+    if (this.#cancelled.has(id, attempt)) return 'duplicate';
     return undefined;
   }
 
-  #wasCancelled(assignmentId: string, key: string): boolean {
-    return this.#cancelled.take(key) || this.#cancelled.take(keyOf(assignmentId, 0));
-  }
-
-  #start(assignment: ExecAssignment, key: string, target: CallTarget): void {
+  #start(assignment: ExecAssignment, target: CallTarget): void {
     const call = new Call(this.#callDeps, assignment, target);
-    this.#calls.set(key, call);
+    // A router starts attempt n+1 only after the end of attempt n, or after it told that one to stop.
+    const older = this.#calls.get(assignment.assignment_id);
+    if (older !== undefined) {
+      this.slots.leave(older);
+      older.cancel('superseded', 0);
+    }
+    this.#calls.set(assignment.assignment_id, call);
     const { call_wait_ms: waitMs } = this.#deps.settings.queue;
     if (!this.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2))) call.refuse();
   }
 
   #ended(call: Call, end: AttemptEnd, hadSlot: boolean): void {
-    const key = keyOf(call.assignment.assignment_id, call.attempt);
-    this.#calls.delete(key);
-    this.#finished.set(key, true);
-    this.#metrics.attempts.of('ai.chat', 'call', end.state).add();
+    const { assignment_id: id } = call.assignment;
+    if (this.#calls.get(id) === call) this.#calls.delete(id);
+    this.#finished.set(id, call.attempt);
+    this.#metrics.ended[end.state].add();
     if (hadSlot) this.slots.release();
     if (this.#calls.size === 0) this.#whenIdle?.();
   }
 
-  #ack(assignment: ExecAssignment, attempt: number): Omit<ExecAssignmentAck, 'status'> {
+  #ack(assignment: ExecAssignment, status: ExecAssignmentAck['status']): ExecAssignmentAck {
     return {
       version: '1',
       assignment_id: assignment.assignment_id,
-      attempt,
+      status,
+      attempt: assignment.attempt ?? 1,
       worker_id: this.#deps.settings.id,
       queue_depth: this.slots.queued,
     };
   }
 }
 
-const declareMetrics = ({ metrics }: Telemetry) => ({
-  attempts: metrics.counter({
+const declareMetrics = ({ metrics }: Telemetry) => {
+  const attempts = metrics.counter({
     name: 'worker_attempts_total',
     help: 'Attempts that ended, by how.',
     labels: ['type', 'mode', 'status'],
-  }),
-  rejections: metrics.counter({
-    name: 'worker_rejections_total',
-    help: 'Assignments refused.',
-    labels: ['reason'],
-  }),
-  cancels: metrics.counter({
-    name: 'worker_cancels_total',
-    help: 'Calls cancelled.',
-    labels: ['reason'],
-  }),
-});
+  });
+  const ended = (state: AttemptEnd['state']): Counter => attempts.of('ai.chat', 'call', state);
+  return {
+    ended: {
+      succeeded: ended('succeeded'),
+      failed: ended('failed'),
+      timed_out: ended('timed_out'),
+      cancelled: ended('cancelled'),
+    },
+    rejections: metrics.counter({ name: 'worker_rejections_total', help: 'Assignments refused.', labels: ['reason'] }),
+    cancels: metrics.counter({ name: 'worker_cancels_total', help: 'Calls cancelled.', labels: ['reason'] }),
+  };
+};
