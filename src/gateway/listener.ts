@@ -1,7 +1,7 @@
 // The listening socket: limits of heads, sockets and time, and what is answered before a route is known (gateway 2).
 // fastify finds the route; the call is then handled on the raw response, so nothing of a body is read unasked.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { fastify } from 'fastify';
 import { BeamlineError } from '../core/errors.ts';
 import { Call, type Edge } from './call.ts';
@@ -36,6 +36,7 @@ const PATH_PARAM_MAX = 2_048;
 export async function openListener(deps: ListenerDeps): Promise<Listener> {
   const { edge, settings } = deps;
   const calls = new WeakMap<object, Call>();
+  const sockets = new Set<Socket>();
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -70,11 +71,19 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
     },
     handler: unreached,
   });
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await app.listen({ host: settings.host, port: settings.port });
   return {
     url: urlOf(app.server.address() as AddressInfo),
     close: () => app.close(),
-    closeIdle: () => app.server.closeIdleConnections(),
+    closeIdle() {
+      app.server.closeIdleConnections();
+      // Node takes a socket without a first request for a busy one, and clients open sockets ahead of need.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+    },
     closeAll: () => app.server.closeAllConnections(),
   };
 }

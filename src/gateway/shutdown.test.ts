@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { CHAT, type EdgeFixture, endFrame, openEdge, SETTINGS, until } from './edge-fixture.ts';
 import { openRaw, parseRaw, type RawSocket } from './raw-http.ts';
@@ -29,6 +30,16 @@ test('what runs when the shutdown begins may end, and nothing is accepted any mo
   assert.ok(second === '' || parseRaw(second).status === 503);
   await down;
   await assert.rejects(fetch(`${edge.url}/livez`));
+});
+
+test('a socket without a request does not hold the shutdown up', async () => {
+  const edge = await openEdge({ settings: patient });
+  using raw = openRaw(edge.url);
+  // Answered on another socket, so the first one is accepted by now.
+  await (await fetch(`${edge.url}/livez`)).text();
+  const headerPatience = AbortSignal.timeout(SETTINGS.http.headers_timeout_ms / 2);
+  await Promise.race([edge[Symbol.asyncDispose](), once(headerPatience, 'abort').then(() => assert.fail('held up'))]);
+  assert.equal(await raw.closed(), '');
 });
 
 test('a request without a body in sight does not hold the shutdown up', async () => {
