@@ -1,0 +1,208 @@
+// The whole product for a test, through its public doors: an upstream with scripted models, and Beamline before it,
+// all in one process or three over NATS. The same configuration file serves both.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateApiKey, hashApiKey, prefixOf } from '../src/auth/api-key.ts';
+import { systemClock } from '../src/core/clock.ts';
+import { Timers } from '../src/core/timers.ts';
+import { parseScript } from '../src/provider/simulated-script.ts';
+import { startSimulatedServer } from '../src/provider/simulated-server.ts';
+import { type NatsServer, startNatsServer } from './nats-server.ts';
+import { startBeamline, type TestProcess } from './process.ts';
+
+const PEPPER = 'a pepper for tests, which guards nothing at all';
+const PROVIDER_KEY = 'sk-planted-secret-0123456789';
+
+/** Models of the upstream by name; each does what its name says. */
+const SCRIPT = {
+  'test-chat': { output_tokens: 40 },
+  'test-slow': { output_tokens: 400, tokens_per_s: 40 },
+  'test-slow-start': { first_chunk_ms: 1_500, output_tokens: 5 },
+  'test-tools': { tool_call: { name: 'lookup', arguments: { city: 'Ohrid' } } },
+  'test-400': {
+    errors: [
+      { when: 'always', status: 400, body: { error: { message: 'the field is odd', type: 'invalid_request_error' } } },
+    ],
+  },
+  'test-401': { errors: [{ when: 'always', status: 401 }] },
+  'test-429': { errors: [{ when: 'always', status: 429, retry_after: '2' }] },
+  'test-500': { errors: [{ when: 'always', status: 500 }] },
+  'test-flaky': { output_tokens: 10, errors: [{ when: { nth: 1 }, status: 503 }] },
+  'test-stall': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'stall_ms', ms: 60_000 }] },
+  'test-truncate': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'truncate' }] },
+  'test-reset': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'reset' }] },
+  'test-garbage': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'garbage' }] },
+  'test-silent': { first_chunk_ms: 60_000 },
+} as const;
+
+export const MODES = ['embedded', 'nats'] as const;
+export type Mode = (typeof MODES)[number];
+
+export interface StackOptions {
+  readonly routers?: number;
+  readonly workers?: number;
+}
+
+export interface Stack extends AsyncDisposable {
+  /** Without `/v1`. */
+  readonly url: string;
+  readonly key: string;
+  readonly providerKey: string;
+  readonly upstream: Upstream;
+  readonly nats: NatsServer | undefined;
+  readonly gateway: TestProcess;
+  readonly routers: readonly TestProcess[];
+  readonly workers: readonly TestProcess[];
+  /** Everything that Beamline wrote. */
+  output(): string;
+  /** One request with the key. */
+  chat(body: object, signal?: AbortSignal): Promise<Response>;
+}
+
+/** What the upstream saw, as the ground truth beside what Beamline says. */
+export interface Upstream {
+  /** Bodies of the chat requests, in order. */
+  readonly bodies: readonly unknown[];
+  /** Answers that are being written now. */
+  readonly running: number;
+  /** Answers that the caller cut before their end. */
+  readonly cut: number;
+}
+
+export async function startStack(mode: Mode, options: StackOptions = {}): Promise<Stack> {
+  await using opening = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), 'beamline-test-'));
+  opening.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const timers = opening.use(new Timers(systemClock));
+  const upstream = { bodies: [] as unknown[], running: 0, cut: 0 };
+  opening.defer(observe(upstream));
+  const server = opening.use(
+    await startSimulatedServer({
+      host: '127.0.0.1',
+      port: 0,
+      script: parseScript(SCRIPT),
+      timers,
+      log: ({ body }) => void upstream.bodies.push(body),
+    }),
+  );
+  const nats = mode === 'nats' ? opening.use(await startNatsServer()) : undefined;
+  const { config, key } = writeConfig(folder, server.url);
+  const env = { BEAMLINE_PEPPER: PEPPER, TEST_PROVIDER_KEY: PROVIDER_KEY };
+  const started: TestProcess[] = [];
+  const start = (args: readonly string[]): TestProcess => {
+    const beamline = startBeamline([...args, '--config', config], env);
+    started.push(beamline);
+    // In reverse: the gateway first, so that what runs can end.
+    opening.defer(() => beamline.stop());
+    return beamline;
+  };
+  const alone = (role: string): TestProcess => start([role, '--nats', nats?.url ?? '']);
+  const many = async (role: string, count: number): Promise<TestProcess[]> => {
+    const roles = Array.from({ length: count }, () => alone(role));
+    await Promise.all(roles.map((process) => process.until(new RegExp(`${role}_ready`))));
+    return roles;
+  };
+  const workers = nats === undefined ? [] : await many('worker', options.workers ?? 1);
+  const routers = nats === undefined ? [] : await many('router', options.routers ?? 1);
+  const gateway =
+    nats === undefined
+      ? start(['up', '--port', '0'])
+      : start(['gateway', '--nats', nats.url, '--host', '127.0.0.1', '--port', '0']);
+  const [url] = await gateway.until(/http:\/\/127\.0\.0\.1:\d+/);
+  const opened = opening.move();
+
+  return {
+    url,
+    key,
+    providerKey: PROVIDER_KEY,
+    upstream,
+    nats,
+    gateway,
+    routers,
+    workers,
+    output: () => started.map((process) => process.output()).join(''),
+    chat: (body, signal) =>
+      fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ messages: [{ role: 'user', content: 'hello' }], ...body }),
+        ...(signal === undefined ? {} : { signal }),
+      }),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** Watches every answer of an HTTP server in this process; the upstream is the only one. */
+function observe(upstream: { running: number; cut: number }): () => void {
+  const begun = (message: unknown): void => {
+    const { response } = message as { response: ServerResponse };
+    upstream.running++;
+    response.once('close', () => {
+      upstream.running--;
+      if (!response.writableFinished) upstream.cut++;
+    });
+  };
+  subscribe('http.server.request.start', begun);
+  return () => void unsubscribe('http.server.request.start', begun);
+}
+
+function writeConfig(folder: string, baseUrl: string): { config: string; key: string } {
+  const key = generateApiKey('test');
+  const models = Object.fromEntries(
+    Object.keys(SCRIPT).map((name) => [name, { price: { input: 1_000_000, output: 2_000_000 } }]),
+  );
+  const provider = {
+    type: 'openai-compatible',
+    base_url: baseUrl,
+    keys: [{ id: 'k1', secret: 'env:TEST_PROVIDER_KEY' }],
+    models,
+  };
+  const record = {
+    id: 'key_test',
+    name: 'test',
+    prefix: prefixOf(key),
+    hash: hashApiKey(key, PEPPER),
+    tenants: ['acme'],
+    role: 'service',
+  };
+  mkdirSync(join(folder, 'policies', 'acme'), { recursive: true });
+  writeFileSync(
+    join(folder, 'policies', 'acme', 'steady.yaml'),
+    [
+      'version: "1.0"',
+      'providers:',
+      '  - { name: alder, weight: 100 }',
+      '  - { name: birch }',
+      'fallbacks:',
+      '  - { when: { status: 5xx }, retry: 1, backoff: { base_ms: 20, jitter: false }, to: birch }',
+    ].join('\n'),
+  );
+  const config = join(folder, 'beamline.yaml');
+  writeFileSync(
+    config,
+    JSON.stringify({
+      frames: { heartbeat_ms: 300, silence_ms: 1_500 },
+      gateway: {
+        auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: [record] },
+        stream: { heartbeat_ms: 400 },
+        router: { decide_timeout_ms: 1_000 },
+        shutdown: { lame_duck_ms: 0, timeout_ms: 10_000 },
+        tenants: [{ id: 'acme', aliases: { fast: 'alder/test-chat' } }],
+      },
+      policy: { dir: join(folder, 'policies') },
+      worker: { heartbeat_ms: 300, shutdown: { timeout_ms: 5_000 } },
+      providers: {
+        first_chunk_ms: 4_000,
+        idle_ms: 1_500,
+        list: [
+          { id: 'alder', ...provider },
+          { id: 'birch', ...provider },
+        ],
+      },
+    }),
+  );
+  return { config, key };
+}
