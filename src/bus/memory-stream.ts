@@ -7,7 +7,7 @@ import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { LiveMap } from '../core/live-map.ts';
-import { Recent } from '../core/recent.ts';
+import { RecentNumbers } from '../core/recent-numbers.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Delivery, PubAck, Subscription } from './bus.ts';
@@ -21,6 +21,8 @@ const STREAM_BYTES_MAX = 256 * 1_048_576;
 const DUPLICATES_MAX = 2_000;
 /** Expired messages are looked for at most this often. */
 const SWEEP_MS = 1_000;
+/** Places at the front of a list that are given back at once. */
+const COMPACT_AT = 1_024;
 
 interface Stored {
   readonly seq: number;
@@ -28,6 +30,7 @@ interface Stored {
   readonly bytes: number;
   readonly atMs: number;
   acks: number;
+  isGone: boolean;
 }
 
 interface StreamDeps {
@@ -37,8 +40,12 @@ interface StreamDeps {
 
 export class MemoryStream {
   readonly #deps: StreamDeps;
-  readonly #stored = new LiveMap<number, Stored>();
-  readonly #ids = new Recent<{ readonly seq: number; readonly atMs: number }>(DUPLICATES_MAX);
+  /** In order; those before `#head` are gone. */
+  #stored: (Stored | undefined)[] = [];
+  #head = 0;
+  readonly #ids = new RecentNumbers(DUPLICATES_MAX);
+  /** When the newest messages came, by sequence. */
+  readonly #atMs = new Float64Array(2 * DUPLICATES_MAX);
   readonly #consumers = new Map<string, MemoryConsumer>();
   #spec: StreamSpec;
   #bytes = 0;
@@ -58,18 +65,22 @@ export class MemoryStream {
   append(message: unknown, messageId?: string): PubAck {
     const nowMs = this.#deps.timers.clock.nowMs();
     const { name: stream } = this.#spec;
-    const known = messageId === undefined ? undefined : this.#ids.get(messageId);
-    if (known !== undefined && known.atMs > nowMs - DUPLICATE_WINDOW_MS)
-      return { stream, seq: known.seq, duplicate: true };
     this.#forgetOld(nowMs);
     const bytes = bytesAtMost(message, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     if (this.#bytes + bytes > Math.min(this.#spec.bytesMax, STREAM_BYTES_MAX)) throw full(stream);
-    const stored: Stored = { seq: ++this.#seq, message, bytes, atMs: nowMs, acks: 0 };
+    const seq = this.#seq + 1;
+    const known = messageId === undefined ? undefined : this.#ids.replace(messageId, seq);
+    if (messageId !== undefined && known !== undefined && this.#isRecent(known, nowMs)) {
+      this.#ids.replace(messageId, known);
+      return { stream, seq: known, duplicate: true };
+    }
+    this.#seq = seq;
+    this.#atMs[seq % this.#atMs.length] = nowMs;
+    const stored: Stored = { seq, message, bytes, atMs: nowMs, acks: 0, isGone: false };
     this.#bytes += bytes;
-    this.#stored.set(stored.seq, stored);
-    if (messageId !== undefined) this.#ids.set(messageId, { seq: stored.seq, atMs: nowMs });
+    this.#stored.push(stored);
     for (const consumer of this.#consumers.values()) consumer.offer(stored);
-    return { stream, seq: stored.seq, duplicate: false };
+    return { stream, seq, duplicate: false };
   }
 
   consumer(spec: ConsumerSpec): MemoryConsumer {
@@ -77,13 +88,13 @@ export class MemoryStream {
     if (consumer === undefined) {
       consumer = new MemoryConsumer(spec, this, this.#deps);
       this.#consumers.set(spec.durable, consumer);
-      for (const stored of this.#stored.values()) consumer.offer(stored);
+      for (const stored of this.#stored) if (stored !== undefined && !stored.isGone) consumer.offer(stored);
     }
     return consumer;
   }
 
   holds(stored: Stored): boolean {
-    return this.#stored.has(stored.seq) && !this.#isExpired(stored, this.#deps.timers.clock.nowMs());
+    return !stored.isGone && !this.#isExpired(stored, this.#deps.timers.clock.nowMs());
   }
 
   acknowledged(stored: Stored): void {
@@ -96,6 +107,11 @@ export class MemoryStream {
     for (const consumer of this.#consumers.values()) consumer.close();
   }
 
+  #isRecent(seq: number, nowMs: number): boolean {
+    const atMs = this.#atMs[seq % this.#atMs.length] ?? 0;
+    return this.#seq - seq < this.#atMs.length && atMs > nowMs - DUPLICATE_WINDOW_MS;
+  }
+
   #isExpired(stored: Stored, nowMs: number): boolean {
     return this.#spec.ageMsMax > 0 && stored.atMs <= nowMs - this.#spec.ageMsMax;
   }
@@ -104,14 +120,23 @@ export class MemoryStream {
     if (nowMs < this.#sweepMs) return;
     this.#sweepMs = nowMs + SWEEP_MS;
     if (this.#spec.ageMsMax === 0) return;
-    for (const stored of this.#stored.values()) {
+    for (const stored of this.#stored.slice(this.#head)) {
+      if (stored === undefined) continue;
       if (!this.#isExpired(stored, nowMs)) break;
       this.#remove(stored);
     }
   }
 
   #remove(stored: Stored): void {
-    if (this.#stored.delete(stored.seq)) this.#bytes -= stored.bytes;
+    if (stored.isGone) return;
+    stored.isGone = true;
+    this.#bytes -= stored.bytes;
+    while (this.#head < this.#stored.length && this.#stored[this.#head]?.isGone !== false) {
+      this.#stored[this.#head++] = undefined;
+    }
+    if (this.#head < COMPACT_AT || this.#head * 2 < this.#stored.length) return;
+    this.#stored = this.#stored.slice(this.#head);
+    this.#head = 0;
   }
 }
 

@@ -1,14 +1,20 @@
-// Where log lines go: collected for one turn of the loop, then one write. A reader that does not keep up loses lines,
+// Where log lines go: collected for a moment, then one write, and the rest at the exit. A reader that does not keep up loses lines,
 // counted and told, instead of filling the memory.
 import type { LogSink } from '../telemetry/log.ts';
 
 const PENDING_BYTES_MAX = 8_388_608;
+const BATCH_MS = 20;
+const BATCH_CHARS_MAX = 65_536;
 
 export function openLogSink(stream: NodeJS.WriteStream): LogSink {
   let batch = '';
   let dropped = 0;
+  let timer: NodeJS.Timeout | undefined;
 
   const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (batch === '') return;
     const lines = batch;
     batch = '';
     if (stream.writableLength > PENDING_BYTES_MAX) {
@@ -19,10 +25,12 @@ export function openLogSink(stream: NodeJS.WriteStream): LogSink {
     dropped = 0;
   };
 
+  process.once('exit', flush);
   return {
     write(line) {
-      if (batch === '') setImmediate(flush);
       batch += line;
+      if (batch.length >= BATCH_CHARS_MAX) flush();
+      else timer ??= setTimeout(flush, BATCH_MS);
     },
   };
 }

@@ -5,6 +5,10 @@ import { ID_BYTES_MAX, KEY_BYTES_MAX, TEXT_CHARS_MAX } from './limits.ts';
 /** 1 to 128 bytes of printable ASCII without spaces. */
 export const Id = Type.String({ minLength: 1, maxLength: ID_BYTES_MAX, pattern: '^[\\x21-\\x7e]+$' });
 export const Key = Type.String({ minLength: 1, maxLength: KEY_BYTES_MAX });
+/** The name of a model, as a caller or a provider writes it. */
+export const ModelName = Type.String({ minLength: 1, maxLength: 256 });
+/** A short word of a provider, for example a finish reason. */
+export const Word = Type.String({ minLength: 1, maxLength: 64 });
 export const Text = Type.String({ maxLength: TEXT_CHARS_MAX });
 /** An integer from 0: counts, tokens, bytes, milliseconds, micro-USD. */
 export const Count = Type.Integer({ minimum: 0 });
@@ -17,7 +21,7 @@ export const Subject = Type.String({ minLength: 1, maxLength: 512 });
 export const maybe = Type.Optional;
 
 export const Usage = Type.Object({
-  model: Type.String({ minLength: 1, maxLength: 256 }),
+  model: ModelName,
   input_tokens: Count,
   output_tokens: Count,
   cost_micro_usd: Count,

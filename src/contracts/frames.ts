@@ -1,16 +1,15 @@
 // What a worker streams to the one gateway that waits: start, chunks, and exactly one end or error (contracts 4.9).
 import { Type } from 'typebox';
 import { eventContract, payload } from './contract.ts';
-import { Count, Id, maybe, OpenObject, Text, Usage } from './fields.ts';
+import { Count, Id, maybe, ModelName, OpenObject, Text, Usage, Word } from './fields.ts';
 
 const head = { assignment_id: Id, attempt: Count, seq: Count, origin: maybe(Type.Enum(['worker', 'router'])) };
-const Model = Type.String({ minLength: 1, maxLength: 256 });
 
 const Start = Type.Object({
   type: Type.Literal('start'),
   ...head,
   provider_id: Id,
-  model: Model,
+  model: ModelName,
   worker_id: Id,
   created_ms: Count,
 });
@@ -30,7 +29,7 @@ const Heartbeat = Type.Object({ type: Type.Literal('heartbeat'), ...head });
 const End = Type.Object({
   type: Type.Literal('end'),
   ...head,
-  finish_reason: Type.String({ minLength: 1, maxLength: 64 }),
+  finish_reason: Word,
   usage: Usage,
   total_cost_micro_usd: maybe(Count),
   // One of, if not streaming: `raw`, the provider's own body where dialects are equal, or `output`.

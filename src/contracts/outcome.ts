@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { Overload } from './assignment.ts';
 import { eventContract, payload } from './contract.ts';
-import { Count, Id, maybe, Text } from './fields.ts';
+import { Count, Id, maybe, ModelName, Text } from './fields.ts';
 
 const AttemptOutcome = Type.Object({
   version: Type.Literal('2'),
@@ -29,7 +29,7 @@ const AttemptOutcome = Type.Object({
     }),
   ),
   router_id: maybe(Id),
-  model: maybe(Type.String()),
+  model: maybe(ModelName),
   ttft_ms: maybe(Count),
   output_tokens: maybe(Count),
   overload_status: maybe(Overload),

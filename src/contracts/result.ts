@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { Overload } from './assignment.ts';
 import { eventContract, payload } from './contract.ts';
-import { Count, Id, maybe, OpenObject, RunIds, Text, Usage, Usd } from './fields.ts';
+import { Count, Id, maybe, ModelName, OpenObject, RunIds, Text, Usage, Usd, Word } from './fields.ts';
 
 const ExecResult = Type.Object({
   version: maybe(Type.Literal('1')),
@@ -29,8 +29,8 @@ const ExecResult = Type.Object({
   ),
   attempt: maybe(Count),
   worker_id: maybe(Id),
-  model: maybe(Type.String()),
-  finish_reason: maybe(Type.String()),
+  model: maybe(ModelName),
+  finish_reason: maybe(Word),
   ttft_ms: maybe(Count),
   committed: maybe(Type.Boolean()),
   ...RunIds,

@@ -1,7 +1,7 @@
 // The metered fact: one event per attempt that consumed anything, whatever its status (contracts 4.10).
 import { Type } from 'typebox';
 import { eventContract, payload } from './contract.ts';
-import { Count, Id, maybe, RunIds, Usage, Usd } from './fields.ts';
+import { Count, Id, Key, maybe, RunIds, Usage, Usd, Word } from './fields.ts';
 
 const UsageEvent = Type.Object({
   version: Type.Literal('1'),
@@ -23,10 +23,10 @@ const UsageEvent = Type.Object({
   policy_id: maybe(Id),
   policy_revision: maybe(Count),
   key_id: maybe(Id),
-  user_id: maybe(Type.String()),
+  user_id: maybe(Key),
   worker_id: maybe(Id),
   ttft_ms: maybe(Count),
-  finish_reason: maybe(Type.String()),
+  finish_reason: maybe(Word),
   ...RunIds,
 });
 export type UsageEvent = Type.Static<typeof UsageEvent>;

@@ -1,7 +1,7 @@
 // Folds usage events into totals, each event once by its key, in any order and however often it comes.
 // The totals are in memory: they begin anew with the process. The account that survives is later work.
 import type { UsageEvent } from '../contracts/usage.ts';
-import { Recent } from '../core/recent.ts';
+import { RecentNumbers } from '../core/recent-numbers.ts';
 
 /** Keys that are remembered; a repeat of an older one would be counted again. */
 const KEYS_MAX = 20_000;
@@ -14,15 +14,20 @@ export interface Total {
   costMicroUsd: number;
 }
 
+const emptyTotal = (): Total => ({ events: 0, inputTokens: 0, outputTokens: 0, costMicroUsd: 0 });
+
 export class UsageFold {
-  readonly #seen = new Recent<true>(KEYS_MAX);
-  readonly #totals = new Map<string, Total>();
+  readonly #seen = new RecentNumbers(KEYS_MAX);
+  /** By tenant, then by provider. */
+  readonly #totals = new Map<string, Map<string, Total>>();
+  #accounts = 0;
+  /** What goes beyond the accounts that are kept. */
+  readonly #rest = emptyTotal();
 
   /** False for an event that was folded before. */
   fold(event: UsageEvent): boolean {
     const key = event.usage_id ?? `${event.tenant_id}:${event.assignment_id}:${event.attempt ?? 1}`;
-    if (this.#seen.has(key)) return false;
-    this.#seen.set(key, true);
+    if (this.#seen.replace(key, 1) !== undefined) return false;
     const total = this.#totalOf(event);
     total.events++;
     total.inputTokens += event.input_tokens ?? 0;
@@ -32,20 +37,18 @@ export class UsageFold {
   }
 
   total(tenantId: string, providerId: string): Readonly<Total> | undefined {
-    return this.#totals.get(`${tenantId} ${providerId}`);
+    return this.#totals.get(tenantId)?.get(providerId);
   }
 
-  #totalOf(event: UsageEvent): Total {
-    const isFull = this.#totals.size >= ACCOUNTS_MAX;
-    const account = `${event.tenant_id} ${event.provider_id}`;
-    const key = isFull && !this.#totals.has(account) ? 'other other' : account;
-    const total = this.#totals.get(key) ?? {
-      events: 0,
-      inputTokens: 0,
-      outputTokens: 0,
-      costMicroUsd: 0,
-    };
-    this.#totals.set(key, total);
+  #totalOf({ tenant_id: tenantId, provider_id: providerId }: UsageEvent): Total {
+    const known = this.#totals.get(tenantId)?.get(providerId);
+    if (known !== undefined) return known;
+    if (this.#accounts >= ACCOUNTS_MAX) return this.#rest;
+    this.#accounts++;
+    const total = emptyTotal();
+    const ofTenant = this.#totals.get(tenantId) ?? new Map<string, Total>();
+    this.#totals.set(tenantId, ofTenant.set(providerId, total));
     return total;
   }
 }
+

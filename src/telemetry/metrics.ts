@@ -6,6 +6,7 @@ export const LONG_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 
 /** Children of one metric; above it further label values are counted under `other`. */
 const CHILDREN_MAX = 2_000;
+const OTHER = 'other';
 
 export interface Counter {
   add(amount?: number): void;
@@ -79,11 +80,20 @@ interface Rendered {
   render(name: string, labels: string): string;
 }
 
+/** One label value and what it leads to: the next label's values, or, after the last one, the child. */
+interface Branch<Child> {
+  readonly branches: Map<string, Branch<Child>>;
+  child: Child | undefined;
+}
+
+const branch = <Child>(): Branch<Child> => ({ branches: new Map(), child: undefined });
+
 class Children<Child extends Rendered> implements Family<Child> {
   readonly described: Described;
   readonly type: string;
   readonly #make: () => Child;
-  readonly #children = new Map<string, Child>();
+  readonly #root = branch<Child>();
+  #count = 0;
 
   constructor(described: Described, type: string, make: () => Child) {
     this.described = described;
@@ -92,23 +102,34 @@ class Children<Child extends Rendered> implements Family<Child> {
   }
 
   of(...values: readonly string[]): Child {
-    const key = values.length === 1 ? (values[0] ?? '') : values.join('\u0000');
-    const child = this.#children.get(key);
-    if (child !== undefined) return child;
-    if (this.#children.size >= CHILDREN_MAX) return this.of(...values.map(() => 'other'));
-    const made = this.#make();
-    this.#children.set(key, made);
-    return made;
+    let here = this.#root;
+    for (const value of values) {
+      let next = here.branches.get(value);
+      if (next === undefined) {
+        if (this.#count >= CHILDREN_MAX && values[0] !== OTHER) return this.of(...values.map(() => OTHER));
+        next = branch();
+        here.branches.set(value, next);
+      }
+      here = next;
+    }
+    if (here.child === undefined) {
+      here.child = this.#make();
+      this.#count++;
+    }
+    return here.child;
   }
 
   render(): string {
-    const { name, help, labels = [] } = this.described;
-    let text = `# HELP ${name} ${help}\n# TYPE ${name} ${this.type}\n`;
-    for (const [key, child] of this.#children) {
-      const values = labels.length === 0 ? [] : key.split('\u0000');
-      text += child.render(name, labels.map((label, i) => `${label}="${escapeLabel(values[i] ?? '')}"`).join(','));
-    }
-    return text;
+    const { name, help } = this.described;
+    return `# HELP ${name} ${help}\n# TYPE ${name} ${this.type}\n${this.#renderBranch(this.#root, [])}`;
+  }
+
+  #renderBranch({ child, branches }: Branch<Child>, values: readonly string[]): string {
+    const { name, labels = [] } = this.described;
+    const text = labels.map((label, i) => `${label}="${escapeLabel(values[i] ?? '')}"`).join(',');
+    let lines = child === undefined ? '' : child.render(name, text);
+    for (const [value, next] of branches) lines += this.#renderBranch(next, [...values, value]);
+    return lines;
   }
 }
 

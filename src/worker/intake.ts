@@ -4,7 +4,7 @@
 import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contracts/assignment.ts';
 import type { Cancel } from '../contracts/cancel.ts';
 import { LiveMap } from '../core/live-map.ts';
-import { Recent } from '../core/recent.ts';
+import { RecentNumbers } from '../core/recent-numbers.ts';
 import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AttemptEnd } from './attempt-messages.ts';
@@ -28,7 +28,7 @@ export class Intake {
   /** By assignment: at most one attempt of it runs here. */
   readonly #calls = new LiveMap<string, Call>();
   /** The highest attempt of an assignment that has ended here. */
-  readonly #finished = new Recent<number>(FINISHED_MAX);
+  readonly #finished = new RecentNumbers(FINISHED_MAX);
   readonly #cancelled: CancelMemory;
   readonly #metrics: ReturnType<typeof declareMetrics>;
   #isDraining = false;
@@ -123,7 +123,7 @@ export class Intake {
   #ended(call: Call, end: AttemptEnd, hadSlot: boolean): void {
     const { assignment_id: id } = call.assignment;
     if (this.#calls.get(id) === call) this.#calls.delete(id);
-    this.#finished.set(id, call.attempt);
+    this.#finished.replace(id, call.attempt);
     this.#metrics.ended[end.state].add();
     if (hadSlot) this.slots.release();
     if (this.#calls.size === 0) this.#whenIdle?.();
