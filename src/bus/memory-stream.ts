@@ -26,7 +26,7 @@ const COMPACT_AT = 1_024;
 
 interface Stored {
   readonly seq: number;
-  readonly message: unknown;
+  message: unknown;
   readonly bytes: number;
   readonly atMs: number;
   acks: number;
@@ -99,8 +99,8 @@ export class MemoryStream {
 
   acknowledged(stored: Stored): void {
     stored.acks++;
-    const isDone = this.#spec.retention === 'workqueue' || stored.acks >= this.#consumers.size;
-    if (isDone && (this.#spec.retention === 'workqueue' || this.#bytes > RETAINED_BYTES_MAX)) this.#remove(stored);
+    if (this.#spec.retention === 'workqueue') this.#remove(stored);
+    else this.#trim();
   }
 
   close(): void {
@@ -127,13 +127,21 @@ export class MemoryStream {
     }
   }
 
+  /** Lets the oldest messages go that every consumer has acknowledged. */
+  #trim(): void {
+    while (this.#bytes > RETAINED_BYTES_MAX) {
+      const oldest = this.#stored[this.#head];
+      if (oldest === undefined || oldest.acks < this.#consumers.size) return;
+      this.#remove(oldest);
+    }
+  }
+
   #remove(stored: Stored): void {
     if (stored.isGone) return;
     stored.isGone = true;
+    stored.message = undefined;
     this.#bytes -= stored.bytes;
-    while (this.#head < this.#stored.length && this.#stored[this.#head]?.isGone !== false) {
-      this.#stored[this.#head++] = undefined;
-    }
+    while (this.#stored[this.#head]?.isGone === true) this.#stored[this.#head++] = undefined;
     if (this.#head < COMPACT_AT || this.#head * 2 < this.#stored.length) return;
     this.#stored = this.#stored.slice(this.#head);
     this.#head = 0;
