@@ -41,13 +41,13 @@ export const CANDIDATES: readonly Candidate[] = [
 export type CandidateId = Candidate['id'];
 
 const root = new URL('..', import.meta.url).pathname;
-const main = join(root, 'src/main.ts');
+const beamline = join(root, 'beamline');
 const anyKey = { authorization: 'Bearer sk-bench' };
 
 /** The simulated provider on the load's core. */
 export async function startUpstream(folder: string, opened: AsyncDisposableStack): Promise<Running> {
   const port = await freePort();
-  const command = [process.execPath, main, 'sim', '--port', String(port), '--script', writeScript(folder)];
+  const command = [beamline, 'sim', '--port', String(port), '--script', writeScript(folder)];
   const child = opened.use(startChild({ core: LOAD_CORE, command, logPath: join(folder, 'upstream.log') }));
   await untilReady([child], () => connectFault(port));
   return { port, headers: anyKey, children: [child] };
@@ -67,7 +67,7 @@ async function startBare(site: Site): Promise<Running> {
 async function startEmbedded(site: Site): Promise<Running> {
   const port = await freePort();
   const { config, environment, headers } = writeBeamlineSettings(site.folder, site.upstreamPort);
-  const command = [process.execPath, main, 'up', '--port', String(port), '--config', config];
+  const command = [beamline, 'up', '--port', String(port), '--config', config];
   return { port, headers, children: [startOn(site, 'up', command, environment)] };
 }
 
@@ -79,7 +79,7 @@ async function startOverNats(site: Site): Promise<Running> {
   const nats = startOn(site, 'nats-server', server);
   await untilReady([nats], () => connectFault(natsPort));
   const roles = [['worker'], ['router'], ['gateway', '--port', String(port)]].map(([role = '', ...more]) => {
-    const command = [process.execPath, main, role, '--nats', `nats://127.0.0.1:${natsPort}`, '--config', config];
+    const command = [beamline, role, '--nats', `nats://127.0.0.1:${natsPort}`, '--config', config];
     return startOn(site, role, [...command, ...more], environment);
   });
   return { port, headers, children: [nats, ...roles] };

@@ -6,14 +6,13 @@
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
-import { LiveMap } from '../core/live-map.ts';
+import { LiveList } from '../core/live-list.ts';
 import { RecentNumbers } from '../core/recent-numbers.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Delivery, PubAck, Subscription } from './bus.ts';
 import { deliver, type DeliveryHandler } from './delivering.ts';
 import { Running } from './handling.ts';
-import { bytesAtMost } from './message-size.ts';
 
 const RETAINED_BYTES_MAX = 65_536;
 /** No stream of one process holds more, whatever its settings allow a server. */
@@ -61,12 +60,11 @@ export class MemoryStream {
     this.#spec = spec;
   }
 
-  /** Stores a message; throws `unavailable` when the stream is full. */
-  append(message: unknown, messageId?: string): PubAck {
+  /** Stores a message of at most so many bytes; throws `unavailable` when the stream is full. */
+  append(message: unknown, bytes: number, messageId?: string): PubAck {
     const nowMs = this.#deps.timers.clock.nowMs();
     const { name: stream } = this.#spec;
     this.#forgetOld(nowMs);
-    const bytes = bytesAtMost(message, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
     if (this.#bytes + bytes > Math.min(this.#spec.bytesMax, STREAM_BYTES_MAX)) throw full(stream);
     const seq = this.#seq + 1;
     const known = messageId === undefined ? undefined : this.#ids.replace(messageId, seq);
@@ -162,6 +160,8 @@ class Flight implements Delivery<unknown> {
   /** The moment of the redelivery, while it is open. */
   dueMs = 0;
   timer: Timer | undefined;
+  /** Among the open ones; -1 while it is not. */
+  place = -1;
 
   constructor(stored: Stored, consumer: MemoryConsumer) {
     this.stored = stored;
@@ -207,7 +207,7 @@ class MemoryConsumer {
   #turn = 0;
   /** Delivered and not yet acknowledged, as the server counts them: a nak with a delay stays among them. */
   #unacknowledged = 0;
-  readonly #open = new LiveMap<number, Flight>();
+  readonly #open = new LiveList<Flight>();
   #ackWait: Timer | undefined;
   #wake: NodeJS.Immediate | undefined;
 
@@ -244,11 +244,9 @@ class MemoryConsumer {
     clearImmediate(this.#wake);
     this.#ackWait?.cancel();
     this.#members = [];
-    for (const flight of this.#open.values()) flight.timer?.cancel();
-    this.#open.clear();
+    for (const flight of this.#open.values()) this.#leave(flight);
     this.#ready = [];
   }
-
 
   #wakeUp(): void {
     if (this.#wake !== undefined || this.#members.length === 0) return;
@@ -280,9 +278,15 @@ class MemoryConsumer {
   #deliver(flight: Flight, { handle, running }: Member): void {
     if (flight.count++ === 0) this.#unacknowledged++;
     flight.state = 'open';
-    this.#open.set(flight.seq, flight);
+    flight.place = this.#open.add(flight);
     this.startAckWait(flight);
     deliver(flight, handle, { spec: this.#spec, running, log: this.#deps.log });
+  }
+
+  #leave(flight: Flight): void {
+    flight.timer?.cancel();
+    if (flight.place >= 0) this.#open.delete(flight.place);
+    flight.place = -1;
   }
 
   over(flight: Flight): void {
@@ -298,7 +302,7 @@ class MemoryConsumer {
   }
 
   again(flight: Flight, delayMs: number): void {
-    this.#open.delete(flight.seq);
+    this.#leave(flight);
     flight.state = delayMs > 0 ? 'naked' : 'ready';
     const ready = (): void => {
       flight.state = 'ready';
@@ -321,9 +325,8 @@ class MemoryConsumer {
   }
 
   #finish(flight: Flight): void {
-    flight.timer?.cancel();
     flight.state = 'done';
-    this.#open.delete(flight.seq);
+    this.#leave(flight);
     if (flight.count > 0) this.#unacknowledged--;
     if (this.#ready.length > 0) this.#wakeUp();
   }

@@ -114,8 +114,8 @@ class MemoryBus implements Bus {
     const { contract, subject } = to;
     this.#assertOpen();
     assertValid(contract.message, message);
-    assertFits(message);
-    if (contract.class === 'jetstream_event') this.#storePublished(contract, subject, message);
+    const bytes = assertFits(message);
+    if (contract.class === 'jetstream_event') this.#storePublished(contract, subject, message, bytes);
     this.#give(subject, message, correlation);
   }
 
@@ -150,10 +150,10 @@ class MemoryBus implements Bus {
     const { contract, subject } = to;
     this.#assertOpen();
     assertValid(contract.message, message);
-    assertFits(message);
+    const bytes = assertFits(message);
     const stream = this.#streams.get(subject);
     if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
-    const ack = stream.append(message, options.messageId);
+    const ack = stream.append(message, bytes, options.messageId);
     this.#give(subject, message, options.correlation);
     return ack;
   }
@@ -231,9 +231,9 @@ class MemoryBus implements Bus {
     for (const listener of listeners) listener(message, received);
   }
 
-  #storePublished(contract: { readonly template: string }, subject: string, message: unknown): void {
+  #storePublished(contract: { readonly template: string }, subject: string, message: unknown, bytes: number): void {
     try {
-      this.#streams.get(subject)?.append(message);
+      this.#streams.get(subject)?.append(message, bytes);
     } catch {
       this.#counters(contract.template).dropped('stream_full');
     }

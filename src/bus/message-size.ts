@@ -8,18 +8,19 @@ const BYTES_PER_CHAR = 6;
 /** A member's quotes, colon and comma, and the longest number. */
 const BYTES_PER_MEMBER = 32;
 
-/** Throws `payload_too_large` above `MESSAGE_BYTES_MAX`, like the codec. */
-export function assertFits(message: unknown): void {
-  if (bytesAtMost(message, MESSAGE_BYTES_MAX, JSON_DEPTH_MAX) <= MESSAGE_BYTES_MAX) return;
+/** An upper bound of the bytes; throws `payload_too_large` above `MESSAGE_BYTES_MAX`, like the codec. */
+export function assertFits(message: unknown): number {
+  const atMost = bytesAtMost(message, MESSAGE_BYTES_MAX, JSON_DEPTH_MAX);
+  if (atMost <= MESSAGE_BYTES_MAX) return atMost;
   const bytes = Buffer.byteLength(JSON.stringify(message));
-  if (bytes <= MESSAGE_BYTES_MAX) return;
+  if (bytes <= MESSAGE_BYTES_MAX) return bytes;
   throw new BeamlineError('payload_too_large', `a message holds at most ${MESSAGE_BYTES_MAX} bytes`, {
     details: { bytes },
   });
 }
 
 /** An upper bound of the JSON text's bytes; once above `stopAt` it only says so. */
-export function bytesAtMost(value: unknown, stopAt: number, depth: number): number {
+function bytesAtMost(value: unknown, stopAt: number, depth: number): number {
   if (typeof value === 'string') return value.length * BYTES_PER_CHAR + BYTES_PER_MEMBER;
   if (typeof value !== 'object' || value === null) return BYTES_PER_MEMBER;
   if (depth === 0) return Number.POSITIVE_INFINITY;

@@ -12,7 +12,13 @@ test('the newest keys are known, the oldest are forgotten, and memory is bounded
 
 test('the last value of a key wins, and a deleted key is gone from both generations', () => {
   const recent = new Recent<number>(2);
-  for (const [key, value] of [['a', 1], ['b', 2], ['c', 3], ['a', 4]] as const) recent.set(key, value);
+  for (const [key, value] of [
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+    ['a', 4],
+  ] as const)
+    recent.set(key, value);
   assert.equal(recent.get('a'), 4);
   assert.equal(recent.delete('a'), true);
   assert.equal(recent.has('a'), false);

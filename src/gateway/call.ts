@@ -59,6 +59,7 @@ export class Call implements Waiting {
   routed: RoutedFields | undefined;
   readonly #edge: Edge;
   #counters: RouteCounters;
+  readonly #place: number;
   #isPublic = false;
   #isOver = false;
 
@@ -72,7 +73,7 @@ export class Call implements Waiting {
     this.trace = traceOf(req.headers);
     this.startedMs = clock.nowMs();
     this.#counters = edge.unrouted;
-    edge.lifecycle.enter(this);
+    this.#place = edge.lifecycle.enter(this);
     res.on('close', () => this.#closed());
   }
 
@@ -132,7 +133,7 @@ export class Call implements Waiting {
     if (this.#isOver) return;
     this.#isOver = true;
     this.owner = undefined;
-    this.#edge.lifecycle.leave(this);
+    this.#edge.lifecycle.leave(this.#place);
     const latencyMs = this.#edge.timers.clock.nowMs() - this.startedMs;
     this.#counters.observe(this.req.method ?? '', status, latencyMs / 1000);
     this.#log(status, Math.round(latencyMs * 100) / 100, error);

@@ -1,13 +1,12 @@
 // What the listener may still accept, and everybody who waits for an answer.
 // `serving` -> `leaving` (not ready, still serving) -> `draining` (new requests refused, running ones go on).
 
-import { LiveMap } from '../core/live-map.ts';
+import { LiveList } from '../core/live-list.ts';
 
 export type Phase = 'serving' | 'leaving' | 'draining';
 
 /** A request in flight. */
 export interface Waiting {
-  readonly requestId: string;
   readonly dialect: string;
   /** Answers now with `draining` and gives its work up. */
   shutDown(): void;
@@ -15,14 +14,15 @@ export interface Waiting {
 
 export class Lifecycle {
   phase: Phase = 'serving';
-  readonly #waiting = new LiveMap<string, Waiting>();
+  readonly #waiting = new LiveList<Waiting>();
 
-  enter(request: Waiting): void {
-    this.#waiting.set(request.requestId, request);
+  /** The place that `leave` gives back. */
+  enter(request: Waiting): number {
+    return this.#waiting.add(request);
   }
 
-  leave(request: Waiting): void {
-    this.#waiting.delete(request.requestId);
+  leave(place: number): void {
+    this.#waiting.delete(place);
   }
 
   countOf(dialect: string): number {

@@ -103,8 +103,21 @@ const BODY: Readonly<Record<StreamFrame['type'], object>> = {
 const decisionOf = ({ request_id, deliver_to = '' }: DecideRequest, assignmentId: string): DecideResponse => ({
   version: '2',
   ok: true,
-  decision: { provider_id: 'alder', reason: 'weighted', priority: 50, policy_id: 'default', policy_revision: 3, fallback_used: false },
-  assignment: { assignment_id: assignmentId, attempt: 1, subject: 'caf.exec.call.v2.default', deadline_ms: 1, durable: false },
+  decision: {
+    provider_id: 'alder',
+    reason: 'weighted',
+    priority: 50,
+    policy_id: 'default',
+    policy_revision: 3,
+    fallback_used: false,
+  },
+  assignment: {
+    assignment_id: assignmentId,
+    attempt: 1,
+    subject: 'caf.exec.call.v2.default',
+    deadline_ms: 1,
+    durable: false,
+  },
   stream: { deliver_to, heartbeat_ms: 1_000, silence_ms: 4_000 },
   context: { request_id },
 });
@@ -169,7 +182,10 @@ test('a gap that stays open is a lost worker, and the attempt is cancelled', asy
   send({ type: 'chunk', raw: 'c' }, 3);
   await pass(2_500);
   assert.deepEqual(heard, ['chunk a', 'fail worker_lost']);
-  assert.deepEqual(cancels.map(({ assignment_id }) => assignment_id), ['a-1']);
+  assert.deepEqual(
+    cancels.map(({ assignment_id }) => assignment_id),
+    ['a-1'],
+  );
   await stop();
 });
 
@@ -202,13 +218,19 @@ test('silence before the first chunk asks the router once more; the first to del
   await settled();
   send({ type: 'start' }, 0);
   await pass(6_000);
-  assert.deepEqual(asked.map(({ reask, request_id }) => [reask, request_id]), [
-    [undefined, 'rq-1'],
-    [1, 'rq-1'],
-  ]);
+  assert.deepEqual(
+    asked.map(({ reask, request_id }) => [reask, request_id]),
+    [
+      [undefined, 'rq-1'],
+      [1, 'rq-1'],
+    ],
+  );
   send({ type: 'start' }, 0, { assignment_id: 'a-2' });
   send({ type: 'chunk', raw: 'new' }, 1, { assignment_id: 'a-2' });
-  assert.deepEqual(cancels.map(({ assignment_id, reason }) => [assignment_id, reason]), [['a-1', 'lost_race']]);
+  assert.deepEqual(
+    cancels.map(({ assignment_id, reason }) => [assignment_id, reason]),
+    [['a-1', 'lost_race']],
+  );
   send({ type: 'chunk', raw: 'old' }, 1);
   send({ type: 'end' }, 2);
   send({ type: 'end' }, 2, { assignment_id: 'a-2' });
@@ -243,7 +265,10 @@ test('the deadline ends everything and cancels the work', async () => {
   }
   await pass(100);
   assert.deepEqual(heard, ['fail timeout']);
-  assert.deepEqual(cancels.map(({ reason }) => reason), ['deadline']);
+  assert.deepEqual(
+    cancels.map(({ reason }) => reason),
+    ['deadline'],
+  );
   await stop();
 });
 
@@ -255,7 +280,10 @@ test('a caller who leaves cancels the work, also when the decision comes later',
     exchange.cancel('client_disconnected');
     send({ type: 'chunk', raw: 'a' }, 0);
     await pass(100);
-    assert.deepEqual(cancels.map(({ assignment_id }) => assignment_id), isEarly ? [] : ['a-1']);
+    assert.deepEqual(
+      cancels.map(({ assignment_id }) => assignment_id),
+      isEarly ? [] : ['a-1'],
+    );
     assert.deepEqual(heard, []);
     await stop();
   }
@@ -277,7 +305,10 @@ test('an error frame of the router ends the request with its code', async () => 
   const { heard, send, stop } = open();
   await settled();
   send({ type: 'start' }, 0);
-  send({ type: 'error' }, 0, { origin: 'router', error: { code: 'provider_rate_limited', message: 'x', retryable: true, retry_after_ms: 2_000 } });
+  send({ type: 'error' }, 0, {
+    origin: 'router',
+    error: { code: 'provider_rate_limited', message: 'x', retryable: true, retry_after_ms: 2_000 },
+  });
   assert.deepEqual(heard, ['fail provider_rate_limited']);
   await stop();
 });
@@ -300,3 +331,20 @@ for (const [code, intake, answer] of REFUSALS) {
     await stop();
   });
 }
+
+test('a frame that comes late does not reach the request that has the place now', async () => {
+  const { relay, asked, heard, send, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  send({ type: 'end' }, 1);
+  const next: string[] = [];
+  relay.open(
+    { ...ORDER, requestId: 'rq-2' },
+    { chunk: (raw) => void next.push(raw), end: () => void next.push('end'), fail: () => void next.push('fail') },
+  );
+  await settled();
+  assert.notEqual(asked[0]?.deliver_to, asked[1]?.deliver_to);
+  send({ type: 'chunk', raw: 'late' }, 2, { assignment_id: 'a-2' });
+  assert.deepEqual([heard, next], [['end stop'], []]);
+  await stop();
+});

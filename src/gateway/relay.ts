@@ -4,10 +4,10 @@
 // L3. Before it, silence is answered by asking the router once more, if time is left; after it by `worker_lost`.
 // L4. The decision and the frames may come in either order.
 import type { Bus } from '../bus/bus.ts';
-import { at, atEach, everyOf } from '../contracts/contract.ts';
+import { type Address, at, atEach, everyOf } from '../contracts/contract.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
-import { LiveMap } from '../core/live-map.ts';
+import { LiveList } from '../core/live-list.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Exchange, Exchanges, Order, Reader } from './order.ts';
@@ -29,21 +29,35 @@ export interface RelayDeps {
 /** What an exchange needs of the relay that holds it. */
 export interface RelayPort extends RelayDeps {
   cancelAttempt(order: Order, of: { assignmentId: string; attempt?: number }, reason: CancelReason): void;
-  release(streamId: string): void;
+  /** Takes the exchange in, and tells where its frames shall go: an address that is never used again. */
+  enter(exchange: RelayedExchange): Entered;
+  release(place: number): void;
+}
+
+/** The place of an exchange, and the id of its stream, which begins with the place. */
+export interface Entered {
+  readonly place: number;
+  readonly streamId: string;
+  readonly deliverTo: Address<typeof frames>;
 }
 
 export interface Relay extends Exchanges, AsyncDisposable {}
 
 export function startRelay(deps: RelayDeps): Relay {
   const { bus, timers, settings } = deps;
-  const exchanges = new LiveMap<string, RelayedExchange>();
+  const exchanges = new LiveList<RelayedExchange>();
   const cancels = at(cancel);
   const deliverTo = atEach(frames, { gateway_id: settings.gatewayId });
   let streams = 0;
 
   const port: RelayPort = {
     ...deps,
-    release: (streamId) => exchanges.delete(streamId),
+    enter(exchange) {
+      const place = exchanges.add(exchange);
+      const streamId = `${place.toString(36)}-${(streams++).toString(36)}`;
+      return { place, streamId, deliverTo: deliverTo(streamId) };
+    },
+    release: (place) => exchanges.delete(place),
     cancelAttempt(order, { assignmentId, attempt }, reason) {
       if (bus.state !== 'connected') return;
       const message = {
@@ -61,7 +75,12 @@ export function startRelay(deps: RelayDeps): Relay {
   const subscription = bus.subscribe(
     everyOf(frames, { gateway_id: settings.gatewayId }),
     {},
-    (frame: StreamFrame, { subject }) => exchanges.get(subject.slice(subject.lastIndexOf('.') + 1))?.frame(frame),
+    (frame: StreamFrame, { subject }) => {
+      const streamId = subject.slice(subject.lastIndexOf('.') + 1);
+      const exchange = exchanges.get(Number.parseInt(streamId, 36));
+      // A place is used again; a frame that comes late must not reach the next one there.
+      if (exchange?.streamId === streamId) exchange.frame(frame);
+    },
   );
 
   return {
@@ -69,10 +88,7 @@ export function startRelay(deps: RelayDeps): Relay {
       return exchanges.size;
     },
     open(order: Order, reader: Reader): Exchange {
-      const streamId = (streams++).toString(36);
-      const exchange = new RelayedExchange(port, { streamId, deliverTo: deliverTo(streamId), order, reader });
-      exchanges.set(streamId, exchange);
-      return exchange;
+      return new RelayedExchange(port, order, reader);
     },
     [Symbol.asyncDispose]: () => subscription.drain(),
   };

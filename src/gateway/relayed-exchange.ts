@@ -1,15 +1,14 @@
 // One request between the router that decides, the workers that try, and the one reader. Its invariants: relay.ts.
-import type { Address } from '../contracts/contract.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { DecideResponse } from '../contracts/decide.ts';
-import type { frames, StreamFrame } from '../contracts/frames.ts';
+import type { StreamFrame } from '../contracts/frames.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer } from '../core/timers.ts';
 import { errorOfDecision, errorOfFrame } from './bus-error.ts';
 import { askRouter, requestOf } from './decide-client.ts';
 import { FrameOrder } from './frame-order.ts';
 import type { Exchange, Order, Reader, Routed } from './order.ts';
-import type { RelayPort } from './relay.ts';
+import type { Entered, RelayPort } from './relay.ts';
 
 /** A gap in the frames that stays open this long is a lost worker (gateway 11.1). */
 const GAP_MS = 1_000;
@@ -18,16 +17,11 @@ const REASK_WAIT_MS = 100;
 /** Least time left for asking again (gateway 1). */
 const REASK_LEFT_MS = 300;
 
-interface Opened {
-  readonly streamId: string;
-  readonly deliverTo: Address<typeof frames>;
-  readonly order: Order;
-  readonly reader: Reader;
-}
-
 export class RelayedExchange implements Exchange {
   readonly #relay: RelayPort;
-  readonly #opened: Opened;
+  readonly #order: Order;
+  readonly #reader: Reader;
+  readonly #entered: Entered;
   readonly #deadlineMs: number;
   /** One entry per assignment: the first, and that of a re-ask. */
   readonly #assignments: FrameOrder[] = [];
@@ -41,12 +35,14 @@ export class RelayedExchange implements Exchange {
   #cancelReason: CancelReason | undefined;
   readonly #routed: { -readonly [Name in keyof Routed]: Routed[Name] };
 
-  constructor(relay: RelayPort, opened: Opened) {
+  constructor(relay: RelayPort, order: Order, reader: Reader) {
     this.#relay = relay;
-    this.#opened = opened;
+    this.#order = order;
+    this.#reader = reader;
+    this.#entered = relay.enter(this);
     const nowMs = relay.timers.clock.nowMs();
     this.#heardMs = nowMs;
-    this.#deadlineMs = nowMs + opened.order.deadlineMs;
+    this.#deadlineMs = nowMs + order.deadlineMs;
     this.#silenceMs = Math.min(relay.settings.decideTimeoutMs, relay.settings.silenceMs);
     this.#routed = {
       providerId: undefined,
@@ -59,6 +55,10 @@ export class RelayedExchange implements Exchange {
     queueMicrotask(() => this.#ask());
   }
 
+  get streamId(): string {
+    return this.#entered.streamId;
+  }
+
   get routed(): Routed {
     return this.#routed;
   }
@@ -66,8 +66,7 @@ export class RelayedExchange implements Exchange {
   cancel(reason: CancelReason): void {
     if (this.#isOver) return;
     this.#cancelReason = reason;
-    for (const { assignmentId } of this.#assignments)
-      this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, reason);
+    for (const { assignmentId } of this.#assignments) this.#relay.cancelAttempt(this.#order, { assignmentId }, reason);
     this.#close();
   }
 
@@ -82,7 +81,7 @@ export class RelayedExchange implements Exchange {
   }
 
   #read(order: FrameOrder, frame: StreamFrame): void {
-    const { reader } = this.#opened;
+    const reader = this.#reader;
     switch (frame.type) {
       case 'chunk':
         this.#commit(order);
@@ -108,19 +107,14 @@ export class RelayedExchange implements Exchange {
     if (this.#committed !== undefined) return;
     this.#committed = order;
     for (const { assignmentId } of this.#assignments) {
-      if (assignmentId !== order.assignmentId)
-        this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, 'lost_race');
+      if (assignmentId !== order.assignmentId) this.#relay.cancelAttempt(this.#order, { assignmentId }, 'lost_race');
     }
   }
 
   /** A frame of another assignment after the commit: its attempt is told to stop, once per start or content. */
   #lostRace(frame: StreamFrame): void {
     if (frame.type !== 'start' && frame.type !== 'chunk') return;
-    this.#relay.cancelAttempt(
-      this.#opened.order,
-      { assignmentId: frame.assignment_id, attempt: frame.attempt },
-      'lost_race',
-    );
+    this.#relay.cancelAttempt(this.#order, { assignmentId: frame.assignment_id, attempt: frame.attempt }, 'lost_race');
   }
 
   #orderOf(frame: StreamFrame): FrameOrder {
@@ -137,7 +131,8 @@ export class RelayedExchange implements Exchange {
   #ask(): void {
     if (this.#isOver) return;
     const { clock } = this.#relay.timers;
-    const { order, deliverTo } = this.#opened;
+    const order = this.#order;
+    const { deliverTo } = this.#entered;
     const timeLeftMs = this.#deadlineMs - clock.nowMs();
     const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked });
     this.#timer = this.#arm();
@@ -153,7 +148,7 @@ export class RelayedExchange implements Exchange {
     if (assignment !== undefined) {
       const known = this.#assignment(assignment.assignment_id, assignment.attempt);
       if (this.#isOver && this.#cancelReason !== undefined) {
-        this.#relay.cancelAttempt(this.#opened.order, { assignmentId: known.assignmentId }, this.#cancelReason);
+        this.#relay.cancelAttempt(this.#order, { assignmentId: known.assignmentId }, this.#cancelReason);
       }
     }
     if (this.#isOver) return;
@@ -225,8 +220,7 @@ export class RelayedExchange implements Exchange {
   }
 
   #giveUp(code: 'timeout' | 'worker_lost', message: string, reason: CancelReason): void {
-    for (const { assignmentId } of this.#assignments)
-      this.#relay.cancelAttempt(this.#opened.order, { assignmentId }, reason);
+    for (const { assignmentId } of this.#assignments) this.#relay.cancelAttempt(this.#order, { assignmentId }, reason);
     this.#cancelReason = reason;
     this.#fail(new BeamlineError(code, message));
   }
@@ -234,12 +228,12 @@ export class RelayedExchange implements Exchange {
   #fail(error: BeamlineError): void {
     if (this.#isOver) return;
     this.#close();
-    this.#opened.reader.fail(error);
+    this.#reader.fail(error);
   }
 
   #close(): void {
     this.#isOver = true;
     this.#timer?.cancel();
-    this.#relay.release(this.#opened.streamId);
+    this.#relay.release(this.#entered.place);
   }
 }

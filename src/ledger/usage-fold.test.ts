@@ -29,7 +29,9 @@ test('an event counts once, in any order and however often it comes', () => {
       const fold = new UsageFold();
       for (const [assignment, attempt] of coming) fold.fold(eventOf(assignment, attempt));
       for (const provider of ['alder', 'birch']) {
-        const own = new Set(coming.filter(([a]) => (a % 2 === 0) === (provider === 'alder')).map(([a, n]) => `${a}:${n}`));
+        const own = new Set(
+          coming.filter(([a]) => (a % 2 === 0) === (provider === 'alder')).map(([a, n]) => `${a}:${n}`),
+        );
         const { events: count = 0, costMicroUsd = 0, inputTokens = 0 } = fold.total('acme', provider) ?? {};
         assert.deepEqual([count, costMicroUsd, inputTokens], [own.size, 3 * own.size, 2 * own.size]);
       }

@@ -57,7 +57,12 @@ async function open(document: object = { weights: { alder: 1 } }, settings: { in
     policies: openPolicies({
       tenants: new Set(['acme']),
       stored: [policyOf(document)],
-      builtIns: [builtInPolicy('default', PROVIDERS.map((name) => ({ name })))],
+      builtIns: [
+        builtInPolicy(
+          'default',
+          PROVIDERS.map((name) => ({ name })),
+        ),
+      ],
     }),
     settings: {
       id: 'r-1',
@@ -76,7 +81,11 @@ async function open(document: object = { weights: { alder: 1 } }, settings: { in
     await settled();
   };
   const decide = async (more: Partial<DecideRequest> = {}) => {
-    const response = await bus.request(at(decideV2), { ...REQUEST, ...more }, { timeoutMs: 1_000, correlation: CORRELATION });
+    const response = await bus.request(
+      at(decideV2),
+      { ...REQUEST, ...more },
+      { timeoutMs: 1_000, correlation: CORRELATION },
+    );
     await settled();
     return response;
   };
@@ -190,11 +199,17 @@ test('a durable push is answered as not implemented', async () => {
 });
 
 test('a worker that is full or gone is replaced by another at once, without an attempt of the policy', async () => {
-  const { heard, script, decide, fail, providers, stop } = await open({ weights: { alder: 1 }, retry: { max_attempts: 1 } });
+  const { heard, script, decide, fail, providers, stop } = await open({
+    weights: { alder: 1 },
+    retry: { max_attempts: 1 },
+  });
   script.push({ status: 'rejected', reason: 'queue_full' }, { status: 'rejected', reason: 'draining' });
   await decide();
   assert.deepEqual(providers(), ['alder', 'alder', 'alder']);
-  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2, 3]);
+  assert.deepEqual(
+    heard.pushed.map(({ attempt }) => attempt),
+    [1, 2, 3],
+  );
   await fail('PROVIDER_UNAVAILABLE');
   const [error] = heard.frames;
   assert.ok(error?.type === 'error');
@@ -204,8 +219,13 @@ test('a worker that is full or gone is replaced by another at once, without an a
 
 test('after three workers the policy decides', async () => {
   const { heard, script, decide, pass, providers, stop } = await open({
-    providers: [{ name: 'alder', weight: 1 }, { name: 'birch', weight: 0 }],
-    fallbacks: [{ when: { status: 'worker_unavailable' }, retry: 0, to: 'birch', backoff: { jitter: false, base_ms: 100 } }],
+    providers: [
+      { name: 'alder', weight: 1 },
+      { name: 'birch', weight: 0 },
+    ],
+    fallbacks: [
+      { when: { status: 'worker_unavailable' }, retry: 0, to: 'birch', backoff: { jitter: false, base_ms: 100 } },
+    ],
   });
   for (let i = 0; i < 4; i++) script.push({ status: 'rejected', reason: 'queue_full' });
   await decide();
@@ -220,31 +240,48 @@ test('a silent worker is told to stop before the next one starts', async () => {
   script.push('absent');
   await decide();
   await pass(1_100);
-  assert.deepEqual(heard.cancels.map(({ attempt, reason }) => [attempt, reason]), [[1, 'superseded']]);
-  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2]);
+  assert.deepEqual(
+    heard.cancels.map(({ attempt, reason }) => [attempt, reason]),
+    [[1, 'superseded']],
+  );
+  assert.deepEqual(
+    heard.pushed.map(({ attempt }) => attempt),
+    [1, 2],
+  );
   await outcome({ state: 'succeeded' });
   await stop();
 });
 
 test('a fallback retries its provider with real waits, then moves on', async () => {
   const { heard, decide, fail, pass, providers, outcome, stop } = await open({
-    providers: [{ name: 'alder', weight: 1 }, { name: 'birch', weight: 0 }],
-    fallbacks: [{ when: { status: '5xx' }, retry: 1, to: 'birch', backoff: { strategy: 'fixed', base_ms: 2_500, jitter: false } }],
+    providers: [
+      { name: 'alder', weight: 1 },
+      { name: 'birch', weight: 0 },
+    ],
+    fallbacks: [
+      { when: { status: '5xx' }, retry: 1, to: 'birch', backoff: { strategy: 'fixed', base_ms: 2_500, jitter: false } },
+    ],
   });
   await decide();
   await fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
   await pass(2_400);
   assert.deepEqual(providers(), ['alder'], 'the wait is waited');
-  assert.deepEqual(heard.frames.map(({ type, origin }) => [type, origin]), [
-    ['heartbeat', 'router'],
-    ['heartbeat', 'router'],
-  ]);
+  assert.deepEqual(
+    heard.frames.map(({ type, origin }) => [type, origin]),
+    [
+      ['heartbeat', 'router'],
+      ['heartbeat', 'router'],
+    ],
+  );
   await pass(200);
   assert.deepEqual(providers(), ['alder', 'alder']);
   await fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
   await pass(2_600);
   assert.deepEqual(providers(), ['alder', 'alder', 'birch']);
-  assert.deepEqual(heard.pushed.map(({ decision }) => decision?.reason), ['weighted', 'retry', 'fallback']);
+  assert.deepEqual(
+    heard.pushed.map(({ decision }) => decision?.reason),
+    ['weighted', 'retry', 'fallback'],
+  );
   await outcome({ state: 'succeeded' });
   await stop();
 });
@@ -299,8 +336,14 @@ test('a worker that stops beating is lost: its uncommitted calls go to another o
   });
   await decide();
   await pass(5_000);
-  assert.deepEqual(heard.pushed.map(({ attempt }) => attempt), [1, 2]);
-  assert.deepEqual(heard.cancels.map(({ attempt, reason }) => [attempt, reason]), [[1, 'superseded']]);
+  assert.deepEqual(
+    heard.pushed.map(({ attempt }) => attempt),
+    [1, 2],
+  );
+  assert.deepEqual(
+    heard.cancels.map(({ attempt, reason }) => [attempt, reason]),
+    [[1, 'superseded']],
+  );
   await outcome({ state: 'succeeded' });
   await stop();
 });
@@ -310,7 +353,13 @@ test('a cancel of the request ends its attempts', async () => {
   const { assignment } = await decide();
   bus.publish(
     at(cancel),
-    { version: '2', tenant_id: 'acme', assignment_id: assignment?.assignment_id ?? '', requested_at_ms: 1, reason: 'client_disconnected' },
+    {
+      version: '2',
+      tenant_id: 'acme',
+      assignment_id: assignment?.assignment_id ?? '',
+      requested_at_ms: 1,
+      reason: 'client_disconnected',
+    },
     CORRELATION,
   );
   await fail('PROVIDER_UNAVAILABLE');
@@ -331,7 +380,10 @@ test('a router that is full refuses, with a hint when to come again', async () =
 });
 
 test('a session stays with its provider until that one fails', async () => {
-  const { decide, providers, outcome, stop } = await open({ weights: { alder: 1, birch: 1, cedar: 1 }, sticky: { enabled: true } });
+  const { decide, providers, outcome, stop } = await open({
+    weights: { alder: 1, birch: 1, cedar: 1 },
+    sticky: { enabled: true },
+  });
   for (let i = 0; i < 20; i++) {
     await decide({ request_id: `rq-${i}`, context: { session_id: 's-9' } });
     await outcome({ state: 'succeeded' });
@@ -345,7 +397,14 @@ test('decide v1 answers in its own words', async () => {
   const ask = (more: object) =>
     bus.request(
       at(decideV1),
-      { version: '1', request_id: 'rq-1', tenant_id: 'acme', task: { type: 'ai.chat', payload: { a: 1 } }, policy_id: 'test', ...more },
+      {
+        version: '1',
+        request_id: 'rq-1',
+        tenant_id: 'acme',
+        task: { type: 'ai.chat', payload: { a: 1 } },
+        policy_id: 'test',
+        ...more,
+      },
       { timeoutMs: 1_000, correlation: CORRELATION },
     );
   const good = await ask({});

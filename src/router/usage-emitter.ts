@@ -97,4 +97,3 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): U
   if (account.user_id !== undefined) event.user_id = account.user_id;
   return event;
 }
-

@@ -101,7 +101,8 @@ export class Intake {
     if (assignment.job.type !== 'ai.chat') return 'unknown_job_type';
     if (target === undefined) return 'unsupported_provider';
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
-    if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined) return 'invalid_request';
+    if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
+      return 'invalid_request';
     if (this.slots.isFull) return 'queue_full';
     if (this.#cancelled.has(id, attempt)) return 'duplicate';
     return undefined;

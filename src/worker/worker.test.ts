@@ -18,7 +18,8 @@ import { Metrics } from '../telemetry/metrics.ts';
 import { startWorker } from './worker.ts';
 
 const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
-const text = (content: string): string => JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+const text = (content: string): string =>
+  JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
 const ROLE = JSON.stringify({ choices: [{ index: 0, delta: { role: 'assistant' }, finish_reason: null }] });
 
 /** A provider that the test plays by hand. */
@@ -49,7 +50,12 @@ async function open(settings: { io?: number; queueMax?: number } = {}) {
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const provider = new HandProvider();
-  const heard = { frames: [] as StreamFrame[], outcomes: [] as AttemptOutcome[], results: [] as ExecResult[], beats: [] as string[] };
+  const heard = {
+    frames: [] as StreamFrame[],
+    outcomes: [] as AttemptOutcome[],
+    results: [] as ExecResult[],
+    beats: [] as string[],
+  };
   bus.subscribe(everyOf(frames), {}, (frame) => void heard.frames.push(frame));
   bus.subscribe(at(attemptOutcome), {}, (outcome) => void heard.outcomes.push(outcome));
   bus.subscribe(at(workerHeartbeat), {}, (beat) => void heard.beats.push(beat.status));
@@ -82,7 +88,11 @@ async function open(settings: { io?: number; queueMax?: number } = {}) {
     timers.tick();
   };
   const call = (more: Partial<ExecAssignment> = {}) =>
-    bus.request(at(execCall, { pool: 'default' }), { ...ASSIGNMENT, ...more }, { timeoutMs: 1_000, correlation: CORRELATION });
+    bus.request(
+      at(execCall, { pool: 'default' }),
+      { ...ASSIGNMENT, ...more },
+      { timeoutMs: 1_000, correlation: CORRELATION },
+    );
   const stop = async (): Promise<void> => {
     await worker[Symbol.asyncDispose]();
     await bus[Symbol.asyncDispose]();
@@ -118,11 +128,21 @@ test('a whole answer is a start and an end, one outcome and one result', async (
   const end = heard.frames.at(-1);
   assert.ok(end?.type === 'end');
   assert.equal(end.raw, '{"ok":true}');
-  assert.deepEqual(end.usage, { model: 'small', input_tokens: 10, output_tokens: 4, cost_micro_usd: 18, cached_input_tokens: 3 });
-  assert.deepEqual(heard.outcomes.map(({ state }) => state), ['succeeded']);
-  assert.deepEqual(heard.results.map(({ status, cost, job }) => [status, cost, job?.metadata]), [
-    ['success', 0.000018, { policy_id: 'default' }],
-  ]);
+  assert.deepEqual(end.usage, {
+    model: 'small',
+    input_tokens: 10,
+    output_tokens: 4,
+    cost_micro_usd: 18,
+    cached_input_tokens: 3,
+  });
+  assert.deepEqual(
+    heard.outcomes.map(({ state }) => state),
+    ['succeeded'],
+  );
+  assert.deepEqual(
+    heard.results.map(({ status, cost, job }) => [status, cost, job?.metadata]),
+    [['success', 0.000018, { policy_id: 'default' }]],
+  );
   await stop();
 });
 
@@ -136,9 +156,18 @@ test('a prefix without content is held, leaves with the first content, and the o
   provider.chunk(text('two'));
   provider.end();
   assert.deepEqual(kinds(heard), ['start', 'chunk', 'chunk', 'chunk', 'end']);
-  assert.deepEqual(heard.frames.map(({ seq }) => seq), [0, 1, 2, 3, 4]);
-  assert.deepEqual(heard.frames.flatMap((frame) => (frame.type === 'chunk' ? [frame.raw] : [])), [ROLE, text('one'), text('two')]);
-  assert.deepEqual(heard.outcomes.map(({ state }) => state), ['committed', 'succeeded']);
+  assert.deepEqual(
+    heard.frames.map(({ seq }) => seq),
+    [0, 1, 2, 3, 4],
+  );
+  assert.deepEqual(
+    heard.frames.flatMap((frame) => (frame.type === 'chunk' ? [frame.raw] : [])),
+    [ROLE, text('one'), text('two')],
+  );
+  assert.deepEqual(
+    heard.outcomes.map(({ state }) => state),
+    ['committed', 'succeeded'],
+  );
   await stop();
 });
 
@@ -158,9 +187,10 @@ test('a failure before the first chunk sends no terminal frame, only an outcome 
     retry_after_ms: 1_500,
     http_status: 503,
   });
-  assert.deepEqual(heard.results.map(({ status, usage, error_code }) => [status, usage, error_code]), [
-    ['error', undefined, 'PROVIDER_UNAVAILABLE'],
-  ]);
+  assert.deepEqual(
+    heard.results.map(({ status, usage, error_code }) => [status, usage, error_code]),
+    [['error', undefined, 'PROVIDER_UNAVAILABLE']],
+  );
   await stop();
 });
 
@@ -188,7 +218,14 @@ test('a cancel closes the upstream, settles what was consumed and sends nothing 
   const { bus, provider, heard, call, stop } = await open();
   await call();
   provider.chunk(text('1234'));
-  const message = { version: '2', tenant_id: 'acme', assignment_id: 'a-1', requested_at_ms: 1, reason: 'client_disconnected', delivered: { output_tokens: 9 } } as const;
+  const message = {
+    version: '2',
+    tenant_id: 'acme',
+    assignment_id: 'a-1',
+    requested_at_ms: 1,
+    reason: 'client_disconnected',
+    delivered: { output_tokens: 9 },
+  } as const;
   bus.publish(at(cancel), { ...message, tenant_id: 'other' }, CORRELATION);
   assert.equal(provider.aborted, 0, 'another tenant cannot cancel');
   bus.publish(at(cancel), message, CORRELATION);
@@ -198,14 +235,26 @@ test('a cancel closes the upstream, settles what was consumed and sends nothing 
   await settled();
   assert.equal(provider.aborted, 1);
   assert.deepEqual(kinds(heard), ['start', 'chunk']);
-  assert.deepEqual(heard.outcomes.map(({ state }) => state), ['committed', 'cancelled']);
-  assert.deepEqual(heard.results.map(({ status, usage }) => [status, usage?.output_tokens, usage?.estimated]), [['cancelled', 9, true]]);
+  assert.deepEqual(
+    heard.outcomes.map(({ state }) => state),
+    ['committed', 'cancelled'],
+  );
+  assert.deepEqual(
+    heard.results.map(({ status, usage }) => [status, usage?.output_tokens, usage?.estimated]),
+    [['cancelled', 9, true]],
+  );
   await stop();
 });
 
 test('a cancel that comes first is remembered', async () => {
   const { bus, provider, call, stop } = await open();
-  const message = { version: '2', tenant_id: 'acme', assignment_id: 'a-1', requested_at_ms: 1, reason: 'client_disconnected' } as const;
+  const message = {
+    version: '2',
+    tenant_id: 'acme',
+    assignment_id: 'a-1',
+    requested_at_ms: 1,
+    reason: 'client_disconnected',
+  } as const;
   bus.publish(at(cancel), message, CORRELATION);
   assert.equal((await call()).status, 'rejected');
   assert.equal(provider.sinks.length, 0);
@@ -218,7 +267,10 @@ test('the deadline ends the attempt as timed out and closes the upstream', async
   for (let i = 0; i < 26; i++) pass(100);
   assert.equal(provider.aborted, 1);
   assert.deepEqual(kinds(heard), ['start', 'heartbeat', 'heartbeat']);
-  assert.deepEqual(heard.outcomes.map(({ state, error }) => [state, error?.code]), [['timed_out', 'CANCELLED_BY_TIMEOUT']]);
+  assert.deepEqual(
+    heard.outcomes.map(({ state, error }) => [state, error?.code]),
+    [['timed_out', 'CANCELLED_BY_TIMEOUT']],
+  );
   await stop();
 });
 
@@ -270,15 +322,21 @@ test('calls wait in line for a slot; a full line refuses, a long wait is an over
   const { provider, heard, call, pass, stop } = await open({ io: 1, queueMax: 2 });
   const acks = [];
   for (const id of ['a', 'b', 'c', 'd']) acks.push(await call({ assignment_id: id }));
-  assert.deepEqual(acks.map(({ status, reason }) => reason ?? status), ['accepted', 'accepted', 'accepted', 'queue_full']);
+  assert.deepEqual(
+    acks.map(({ status, reason }) => reason ?? status),
+    ['accepted', 'accepted', 'accepted', 'queue_full'],
+  );
   assert.equal(provider.sinks.length, 1);
   provider.end();
   assert.equal(provider.sinks.length, 2, 'the next in line runs');
   pass(1_100);
-  assert.deepEqual(heard.outcomes.map(({ assignment_id, error }) => [assignment_id, error?.code]), [
-    ['a', undefined],
-    ['c', 'SYSTEM_OVERLOAD'],
-  ]);
+  assert.deepEqual(
+    heard.outcomes.map(({ assignment_id, error }) => [assignment_id, error?.code]),
+    [
+      ['a', undefined],
+      ['c', 'SYSTEM_OVERLOAD'],
+    ],
+  );
   provider.end();
   await stop();
 });
@@ -304,7 +362,10 @@ test('a stopping worker abandons what does not end in time: the router may try e
   for (let i = 0; i < 45; i++) pass(100);
   await stopped;
   assert.equal(provider.aborted, 1);
-  assert.deepEqual(heard.outcomes.map(({ state, error }) => [state, error?.code]), [['failed', 'WORKER_UNAVAILABLE']]);
+  assert.deepEqual(
+    heard.outcomes.map(({ state, error }) => [state, error?.code]),
+    [['failed', 'WORKER_UNAVAILABLE']],
+  );
   await bus[Symbol.asyncDispose]();
   timers[Symbol.dispose]();
 });
