@@ -1,5 +1,6 @@
 // `npm test`: brings the servers that the tests need, then runs every test file.
 // A server that is missing and cannot be brought fails the tests; nothing is skipped.
+/* eslint-disable no-console, node/no-process-env -- a command of its own */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

@@ -19,7 +19,7 @@ const PROVIDER_KEY = 'sk-planted-secret-0123456789';
 /** Models of the upstream by name; each does what its name says. */
 const SCRIPT = {
   'test-chat': { output_tokens: 40 },
-  'test-slow': { output_tokens: 400, tokens_per_s: 40 },
+  'test-slow': { output_tokens: 160, tokens_per_s: 40 },
   'test-slow-start': { first_chunk_ms: 1_500, output_tokens: 5 },
   'test-tools': { tool_call: { name: 'lookup', arguments: { city: 'Ohrid' } } },
   'test-400': {
@@ -51,6 +51,7 @@ export interface Stack extends AsyncDisposable {
   readonly url: string;
   readonly key: string;
   readonly providerKey: string;
+  readonly pepper: string;
   readonly upstream: Upstream;
   readonly nats: NatsServer | undefined;
   readonly gateway: TestProcess;
@@ -118,6 +119,7 @@ export async function startStack(mode: Mode, options: StackOptions = {}): Promis
     url,
     key,
     providerKey: PROVIDER_KEY,
+    pepper: PEPPER,
     upstream,
     nats,
     gateway,
