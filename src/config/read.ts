@@ -3,7 +3,7 @@
 import { Type, type TSchema } from 'typebox';
 import { BeamlineError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../core/nearest.ts';
 import { brokenRules } from './rules.ts';
 import { type Config, configSchema } from './schema.ts';
 import { type Fault, isTree, settle } from './settle.ts';

@@ -2,7 +2,7 @@
 // Faults never repeat a value: it may be a secret in the wrong place.
 import { Type, type TSchema } from 'typebox';
 import { Check } from 'typebox/value';
-import { nearest } from './nearest.ts';
+import { nearest } from '../core/nearest.ts';
 import { SECRET_TITLE } from './setting.ts';
 
 export type Path = readonly (string | number)[];

@@ -3,7 +3,6 @@
 export const ID_BYTES_MAX = 128;
 export const KEY_BYTES_MAX = 256;
 export const TEXT_CHARS_MAX = 1024;
-export const OPEN_OBJECT_BYTES_MAX = 65_536;
 /** Largest message body that is sent. */
 export const MESSAGE_BYTES_MAX = 720_000;
 /** Inline output of an answer, and the gateway's buffer per stream. */
@@ -12,18 +11,10 @@ export const JSON_DEPTH_MAX = 64;
 
 export const DEADLINE_MIN_MS = 100;
 export const DEADLINE_MAX_MS = 3_600_000;
-/** Longest gap between two frames of a live stream. */
-export const FRAME_HEARTBEAT_MS = 5_000;
-/** A stream without any frame for this long is dead. */
-export const FRAME_SILENCE_MS = 15_000;
-export const WORKER_BEAT_MS = 5_000;
 /** A worker that missed this many heartbeats is lost. */
 export const WORKER_BEATS_MISSED_MAX = 3;
-/** How long a router waits for a worker to acknowledge an assignment. */
-export const ACCEPT_WAIT_MS = 1_000;
 /** How long a worker remembers a cancel that came before its assignment. */
 export const CANCEL_MEMORY_MS = 600_000;
 export const CANCEL_MEMORY_COUNT = 10_000;
-export const CLOCK_SKEW_MS = 2_000;
 /** Duplicate window of every stream. */
 export const DUPLICATE_WINDOW_MS = 120_000;

@@ -3,43 +3,12 @@
 // L2. Commit boundary: the first chunk or end frame accepted. Every other attempt is dropped and cancelled from then on.
 // L3. Before it, silence is answered by asking the router once more, if time is left; after it by `worker_lost`.
 // L4. The decision and the frames may come in either order.
-import type { Bus } from '../bus/bus.ts';
-import { type Address, at, atEach, everyOf } from '../contracts/contract.ts';
-import { cancel, type CancelReason } from '../contracts/cancel.ts';
+import { at, atEach, everyOf } from '../contracts/contract.ts';
+import { cancel } from '../contracts/cancel.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
 import { LiveList } from '../core/live-list.ts';
-import type { Timers } from '../core/timers.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Exchange, Exchanges, Order, Reader } from './order.ts';
-import { RelayedExchange } from './relayed-exchange.ts';
-
-export interface RelaySettings {
-  readonly gatewayId: string;
-  readonly decideTimeoutMs: number;
-  readonly silenceMs: number;
-}
-
-export interface RelayDeps {
-  readonly bus: Bus;
-  readonly timers: Timers;
-  readonly telemetry: Telemetry;
-  readonly settings: RelaySettings;
-}
-
-/** What an exchange needs of the relay that holds it. */
-export interface RelayPort extends RelayDeps {
-  cancelAttempt(order: Order, of: { assignmentId: string; attempt?: number }, reason: CancelReason): void;
-  /** Takes the exchange in, and tells where its frames shall go: an address that is never used again. */
-  enter(exchange: RelayedExchange): Entered;
-  release(place: number): void;
-}
-
-/** The place of an exchange, and the id of its stream, which begins with the place. */
-export interface Entered {
-  readonly place: number;
-  readonly streamId: string;
-  readonly deliverTo: Address<typeof frames>;
-}
+import { type RelayDeps, RelayedExchange, type RelayPort } from './relayed-exchange.ts';
 
 export interface Relay extends Exchanges, AsyncDisposable {}
 

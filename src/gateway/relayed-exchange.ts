@@ -1,14 +1,16 @@
 // One request between the router that decides, the workers that try, and the one reader. Its invariants: relay.ts.
+import type { Bus } from '../bus/bus.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
+import type { Address } from '../contracts/contract.ts';
 import type { DecideResponse } from '../contracts/decide.ts';
-import type { StreamFrame } from '../contracts/frames.ts';
+import type { frames, StreamFrame } from '../contracts/frames.ts';
 import { BeamlineError } from '../core/errors.ts';
-import type { Timer } from '../core/timers.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import { errorOfDecision, errorOfFrame } from './bus-error.ts';
 import { askRouter, requestOf } from './decide-client.ts';
 import { FrameOrder } from './frame-order.ts';
 import type { Exchange, Order, Reader, Routed } from './order.ts';
-import type { Entered, RelayPort } from './relay.ts';
 
 /** A gap in the frames that stays open this long is a lost worker (gateway 11.1). */
 const GAP_MS = 1_000;
@@ -16,6 +18,34 @@ const GAP_MS = 1_000;
 const REASK_WAIT_MS = 100;
 /** Least time left for asking again (gateway 1). */
 const REASK_LEFT_MS = 300;
+
+interface RelaySettings {
+  readonly gatewayId: string;
+  readonly decideTimeoutMs: number;
+  readonly silenceMs: number;
+}
+
+export interface RelayDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly settings: RelaySettings;
+}
+
+/** What an exchange needs of the relay that holds it. */
+export interface RelayPort extends RelayDeps {
+  cancelAttempt(order: Order, of: { assignmentId: string; attempt?: number }, reason: CancelReason): void;
+  /** Takes the exchange in, and tells where its frames shall go: an address that is never used again. */
+  enter(exchange: RelayedExchange): Entered;
+  release(place: number): void;
+}
+
+/** The place of an exchange, and the id of its stream, which begins with the place. */
+interface Entered {
+  readonly place: number;
+  readonly streamId: string;
+  readonly deliverTo: Address<typeof frames>;
+}
 
 export class RelayedExchange implements Exchange {
   readonly #relay: RelayPort;

@@ -1,7 +1,7 @@
 // Checks a JSON value against a table that says what it may be. One walk finds everything that is wrong and goes on;
 // it never throws, and it goes no deeper than the table. Knows nothing of policies but the two versions of their format.
 import { type Findings, pathTo } from './issue.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../core/nearest.ts';
 
 export type Shape =
   | { readonly kind: 'number'; readonly min: number; readonly max: number; readonly isInteger: boolean }
