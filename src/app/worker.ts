@@ -17,7 +17,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       ...ground,
       bus,
       costOf,
-      target: providers.target,
+      target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       settings: {
         ...worker,

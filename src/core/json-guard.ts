@@ -110,17 +110,10 @@ class Walk {
   }
 
   fault(value: unknown): JsonFault | undefined {
-    switch (typeof value) {
-      case 'string':
-        return this.#hasEscapes && !value.isWellFormed() ? 'lone_surrogate' : undefined;
-      case 'number':
-        return Number.isFinite(value) ? undefined : 'non_finite_number';
-      case 'object':
-        if (value === null) return undefined;
-        return Array.isArray(value) ? this.#items(value) : this.#members(value as Record<string, unknown>);
-      default:
-        return undefined;
-    }
+    if (typeof value === 'string') return this.#hasEscapes && !value.isWellFormed() ? 'lone_surrogate' : undefined;
+    if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'non_finite_number';
+    if (typeof value !== 'object' || value === null) return undefined;
+    return Array.isArray(value) ? this.#items(value) : this.#members(value as Record<string, unknown>);
   }
 
   #items(items: readonly unknown[]): JsonFault | undefined {

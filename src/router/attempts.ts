@@ -27,7 +27,7 @@ import { assignmentOf, type Ordered } from './assignment-of.ts';
 import type { RouterSettings } from './settings.ts';
 
 const WORKER_TRIES_MAX = 3;
-const callTo = atEach(execCall, {});
+export const callTo = atEach(execCall, {});
 const cancelTo = at(cancel);
 const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
 

@@ -15,7 +15,7 @@ import type { Policy } from '../policy/policy.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs } from './assignment-of.ts';
-import { Attempts, type AttemptsDeps } from './attempts.ts';
+import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
 import type { Policies } from './policies.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
@@ -31,23 +31,76 @@ export interface DeciderDeps extends AttemptsDeps {
   readonly inFlight: LiveMap<string, Attempts>;
 }
 
-export interface Decider {
-  v1(request: DecideRequestV1): DecideResponseV1;
-  v2(request: DecideRequest): DecideResponse;
-}
-
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
 
-export function openDecider(deps: DeciderDeps): Decider {
-  const decisions: Family<Counter> = deps.telemetry.metrics.counter({
-    name: 'router_decisions_total',
-    help: 'Decisions by contract version and result.',
-    labels: ['contract_version', 'result'],
-  });
+export class Decider {
+  readonly #deps: DeciderDeps;
+  readonly #decisions: Family<Counter>;
 
-  const decideOne = (facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen => {
+  constructor(deps: DeciderDeps) {
+    this.#deps = deps;
+    this.#decisions = deps.telemetry.metrics.counter({
+      name: 'router_decisions_total',
+      help: 'Decisions by contract version and result.',
+      labels: ['contract_version', 'result'],
+    });
+  }
+
+  v1(request: DecideRequestV1): DecideResponseV1 {
+    if (request.push_assignment === true) {
+      throw new BeamlineError('not_implemented', 'durable assignments are not built yet');
+    }
+    const { request_id, trace_id } = request;
+    const policy = this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
+    const verdict = this.#decide(factsOf(request), policy, request.options?.explain ?? false, 'v1');
+    return {
+      ok: true,
+      decision: {
+        provider_id: verdict.target.name,
+        reason: verdict.reason,
+        priority: verdict.priority,
+        expected_latency_ms: 0,
+        expected_cost: 0,
+        metadata: {},
+        policy_id: policy.policyId,
+        policy_revision: policy.revision,
+        fallback_used: verdict.fallbackUsed,
+      },
+      ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
+      context: { request_id, ...(trace_id === undefined ? {} : { trace_id }) },
+    };
+  }
+
+  v2(request: DecideRequest): DecideResponse {
+    const { policies, bindings, settings } = this.#deps;
+    const { request_id, tenant_id, trace_id, options, deliver_to } = request;
+    const policy = policies.find(tenant_id, request.policy_id ?? 'default');
+    const facts = factsOf(request);
+    const verdict = this.#decide(facts, policy, options?.explain !== undefined && options.explain !== 'none', 'v2');
+    const isDry = options?.dry_run === true;
+    if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
+      bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
+    }
+    const assignment =
+      request.push_assignment === true && !isDry ? this.#push(request, facts, policy, verdict) : undefined;
+    return {
+      version: '2',
+      ok: true,
+      decision: decisionOf(verdict, policy),
+      ...(assignment === undefined || deliver_to === undefined
+        ? {}
+        : {
+            assignment,
+            stream: { deliver_to, heartbeat_ms: settings.heartbeat_ms, silence_ms: settings.silence_ms },
+          }),
+      ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
+      context: { request_id, tenant_id, ...(trace_id === undefined ? {} : { trace_id }) },
+    };
+  }
+
+  #decide(facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
-    const bound = key === undefined ? undefined : deps.bindings.get(key);
+    const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
     const snapshot: Snapshot = {
       attempt: 1,
       failed: NO_PROVIDERS,
@@ -55,21 +108,22 @@ export function openDecider(deps: DeciderDeps): Decider {
       ...(bound === undefined ? {} : { sticky: bound }),
     };
     const verdict = decide(policy, facts, snapshot, explain);
-    decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
+    this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
     throw new BeamlineError(verdict.code, verdict.message, {
       retryAfterMs: FULL_RETRY_MS,
       ...(verdict.explanation === undefined ? {} : { details: { explanation: verdict.explanation } }),
     });
-  };
+  }
 
-  const push = (
+  /** Starts the attempts of an interactive request. */
+  #push(
     request: DecideRequest,
     facts: Facts,
     policy: Policy,
     first: Chosen,
-  ): NonNullable<DecideResponse['assignment']> => {
-    const { settings, timers, inFlight } = deps;
+  ): NonNullable<DecideResponse['assignment']> {
+    const { settings, timers, inFlight } = this.#deps;
     if (request.deliver_to === undefined) {
       throw new BeamlineError('not_implemented', 'durable assignments are not built yet: give deliver_to');
     }
@@ -81,7 +135,7 @@ export function openDecider(deps: DeciderDeps): Decider {
     const timeLeftMs = Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
     if (timeLeftMs < DEADLINE_MIN_MS) throw new BeamlineError('deadline_exceeded', 'too little time is left');
     const assignmentId = newAssignmentId();
-    const attempts = new Attempts(deps, {
+    const attempts = new Attempts(this.#deps, {
       ordered: { request, policy, assignmentId, routerId: settings.id },
       facts,
       first,
@@ -93,69 +147,11 @@ export function openDecider(deps: DeciderDeps): Decider {
     return {
       assignment_id: assignmentId,
       attempt: 1,
-      subject: `caf.exec.call.v2.${first.target.pool}`,
+      subject: callTo(first.target.pool).subject,
       deadline_ms: attemptMs(policy, timeLeftMs),
       durable: false,
     };
-  };
-
-  return {
-    v1(request) {
-      if (request.push_assignment === true) {
-        throw new BeamlineError('not_implemented', 'durable assignments are not built yet');
-      }
-      const policy = deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
-      const verdict = decideOne(factsOf(request), policy, request.options?.explain ?? false, 'v1');
-      return {
-        ok: true,
-        decision: {
-          provider_id: verdict.target.name,
-          reason: verdict.reason,
-          priority: verdict.priority,
-          expected_latency_ms: 0,
-          expected_cost: 0,
-          metadata: {},
-          policy_id: policy.policyId,
-          policy_revision: policy.revision,
-          fallback_used: verdict.fallbackUsed,
-        },
-        ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
-        context: {
-          request_id: request.request_id,
-          ...(request.trace_id === undefined ? {} : { trace_id: request.trace_id }),
-        },
-      };
-    },
-
-    v2(request) {
-      const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-      const policy = deps.policies.find(tenant_id, request.policy_id ?? 'default');
-      const facts = factsOf(request);
-      const verdict = decideOne(facts, policy, options?.explain !== undefined && options.explain !== 'none', 'v2');
-      const isDry = options?.dry_run === true;
-      if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
-        deps.bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
-      }
-      const assignment = request.push_assignment === true && !isDry ? push(request, facts, policy, verdict) : undefined;
-      return {
-        version: '2',
-        ok: true,
-        decision: decisionOf(verdict, policy),
-        ...(assignment === undefined || deliver_to === undefined
-          ? {}
-          : {
-              assignment,
-              stream: {
-                deliver_to,
-                heartbeat_ms: deps.settings.heartbeat_ms,
-                silence_ms: deps.settings.silence_ms,
-              },
-            }),
-        ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
-        context: { request_id, tenant_id, ...(trace_id === undefined ? {} : { trace_id }) },
-      };
-    },
-  };
+  }
 }
 
 const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> => ({

@@ -10,7 +10,7 @@ import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Attempts } from './attempts.ts';
-import { openDecider } from './decider.ts';
+import { Decider } from './decider.ts';
 import { Fleet } from './fleet.ts';
 import type { Policies } from './policies.ts';
 import type { RouterSettings } from './settings.ts';
@@ -53,7 +53,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.defer(() => settled(inFlight, timers));
 
-  const decider = openDecider({
+  const decider = new Decider({
     ...deps,
     telemetry,
     inFlight,
@@ -74,8 +74,14 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   return { name: 'router', [Symbol.asyncDispose]: () => live.disposeAsync() };
 }
 
+/** Resolves when no attempt is left, or lets go of those that are when the time is over. */
 async function settled(inFlight: LiveMap<string, Attempts>, timers: Timers): Promise<void> {
   const untilMs = timers.clock.nowMs() + DRAIN_MS;
-  while (inFlight.size > 0 && timers.clock.nowMs() < untilMs) await timers.sleep(DRAIN_LOOK_MS);
+  const look = async (): Promise<void> => {
+    if (inFlight.size === 0 || timers.clock.nowMs() >= untilMs) return;
+    await timers.sleep(DRAIN_LOOK_MS);
+    return look();
+  };
+  await look();
   for (const attempts of inFlight.values()) attempts.forget();
 }

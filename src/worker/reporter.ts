@@ -64,7 +64,7 @@ export class Reporter {
   result(result: ExecResult, correlation: Correlation): void {
     const messageId = `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`;
     this.#unconfirmed++;
-    this.#bus
+    void this.#bus
       .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation })
       .then(
         () => undefined,

@@ -69,7 +69,7 @@ export class Slots {
 
   /** Refuses everybody in the line. */
   clear(): void {
-    for (const waiting of [...this.#waiting]) {
+    for (const waiting of this.#waiting) {
       waiting.timer.cancel();
       this.#waiting.delete(waiting);
       waiting.waiter.refuse();
