@@ -22,6 +22,8 @@ export interface TestProcess {
   output(): string;
   /** Resolves with the first match in the output, or rejects when the process ends or takes too long. */
   until(pattern: RegExp): Promise<RegExpMatchArray>;
+  /** Resolves when the process has ended by itself or otherwise. */
+  readonly ended: Promise<void>;
   /** SIGKILL; `stop` then expects nothing but a sound output. */
   kill(): Promise<void>;
   /** The signal, the exit code 0, and an output without unsound words. */
@@ -56,6 +58,7 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
   return {
     pid: child.pid ?? 0,
     output: () => output,
+    ended,
     until: (pattern) =>
       new Promise((resolve, reject) => {
         const tell = (why: string): void => reject(new Error(`${why} ${pattern}: ${output.slice(-2_000)}`));
