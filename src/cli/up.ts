@@ -48,7 +48,7 @@ function banner(config: Config, { url, key }: Running): string {
     `  base URL    ${url}/v1   (any OpenAI SDK)`,
     `  API key     ${key ?? 'one of gateway.auth.keys'}`,
     `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url})`)).join(', ')}`,
-    `  in memory   ${isMemory ? 'usage totals, the key above and sticky sessions end with this process; nothing is durable' : 'usage totals and sticky sessions; usage events are durable on NATS'}`,
+    `  in memory   ${isMemory ? `usage totals${key === undefined ? '' : ', the key above'} and sticky sessions end with this process; nothing is durable` : 'usage totals and sticky sessions; usage events are durable on NATS'}`,
     '',
     `  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key ?? '$BEAMLINE_KEY'}' \\`,
     `    -H 'content-type: application/json' -d '${body}'`,
