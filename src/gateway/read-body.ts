@@ -60,26 +60,27 @@ function readBytes(call: Call, { bytesMax, timeoutMs }: BodyLimits): Promise<Buf
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
     let bytes = 0;
-    const timer = call.edge.timers.after(timeoutMs, () => {
-      stop();
-      reject(new BeamlineError('request_timeout', 'The body did not come in time.'));
-    });
-    const take = (part: Buffer): void => {
-      bytes += part.length;
-      parts.push(part);
-      if (bytes <= bytesMax) return;
-      stop();
-      reject(tooLarge(bytesMax));
+    let isRefused = false;
+    const refuse = (error: BeamlineError): void => {
+      if (isRefused) return;
+      isRefused = true;
+      timer.cancel();
+      req.pause();
+      reject(error);
     };
-    const end = (): void => {
-      stop();
+    const timer = call.edge.timers.after(timeoutMs, () =>
+      refuse(new BeamlineError('request_timeout', 'The body did not come in time.')),
+    );
+    req.on('data', (part: Buffer) => {
+      bytes += part.length;
+      if (bytes > bytesMax) refuse(tooLarge(bytesMax));
+      else parts.push(part);
+    });
+    req.on('end', () => {
+      timer.cancel();
       const [only] = parts;
       resolve(only !== undefined && parts.length === 1 ? only : Buffer.concat(parts, bytes));
-    };
-    const stop = (): void => {
-      timer.cancel();
-      req.off('data', take).off('end', end).off('close', stop).pause();
-    };
-    req.on('data', take).on('end', end).on('close', stop);
+    });
+    req.on('close', () => timer.cancel());
   });
 }

@@ -262,7 +262,7 @@ test('tokens are paced by the clock', async () => {
       fail: () => assert.fail('fail'),
     },
   );
-  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
   for (let ms = 0; ms < 600; ms += 10) {
     clock.advance(10);
     timers.tick();

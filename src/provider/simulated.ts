@@ -29,7 +29,8 @@ export function openSimulated({ id, script, timers }: Simulated): Provider {
       );
       running.add(upstream);
       reader.follow(upstream);
-      queueMicrotask(() => upstream.start());
+      // Like an answer from a socket it comes in a later turn of the loop, after the decision was heard.
+      setImmediate(() => upstream.start());
       return reader;
     },
     async [Symbol.asyncDispose]() {
