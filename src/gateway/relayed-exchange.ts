@@ -77,7 +77,7 @@ export class RelayedExchange implements Exchange {
     this.#routed = {
       providerId: undefined,
       model: undefined,
-      policyId: undefined,
+      policyId: order.policyId,
       policyRevision: undefined,
       attempts: 0,
       costMicroUsd: undefined,
@@ -186,7 +186,7 @@ export class RelayedExchange implements Exchange {
     this.#isDecided = true;
     this.#heardMs = this.#relay.timers.clock.nowMs();
     this.#silenceMs = stream?.silence_ms ?? this.#relay.settings.silenceMs;
-    this.#routed.policyId = decision?.policy_id;
+    this.#routed.policyId = decision?.policy_id ?? this.#order.policyId;
     this.#routed.policyRevision = decision?.policy_revision;
     this.#routed.providerId ??= decision?.provider_id;
     this.#routed.model ??= decision?.model;

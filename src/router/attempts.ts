@@ -115,7 +115,9 @@ export class Attempts {
   }
 
   workerLost(workerId: string): void {
-    if (this.#phase.kind !== 'pushed' || this.#phase.workerId !== workerId || this.#isCommitted) return;
+    if (this.#phase.kind !== 'pushed' || this.#phase.workerId !== workerId) return;
+    // Nothing follows a committed attempt, and the gateway hears the silence by itself.
+    if (this.#isCommitted) return this.#over();
     this.#cancelAttempt('superseded');
     this.#failed(workerFailure('WORKER_LOST'), 'the worker was lost');
   }
@@ -123,6 +125,9 @@ export class Attempts {
   #push(): void {
     const { bus, settings } = this.#deps;
     const { attempt } = this.#history;
+    if (this.#chosen.model === undefined) {
+      return this.#end('invalid_request', 'neither the request nor the policy names a model', undefined);
+    }
     const assignment = assignmentOf(this.ordered, {
       ...this.#chosen,
       attempt,

@@ -448,3 +448,29 @@ test('a result that consumed something becomes one usage event, however often it
   );
   await stop();
 });
+
+test('a request without a model, for a policy that names none, is told so', async () => {
+  const { heard, decide, stop } = await open();
+  await decide({ task: { type: 'ai.chat', payload: { messages: [] } } });
+  const [error] = heard.frames;
+  assert.ok(error?.type === 'error');
+  assert.deepEqual([error.error.code, heard.pushed], ['invalid_request', []]);
+  await stop();
+});
+
+test('a lost worker ends the watch over a committed attempt, and nothing is pushed again', async () => {
+  const { bus, heard, decide, outcome, pass, stop } = await open(undefined, { inFlightMax: 1 });
+  bus.publish(at(workerHeartbeat), {
+    version: '1',
+    worker_id: 'w-1',
+    timestamp: '2026-11-21T10:00:00.000Z',
+    status: 'ready',
+    resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
+  });
+  await decide();
+  await outcome({ state: 'committed', committed: true });
+  await pass(5_000);
+  assert.equal(heard.pushed.length, 1);
+  assert.equal((await decide({ request_id: 'rq-2' })).ok, true, 'its place is free');
+  await stop();
+});
