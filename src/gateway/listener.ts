@@ -1,8 +1,9 @@
 // The listening socket: limits of heads, sockets and time, and what is answered before a route is known (gateway 2).
-// fastify finds the route; the call is then handled on the raw response, so nothing of a body is read unasked.
+// The router finds the route; the call is handled on the raw response, so nothing of a body is read unasked.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { fastify } from 'fastify';
+import type { Duplex } from 'node:stream';
+import createRouter, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way';
 import { BeamlineError } from '../core/errors.ts';
 import { Call, type Edge } from './call.ts';
 import { faultOfHead } from './head-fault.ts';
@@ -29,63 +30,61 @@ export interface ListenerDeps {
   readonly needs: RouteNeeds;
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 const PATH_PARAM_MAX = 2_048;
 
 /** Binds the port of the settings; rejects when it is taken. */
 export async function openListener(deps: ListenerDeps): Promise<Listener> {
   const { edge, settings } = deps;
-  const calls = new WeakMap<object, Call>();
-  const sockets = new Set<Socket>();
-  const app = fastify({
-    logger: false,
-    exposeHeadRoutes: false,
-    return503OnClosing: false,
-    routerOptions: { maxParamLength: PATH_PARAM_MAX },
-    clientErrorHandler: (fault, socket) => refuseUnparsed(edge, fault, socket, calls.get(socket)),
-    serverFactory: (route) => boundServer(settings, calls, edge, route),
-  });
-
-  const callOf = (req: IncomingMessage): Call => calls.get(req.socket) ?? unknownCall();
-  for (const route of routeTable) {
-    const counters = new RouteCounters(edge.metrics, route.path);
-    app.route<{ Params: PathParams }>({
-      method: route.method === 'GET' ? ['GET', 'HEAD'] : route.method,
-      url: route.path,
-      onRequest(request, reply) {
-        reply.hijack();
-        const call = callOf(request.raw);
-        call.take(route, counters);
-        serve(deps, call, route, request.params);
-      },
-      handler: unreached,
-    });
-  }
+  const router = openRouter(deps);
   const unserved = openUnserved();
-  app.route({
-    method: METHODS,
-    url: '/*',
-    onRequest(request, reply) {
-      reply.hijack();
-      callOf(request.raw).fail(unserved(request.raw.url ?? ''));
-    },
-    handler: unreached,
+  const server = boundServer(settings, edge, (call) => {
+    const { method = '', url = '' } = call.req;
+    const found = router.find(method as HTTPMethod, url);
+    if (found === null) call.fail(unserved(url));
+    else (found.store as Serve)(call, found.params);
   });
-  app.server.on('connection', (socket: Socket) => {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await app.listen({ host: settings.host, port: settings.port });
+  await listening(server, settings);
   return {
-    url: urlOf(app.server.address() as AddressInfo),
-    close: () => app.close(),
+    url: urlOf(server.address() as AddressInfo),
+    close: () => new Promise((resolve) => server.close(() => resolve())),
     closeIdle() {
-      app.server.closeIdleConnections();
+      server.closeIdleConnections();
       // Node takes a socket without a first request for a busy one, and clients open sockets ahead of need.
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     },
-    closeAll: () => app.server.closeAllConnections(),
+    closeAll: () => server.closeAllConnections(),
   };
+}
+
+type Serve = (call: Call, params: PathParams) => void;
+
+/** Finds what serves a method and a path; the routes are those of the table. */
+function openRouter(deps: ListenerDeps): Instance<HTTPVersion.V1> {
+  const router = createRouter({ maxParamLength: PATH_PARAM_MAX });
+  for (const route of routeTable) {
+    const counters = new RouteCounters(deps.edge.metrics, route.path);
+    const serveRoute: Serve = (call, params) => {
+      call.take(route, counters);
+      serve(deps, call, route, params);
+    };
+    router.on(route.method === 'GET' ? ['GET', 'HEAD'] : [route.method], route.path, unreached, serveRoute);
+  }
+  return router;
+}
+
+function listening(server: Server, { host, port }: GatewaySettings['http']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
 }
 
 function serve({ edge, gate, needs }: ListenerDeps, call: Call, route: Route<RouteNeeds>, params: PathParams): void {
@@ -100,12 +99,11 @@ function serve({ edge, gate, needs }: ListenerDeps, call: Call, route: Route<Rou
   }
 }
 
-function boundServer(
-  settings: GatewaySettings['http'],
-  calls: WeakMap<object, Call>,
-  edge: Edge,
-  route: (req: IncomingMessage, res: ServerResponse) => void,
-): Server {
+/** The last call of a socket: what a fault behind it belongs to. */
+const CALL = Symbol('call');
+type CallSocket = Duplex & { [CALL]?: Call };
+
+function boundServer(settings: GatewaySettings['http'], edge: Edge, route: (call: Call) => void): Server {
   const server = createServer({
     maxHeaderSize: settings.headers_max_bytes,
     headersTimeout: settings.headers_timeout_ms,
@@ -120,12 +118,13 @@ function boundServer(
   server.maxConnections = settings.max_connections;
   const accept = (req: IncomingMessage, res: ServerResponse): void => {
     const call = new Call(edge, req, res);
-    calls.set(req.socket, call);
+    (req.socket as CallSocket)[CALL] = call;
     const fault = faultOfHead(req, settings.headers_max_count);
-    if (fault === undefined) route(req, res);
+    if (fault === undefined) route(call);
     else call.fail(fault, true);
   };
   server.on('request', accept);
+  server.on('clientError', (fault, socket: CallSocket) => refuseUnparsed(edge, fault, socket, socket[CALL]));
   // The client gets its `100 Continue` when the body is wanted.
   server.on('checkContinue', accept);
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
@@ -141,9 +140,5 @@ function urlOf({ address, port, family }: AddressInfo): string {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
-function unknownCall(): never {
-  throw new BeamlineError('internal', 'a request without a call');
-}
-
-/** Every route answers in its first hook. */
+/** The router hands over the store, and never calls a handler. */
 const unreached = (): void => undefined;
