@@ -172,6 +172,10 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
   };
   mkdirSync(join(folder, 'policies', 'acme'), { recursive: true });
   writeFileSync(
+    join(folder, 'policies', 'acme', 'fixed.yaml'),
+    ['version: "2.0"', 'providers:', '  - { name: birch, weight: 1, model: test-chat }'].join('\n'),
+  );
+  writeFileSync(
     join(folder, 'policies', 'acme', 'steady.yaml'),
     [
       'version: "1.0"',
