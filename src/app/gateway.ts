@@ -2,15 +2,14 @@
 import { openAuthenticator, type AuthenticatorOptions } from '../auth/authenticator.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
-import { environment } from '../config/environment.ts';
 import type { Config } from '../config/schema.ts';
-import { openSecret } from '../config/secret.ts';
 import { newProcessId } from '../core/ids.ts';
 import { askRouter } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { Ground } from './ground.ts';
 import { loadPolicies } from './policies.ts';
+import { requiredSecret } from './secret.ts';
 
 type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
 
@@ -53,8 +52,8 @@ export async function openGateway(ground: Ground, bus: Bus, identity?: Identity)
 
 function identityOf({ config, timers }: Ground): Identity {
   const { keys, pepper } = config.gateway.auth;
-  const open = { env: environment, clock: timers.clock };
-  return { keys, pepper: pepper.current === undefined ? () => undefined : openSecret(pepper.current, open) };
+  if (pepper.current === undefined) return { keys, pepper: () => undefined };
+  return { keys, pepper: requiredSecret('gateway.auth.pepper.current', pepper.current, timers.clock) };
 }
 
 function policyIds(config: Config): (tenantId: string) => ReadonlySet<string> {

@@ -1,7 +1,5 @@
 // Opens the configured providers for a worker, each with its keys by reference and its own names of the models.
-import { environment } from '../config/environment.ts';
 import type { ProviderConfig } from '../config/schema.ts';
-import { openSecret } from '../config/secret.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { openOpenAiCompatible } from '../provider/openai-compatible.ts';
 import type { Provider } from '../provider/provider.ts';
@@ -9,6 +7,7 @@ import { openSimulated } from '../provider/simulated.ts';
 import { parseScript } from '../provider/simulated-script.ts';
 import type { CallTarget } from '../worker/call.ts';
 import type { Ground } from './ground.ts';
+import { requiredSecret } from './secret.ts';
 
 export interface OpenedProviders extends AsyncDisposable {
   readonly ids: readonly string[];
@@ -44,7 +43,9 @@ function openProvider(
     id,
     baseUrl: base_url,
     timers,
-    ...(key === undefined ? {} : { key: openSecret(key.secret, { env: environment, clock: timers.clock }) }),
+    ...(key === undefined
+      ? {}
+      : { key: requiredSecret(`providers.list ${id} keys ${key.id}`, key.secret, timers.clock) }),
     ...(headers === undefined ? {} : { headers }),
     limits: { connectMs: config.providers.connect_ms, maxBodyBytes: config.providers.max_body_bytes, connections },
   });

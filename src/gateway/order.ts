@@ -38,7 +38,7 @@ export interface Routed {
   readonly policyId: string | undefined;
   readonly policyRevision: number | undefined;
   readonly attempts: number;
-  /** Milliseconds from the order to the first frame of the provider, the provider's own share of the time. */
+  /** Total of all attempts; known at the end. */
   readonly costMicroUsd: number | undefined;
 }
 

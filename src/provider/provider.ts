@@ -16,7 +16,7 @@ export interface ChatCall {
   readonly stream: boolean;
   /** Milliseconds from the start of the call to the first content (streams) or the whole answer. */
   readonly firstChunkMs: number;
-  /** Milliseconds between two provider events of a stream. */
+  /** Milliseconds between two provider events of a stream, once content has come. */
   readonly idleMs: number;
 }
 
