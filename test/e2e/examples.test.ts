@@ -67,6 +67,7 @@ test('the roles run apart with the example, a key that was made for it, and its 
   const start = (role: string, ...more: readonly string[]) => {
     const process = startBeamline([role, '--nats', nats.url, '--config', config, ...more], {
       ...PEPPER,
+      OPENAI_API_KEY: 'sk-example',
       BEAMLINE_GATEWAY_SHUTDOWN_LAME_DUCK_MS: '0',
     });
     opened.defer(() => process.stop());
