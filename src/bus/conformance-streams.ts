@@ -18,7 +18,6 @@ const consumer: ConsumerSpec = {
   durable: 'router-results',
   ackWaitMs: 30_000,
   ackPendingMax: 100,
-  deliveriesMax: 10,
   nakDelaysMs: [20, 40],
 };
 const to = at(execResult);

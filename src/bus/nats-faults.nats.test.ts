@@ -37,7 +37,6 @@ const consumer: ConsumerSpec = {
   durable: 'router-results',
   ackWaitMs: 1_000,
   ackPendingMax: 100,
-  deliveriesMax: 10,
   nakDelaysMs: [20],
 };
 

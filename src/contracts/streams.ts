@@ -16,8 +16,6 @@ export interface ConsumerSpec {
   readonly durable: string;
   readonly ackWaitMs: number;
   readonly ackPendingMax: number;
-  /** Deliveries after which the handler gives a message up. */
-  readonly deliveriesMax: number;
   /** Waits before redelivery n; the last one repeats. */
   readonly nakDelaysMs: readonly number[];
 }
@@ -45,7 +43,6 @@ export const routerResults: ConsumerSpec = {
   durable: 'router-results',
   ackWaitMs: 30_000,
   ackPendingMax: 1_000,
-  deliveriesMax: 10,
   nakDelaysMs: [1_000, 2_000, 4_000],
 };
 
@@ -53,6 +50,5 @@ export const ledgerUsage: ConsumerSpec = {
   durable: 'ledger-usage',
   ackWaitMs: 30_000,
   ackPendingMax: 5_000,
-  deliveriesMax: Number.POSITIVE_INFINITY,
   nakDelaysMs: [1_000, 5_000, 30_000],
 };

@@ -1,6 +1,6 @@
 // Makes one usage event of each result that consumed something; any router can, from the result alone.
 // U1. The result is acknowledged only after the stream confirmed the event; the ledger's key makes a repeat harmless.
-import type { Bus, Delivery, Subscription } from '../bus/bus.ts';
+import type { Bus, Subscription } from '../bus/bus.ts';
 import { at } from '../contracts/contract.ts';
 import { type ExecResult, execResult } from '../contracts/result.ts';
 import { resultStream, routerResults, usageStream } from '../contracts/streams.ts';
@@ -51,20 +51,13 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
         sent.add();
         delivery.ack();
       } catch (fault) {
+        // The bus delivers again after the consumer's delay whatever its handler throws.
         failed.add();
-        telemetry.log.warn('usage_not_confirmed', {
-          assignment_id: result.assignment_id,
-          count: delivery.count,
-          fault,
-        });
-        delivery.nak(nakDelayMs(delivery));
+        throw fault;
       }
     },
   );
 }
-
-const nakDelayMs = ({ count }: Delivery<ExecResult>): number =>
-  routerResults.nakDelaysMs[count - 1] ?? routerResults.nakDelaysMs.at(-1) ?? 1_000;
 
 function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): UsageEvent {
   const attempt = result.attempt ?? 1;
