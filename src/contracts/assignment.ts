@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { BeamlineError } from '../core/errors.ts';
 import { payload, requestContract } from './contract.ts';
-import { Count, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
+import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from './limits.ts';
 
 const ExecAssignment = Type.Object({
@@ -18,7 +18,7 @@ const ExecAssignment = Type.Object({
   }),
   job: Type.Object({
     type: Id,
-    payload: maybe(Type.Record(Type.String(), Type.Unknown(), { minProperties: 1 })),
+    payload: maybe(FilledObject),
     payload_ref: maybe(Type.String({ minLength: 1, maxLength: 512 })),
   }),
   options: Type.Object({

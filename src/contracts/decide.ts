@@ -2,12 +2,12 @@
 import { Type } from 'typebox';
 import { type BeamlineError, errorRow } from '../core/errors.ts';
 import { payload, requestContract } from './contract.ts';
-import { Count, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
+import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
 
 const Task = Type.Object({
   type: Id,
   model: maybe(Type.String({ minLength: 1, maxLength: 256 })),
-  payload: maybe(Type.Record(Type.String(), Type.Unknown(), { minProperties: 1 })),
+  payload: maybe(FilledObject),
   payload_ref: maybe(Type.String({ minLength: 1, maxLength: 512 })),
 });
 

@@ -14,7 +14,9 @@ export const Text = Type.String({ maxLength: TEXT_CHARS_MAX });
 export const Count = Type.Integer({ minimum: 0 });
 export const Usd = Type.Number({ minimum: 0 });
 /** An object whose members are the author's own. */
-export const OpenObject = Type.Record(Type.String(), Type.Unknown());
+export const OpenObject = Type.Unsafe<Record<string, unknown>>(Type.Object({}));
+/** The same with at least one member. */
+export const FilledObject = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { minProperties: 1 }));
 export const Subject = Type.String({ minLength: 1, maxLength: 512 });
 
 /** Optional as the wire means it: absent, never null. */

@@ -6,12 +6,14 @@ import type { Principal } from '../auth/principal.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { newRequestId } from '../core/ids.ts';
 import type { Timers } from '../core/timers.ts';
+import { atTurnEnd } from '../core/turn.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { EdgeMetrics } from './edge-metrics.ts';
 import { errorAnswer } from './error-answer.ts';
 import { errorClassOf } from './error-class.ts';
 import { dialectOf, type HttpDialect } from './http-dialect.ts';
 import type { Lifecycle, Waiting } from './lifecycle.ts';
+import type { Routed } from './order.ts';
 import type { Route } from './route.ts';
 import type { RouteCounters } from './route-counters.ts';
 import { type TraceContext, traceOf } from './trace-context.ts';
@@ -33,13 +35,6 @@ export interface Owner {
   abort(error: BeamlineError): void;
 }
 
-/** How the answer was routed, for the access line. */
-export interface RoutedFields {
-  readonly provider?: string;
-  readonly model?: string;
-  readonly policy?: string;
-}
-
 const CLIENT_ID = /^[\x21-\x7e]{1,128}$/;
 /** Unread bytes that are skipped to keep a socket. */
 const SKIP_BYTES_MAX = 65_536;
@@ -56,7 +51,8 @@ export class Call implements Waiting {
   principal: Principal | undefined;
   tenantId = '';
   owner: Owner | undefined;
-  routed: RoutedFields | undefined;
+  /** How the answer is routed, for the access line. */
+  routed: Pick<Routed, 'providerId' | 'model' | 'policyId'> | undefined;
   readonly #edge: Edge;
   #counters: RouteCounters;
   readonly #place: number;
@@ -156,11 +152,13 @@ export class Call implements Waiting {
     const { res, req } = this;
     const unread = unreadBytes(req);
     const isClosing = mustClose || unread > SKIP_BYTES_MAX || this.#edge.lifecycle.phase === 'draining';
-    res.writeHead(status, this.#headers([...headers, 'content-length', String(Buffer.byteLength(body))], isClosing));
+    const head = this.#headers(headers, isClosing);
+    head.push('content-length', String(Buffer.byteLength(body)));
     if (unread === 0 || !isClosing) {
-      res.end(body);
+      atTurnEnd(() => res.writeHead(status, head).end(body));
       return;
     }
+    res.writeHead(status, head);
     // Closing while the peer sends would reset the connection under the answer.
     res.write(body);
     const timer = this.#edge.timers.after(LINGER_MS, () => res.end());
@@ -200,8 +198,11 @@ export class Call implements Waiting {
       route: this.#counters.route,
       status,
       latency_ms: latencyMs,
-      ...this.routed,
-      ...(error === undefined ? undefined : { code: error.code, error_class: errorClass ?? '' }),
+      provider: this.routed?.providerId,
+      model: this.routed?.model,
+      policy: this.routed?.policyId,
+      code: error?.code,
+      error_class: errorClass,
     };
     if (this.#isPublic) log.debug('request', fields);
     else log.info('request', fields);

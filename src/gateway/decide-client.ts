@@ -24,12 +24,15 @@ export function requestOf(
   },
 ): DecideRequest {
   const { model, providersAllow, idleMs, attemptsMax, userId, outputTokensMax } = order;
-  return {
+  const request: DecideRequest = {
     version: '2',
     request_id: order.requestId,
     tenant_id: order.tenantId,
     trace_id: order.traceId,
-    task: { type: order.taskType, ...(model === undefined ? {} : { model }), payload: order.body },
+    task:
+      model === undefined
+        ? { type: order.taskType, payload: order.body }
+        : { type: order.taskType, payload: order.body, model },
     policy_id: order.policyId,
     push_assignment: true,
     stream: order.stream,
@@ -37,14 +40,15 @@ export function requestOf(
     deadline_ms: Math.max(0, Math.floor(push.timeLeftMs)),
     dialect: order.dialect,
     context: order.context,
-    principal: { key_id: order.keyId, ...(userId === undefined ? {} : { user_id: userId }) },
-    estimate: {
-      input_tokens: order.inputTokensEstimate,
-      ...(outputTokensMax === undefined ? {} : { max_output_tokens: outputTokensMax }),
-    },
-    ...(providersAllow === undefined ? {} : { constraints: { providers_allow: [...providersAllow] } }),
-    ...(idleMs === undefined ? {} : { idle_ms: idleMs }),
-    ...(attemptsMax === undefined ? {} : { options: { retry: { max_attempts: attemptsMax } } }),
-    ...(push.isReask ? { reask: 1 } : {}),
+    principal: userId === undefined ? { key_id: order.keyId } : { key_id: order.keyId, user_id: userId },
+    estimate:
+      outputTokensMax === undefined
+        ? { input_tokens: order.inputTokensEstimate }
+        : { input_tokens: order.inputTokensEstimate, max_output_tokens: outputTokensMax },
   };
+  if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
+  if (idleMs !== undefined) request.idle_ms = idleMs;
+  if (attemptsMax !== undefined) request.options = { retry: { max_attempts: attemptsMax } };
+  if (push.isReask) request.reask = 1;
+  return request;
 }

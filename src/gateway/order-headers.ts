@@ -3,12 +3,25 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { BeamlineError } from '../core/errors.ts';
 
+/** What request headers ask of an order. */
+export interface OrderHeaders {
+  readonly policyId: string | undefined;
+  readonly providerId: string | undefined;
+  /** The smallest of all given, at most the gateway's own. */
+  readonly deadlineMs: number;
+  readonly idleMs: number | undefined;
+  readonly attemptsMax: number | undefined;
+  readonly sessionId: string | undefined;
+  readonly userId: string | undefined;
+}
+
+type Draft = { -readonly [Field in keyof OrderHeaders]: OrderHeaders[Field] };
 type Parse<T> = (text: string) => T | undefined;
 
-interface Row<T> {
-  readonly name: string;
-  readonly parse: Parse<T>;
-  readonly aliases: readonly (readonly [name: string, parse: Parse<T>])[];
+interface Column {
+  readonly isCanonical: boolean;
+  /** Writes the value into the draft; false for one that is not legal. */
+  readonly read: (draft: Draft, text: string) => boolean;
 }
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
@@ -40,82 +53,80 @@ const retries: Parse<number> = (text) => {
 const id = matching(ID);
 const milliseconds = integer(1, 3_600_000);
 
-const TENANT_ID: Row<string> = {
-  name: 'x-tenant-id',
-  parse: matching(TENANT),
-  aliases: [['x-beamline-tenant', matching(TENANT)]],
-};
-const POLICY: Row<string> = { name: 'x-beamline-policy', parse: id, aliases: [['x-policy-id', id]] };
-const PROVIDER: Row<string> = { name: 'x-beamline-provider', parse: id, aliases: [['x-portkey-provider', id]] };
-const IDLE_MS: Row<number> = {
-  name: 'x-beamline-stream-idle-ms',
-  parse: milliseconds,
-  aliases: [['x-litellm-stream-timeout', seconds]],
-};
-const ATTEMPTS: Row<number> = {
-  name: 'x-beamline-max-attempts',
-  parse: integer(1, 100),
-  aliases: [['x-litellm-num-retries', retries]],
-};
-const SESSION: Row<string> = { name: 'x-beamline-session', parse: id, aliases: [['x-litellm-session-id', id]] };
-const END_USER: Row<string> = {
-  name: 'x-beamline-user',
-  parse: matching(USER),
-  aliases: [['x-litellm-end-user-id', matching(USER)]],
-};
-/** All of these count, not only the first. */
-const TIMEOUTS: readonly Row<number>[] = [
-  { name: 'x-beamline-timeout-ms', parse: milliseconds, aliases: [] },
-  { name: '', parse: seconds, aliases: [['x-litellm-timeout', seconds]] },
-  { name: '', parse: seconds, aliases: [['x-stainless-timeout', seconds]] },
-];
-
-export interface OrderHeaders {
-  readonly policyId: string | undefined;
-  readonly providerId: string | undefined;
-  /** The smallest of all given, at most `deadlineMs`. */
-  readonly deadlineMs: number;
-  readonly idleMs: number | undefined;
-  readonly attemptsMax: number | undefined;
-  readonly sessionId: string | undefined;
-  readonly userId: string | undefined;
-}
-
-/** Throws `invalid_request` for a canonical header whose value is not legal. */
-export function readOrderHeaders(headers: IncomingHttpHeaders, deadlineMs: number): OrderHeaders {
+function column<Field extends keyof Draft>(
+  field: Field,
+  isCanonical: boolean,
+  parse: Parse<NonNullable<Draft[Field]>>,
+): Column {
   return {
-    policyId: read(headers, POLICY),
-    providerId: read(headers, PROVIDER),
-    deadlineMs: smallestTimeout(headers, deadlineMs),
-    idleMs: read(headers, IDLE_MS),
-    attemptsMax: read(headers, ATTEMPTS),
-    sessionId: read(headers, SESSION),
-    userId: read(headers, END_USER),
+    isCanonical,
+    read(draft, text) {
+      const value = parse(text);
+      if (value === undefined) return false;
+      if (isCanonical || draft[field] === undefined) draft[field] = value;
+      return true;
+    },
   };
 }
 
+/** All of these count, not only the first. */
+const timeout = (isCanonical: boolean, parse: Parse<number>): Column => ({
+  isCanonical,
+  read(draft, text) {
+    const value = parse(text);
+    if (value !== undefined) draft.deadlineMs = Math.min(draft.deadlineMs, value);
+    return value !== undefined;
+  },
+});
+
+const COLUMNS: ReadonlyMap<string, Column> = new Map([
+  ['x-beamline-policy', column('policyId', true, id)],
+  ['x-policy-id', column('policyId', false, id)],
+  ['x-beamline-provider', column('providerId', true, id)],
+  ['x-portkey-provider', column('providerId', false, id)],
+  ['x-beamline-stream-idle-ms', column('idleMs', true, milliseconds)],
+  ['x-litellm-stream-timeout', column('idleMs', false, seconds)],
+  ['x-beamline-max-attempts', column('attemptsMax', true, integer(1, 100))],
+  ['x-litellm-num-retries', column('attemptsMax', false, retries)],
+  ['x-beamline-session', column('sessionId', true, id)],
+  ['x-litellm-session-id', column('sessionId', false, id)],
+  ['x-beamline-user', column('userId', true, matching(USER))],
+  ['x-litellm-end-user-id', column('userId', false, matching(USER))],
+  ['x-beamline-timeout-ms', timeout(true, milliseconds)],
+  ['x-litellm-timeout', timeout(false, seconds)],
+  ['x-stainless-timeout', timeout(false, seconds)],
+]);
+
+/** Throws `invalid_request` for a canonical header whose value is not legal. */
+export function readOrderHeaders(headers: IncomingHttpHeaders, deadlineMs: number): OrderHeaders {
+  const draft: Draft = {
+    policyId: undefined,
+    providerId: undefined,
+    deadlineMs,
+    idleMs: undefined,
+    attemptsMax: undefined,
+    sessionId: undefined,
+    userId: undefined,
+  };
+  for (const name in headers) {
+    if (!name.startsWith('x-')) continue;
+    const known = COLUMNS.get(name);
+    if (known !== undefined && !known.read(draft, String(headers[name])) && known.isCanonical) throw illegal(name);
+  }
+  return draft;
+}
+
 /** The tenant that a header names; throws `invalid_request`. */
-export const tenantHeader = (headers: IncomingHttpHeaders): string | undefined => read(headers, TENANT_ID);
-
-function read<T>(headers: IncomingHttpHeaders, { name, parse, aliases }: Row<T>): T | undefined {
-  const given = headers[name];
-  if (given !== undefined) {
-    const value = parse(String(given));
-    if (value !== undefined) return value;
-    throw new BeamlineError('invalid_request', `The header ${name} is not legal.`, {
-      details: { reason: 'invalid_header', header: name },
-    });
-  }
-  for (const [alias, parseAlias] of aliases) {
-    const text = headers[alias];
-    const value = text === undefined ? undefined : parseAlias(String(text));
-    if (value !== undefined) return value;
-  }
-  return undefined;
+export function tenantHeader(headers: IncomingHttpHeaders): string | undefined {
+  const given = headers['x-tenant-id'];
+  const alias = headers['x-beamline-tenant'];
+  if (given === undefined) return alias === undefined ? undefined : matching(TENANT)(String(alias));
+  const tenant = matching(TENANT)(String(given));
+  if (tenant === undefined) throw illegal('x-tenant-id');
+  return tenant;
 }
 
-function smallestTimeout(headers: IncomingHttpHeaders, ceilingMs: number): number {
-  let smallest = ceilingMs;
-  for (const row of TIMEOUTS) smallest = Math.min(smallest, read(headers, row) ?? smallest);
-  return smallest;
-}
+const illegal = (header: string): BeamlineError =>
+  new BeamlineError('invalid_request', `The header ${header} is not legal.`, {
+    details: { reason: 'invalid_header', header },
+  });

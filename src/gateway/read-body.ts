@@ -4,7 +4,8 @@
 import { MESSAGE_BYTES_MAX, JSON_DEPTH_MAX } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { parseGuarded } from '../core/json-guard.ts';
-import type { Call } from './call.ts';
+import type { Timer } from '../core/timers.ts';
+import type { Call, Owner } from './call.ts';
 
 export interface BodyLimits {
   readonly bytesMax: number;
@@ -58,29 +59,72 @@ function readBytes(call: Call, { bytesMax, timeoutMs }: BodyLimits): Promise<Buf
   if (Number(req.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
   if (req.headers.expect !== undefined) res.writeContinue();
   return new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
-    let bytes = 0;
-    let isRefused = false;
-    const refuse = (error: BeamlineError): void => {
-      if (isRefused) return;
-      isRefused = true;
-      timer.cancel();
-      req.pause();
-      reject(error);
-    };
-    const timer = call.edge.timers.after(timeoutMs, () =>
-      refuse(new BeamlineError('request_timeout', 'The body did not come in time.')),
-    );
-    req.on('data', (part: Buffer) => {
-      bytes += part.length;
-      if (bytes > bytesMax) refuse(tooLarge(bytesMax));
-      else parts.push(part);
-    });
-    req.on('end', () => {
-      timer.cancel();
-      const [only] = parts;
-      resolve(only !== undefined && parts.length === 1 ? only : Buffer.concat(parts, bytes));
-    });
-    req.on('close', () => timer.cancel());
+    call.owner = new BodyReader(call, { bytesMax, timeoutMs }, resolve, reject);
   });
+}
+
+class BodyReader implements Owner {
+  readonly #call: Call;
+  readonly #bytesMax: number;
+  readonly #resolve: (bytes: Buffer) => void;
+  readonly #reject: (error: BeamlineError) => void;
+  readonly #timer: Timer;
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  #isOver = false;
+
+  constructor(
+    call: Call,
+    { bytesMax, timeoutMs }: BodyLimits,
+    resolve: (bytes: Buffer) => void,
+    reject: (error: BeamlineError) => void,
+  ) {
+    this.#call = call;
+    this.#bytesMax = bytesMax;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#timer = call.edge.timers.after(timeoutMs, () =>
+      this.#refuse(new BeamlineError('request_timeout', 'The body did not come in time.')),
+    );
+    call.req.on('data', (part: Buffer) => this.#take(part));
+    call.req.on('end', () => this.#end());
+  }
+
+  gone(): void {
+    this.#stop();
+  }
+
+  abort(error: BeamlineError): void {
+    this.#stop();
+    this.#call.fail(error, true);
+  }
+
+  #take(part: Buffer): void {
+    if (this.#isOver) return;
+    this.#bytes += part.length;
+    if (this.#bytes > this.#bytesMax) this.#refuse(tooLarge(this.#bytesMax));
+    else this.#parts.push(part);
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    const parts = this.#parts;
+    this.#stop();
+    const [only] = parts;
+    this.#resolve(only !== undefined && parts.length === 1 ? only : Buffer.concat(parts, this.#bytes));
+  }
+
+  #refuse(error: BeamlineError): void {
+    if (this.#isOver) return;
+    this.#stop();
+    this.#call.req.pause();
+    this.#reject(error);
+  }
+
+  #stop(): void {
+    this.#isOver = true;
+    this.#parts = [];
+    this.#timer.cancel();
+    this.#call.owner = undefined;
+  }
 }

@@ -1,13 +1,11 @@
 // Tells the caller how a request was routed, as far as it is known when the head is written (gateway 5.2).
-import type { Call } from './call.ts';
 import type { Routed } from './order.ts';
 
 const LEGAL = /^[\x21-\x7e]{1,256}$/;
 
-/** Header names and values in turn. Also leaves them to the access line. `hasCost` for an answer whose end has come. */
-export function routedHeaders(call: Call, routed: Routed, hasCost: boolean): string[] {
+/** Header names and values in turn; `hasCost` for an answer whose end has come. */
+export function routedHeaders(routed: Routed, hasCost: boolean): string[] {
   const { providerId, model, policyId, policyRevision, attempts, costMicroUsd } = routed;
-  noteRouted(call, routed);
   const headers: string[] = [];
   if (providerId !== undefined && LEGAL.test(providerId)) headers.push('x-beamline-provider', providerId);
   if (model !== undefined && LEGAL.test(model)) headers.push('x-beamline-model', model);
@@ -16,12 +14,4 @@ export function routedHeaders(call: Call, routed: Routed, hasCost: boolean): str
   if (attempts > 0) headers.push('x-beamline-attempts', String(attempts));
   if (hasCost && costMicroUsd !== undefined) headers.push('x-beamline-cost', String(costMicroUsd));
   return headers;
-}
-
-export function noteRouted(call: Call, { providerId, model, policyId }: Routed): void {
-  call.routed = {
-    ...(providerId === undefined ? undefined : { provider: providerId }),
-    ...(model === undefined ? undefined : { model }),
-    ...(policyId === undefined ? undefined : { policy: policyId }),
-  };
 }

@@ -5,13 +5,14 @@
 import type { EndFrame } from '../contracts/frames.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { atTurnEnd } from '../core/turn.ts';
 import { isOneLine, SSE_DONE, SSE_KEEP_ALIVE, sseData } from '../dialect/sse-writer.ts';
 import type { Timer } from '../core/timers.ts';
 import type { Counter } from '../telemetry/metrics.ts';
 import type { Call, Owner } from './call.ts';
 import { openAiErrorEvent } from './error-answer.ts';
 import type { Exchange, Exchanges, Order, Reader } from './order.ts';
-import { noteRouted, routedHeaders } from './routed-headers.ts';
+import { routedHeaders } from './routed-headers.ts';
 import type { GatewaySettings } from './settings.ts';
 
 const HEAD = [
@@ -73,14 +74,12 @@ export class StreamAnswer implements Reader, Owner {
   end(_frame: EndFrame): void {
     if (this.#phase === 'over') return;
     if (this.#phase === 'held') this.#open();
-    else noteRouted(this.#call, this.#exchange.routed);
     this.#close('done', SSE_DONE);
     this.#call.finish(200);
   }
 
   fail(error: BeamlineError): void {
     if (this.#phase === 'over') return;
-    noteRouted(this.#call, this.#exchange.routed);
     const outcome = error.code === 'draining' ? 'draining' : 'error';
     if (this.#phase === 'held') {
       this.#end(outcome);
@@ -102,13 +101,13 @@ export class StreamAnswer implements Reader, Owner {
 
   #open(): void {
     this.#phase = 'open';
-    const headers = routedHeaders(this.#call, this.#exchange.routed, false);
+    const headers = routedHeaders(this.#exchange.routed, false);
     headers.push(...HEAD);
     this.#call.writeHead(200, headers);
   }
 
   #write(text: string): void {
-    if (this.#pending === '') process.nextTick(this.#flush);
+    if (this.#pending === '') atTurnEnd(this.#flush);
     this.#pending += text;
   }
 
@@ -138,7 +137,6 @@ export class StreamAnswer implements Reader, Owner {
   /** Nothing can be written any more. */
   #giveUp(reason: CancelReason, outcome: Outcome): void {
     if (this.#phase === 'over') return;
-    noteRouted(this.#call, this.#exchange.routed);
     this.#exchange.cancel(reason);
     this.#end(outcome);
   }

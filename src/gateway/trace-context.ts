@@ -20,8 +20,11 @@ export function traceOf(headers: IncomingHttpHeaders): TraceContext {
   return context(aliasOf(headers['x-trace-id']) ?? aliasOf(headers['x-portkey-trace-id']), undefined);
 }
 
-function context(traceId = newHex(16), flags = '01'): TraceContext {
-  return { traceId, traceparent: `00-${traceId}-${newHex(8)}-${flags}` };
+function context(given: string | undefined, flags = '01'): TraceContext {
+  if (given !== undefined) return { traceId: given, traceparent: `00-${given}-${newHex(8)}-${flags}` };
+  const both = newHex(24);
+  const traceId = both.slice(0, 32);
+  return { traceId, traceparent: `00-${traceId}-${both.slice(32)}-${flags}` };
 }
 
 /** 32 hex digits or a UUID. */

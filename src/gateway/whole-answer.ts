@@ -3,7 +3,7 @@ import type { EndFrame } from '../contracts/frames.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Call, Owner } from './call.ts';
 import type { Exchange, Exchanges, Order, Reader } from './order.ts';
-import { noteRouted, routedHeaders } from './routed-headers.ts';
+import { routedHeaders } from './routed-headers.ts';
 
 export class WholeAnswer implements Reader, Owner {
   readonly #call: Call;
@@ -13,6 +13,7 @@ export class WholeAnswer implements Reader, Owner {
     this.#call = call;
     call.owner = this;
     this.#exchange = exchanges.open(order, this);
+    call.routed = this.#exchange.routed;
   }
 
   chunk(): void {
@@ -25,13 +26,12 @@ export class WholeAnswer implements Reader, Owner {
       this.fail(new BeamlineError('provider_protocol_error', 'The answer has no content.'));
       return;
     }
-    const headers = routedHeaders(this.#call, this.#exchange.routed, true);
+    const headers = routedHeaders(this.#exchange.routed, true);
     headers.push('content-type', 'application/json');
     this.#call.send(200, headers, body);
   }
 
   fail(error: BeamlineError): void {
-    noteRouted(this.#call, this.#exchange.routed);
     this.#call.fail(error);
   }
 

@@ -7,6 +7,7 @@
 import { type Dispatcher, Pool } from 'undici';
 import { BeamlineError } from '../core/errors.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
+import { atTurnEnd } from '../core/turn.ts';
 import { classifyFault, failureOf, protocolFailure, type UpstreamHeaders } from './classify.ts';
 import type { RunningCall } from './provider.ts';
 
@@ -60,8 +61,8 @@ export class HttpUpstream implements AsyncDisposable {
     const options = { method: 'POST', path: this.#path, headers, body } as const;
     const call = new Call(this.#pool, options, reader, this.#limits.maxBodyBytes, () => this.#open--);
     this.#open++;
-    if (this.#open > 2 * this.#limits.connections) call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections'));
-    else call.start();
+    const isFull = this.#open > 2 * this.#limits.connections;
+    atTurnEnd(() => (isFull ? call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections')) : call.start()));
     return call;
   }
 
@@ -92,7 +93,6 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   readonly #onClose: () => void;
   #bytesLeft: number;
   #controller: Dispatcher.DispatchController | undefined;
-  #isStarting = true;
   #isOver = false;
   #hasHead = false;
   #informational = 0;
@@ -112,13 +112,12 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   }
 
   start(): void {
+    if (this.#isOver) return;
     this.#pool.dispatch(this.#options, this);
-    this.#isStarting = false;
   }
 
   refuse(failure: ExecutionFailure): void {
-    this.#fail(failure);
-    this.#isStarting = false;
+    if (!this.#isOver) this.#fail(failure);
   }
 
   /** Destroys the socket; a call that waits for one never gets it. */
@@ -168,8 +167,7 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
 
   #fail(failure: ExecutionFailure): void {
     this.#close();
-    if (this.#isStarting) queueMicrotask(() => this.#reader.fail(failure));
-    else this.#reader.fail(failure);
+    this.#reader.fail(failure);
   }
 
   #close(): void {

@@ -25,22 +25,19 @@ export function assignmentOf({ request, policy, assignmentId, routerId }: Ordere
   const { target, model } = attempt;
   const idleMs = least(policy.timeouts.idleMs, request.idle_ms);
   const { firstChunkMs } = policy.timeouts;
-  return {
+  const { trace_id, deliver_to, dialect } = request;
+  const { type, payload } = request.task;
+  const assignment: ExecAssignment = {
     version: '1',
     assignment_id: assignmentId,
     request_id: request.request_id,
     tenant_id: request.tenant_id,
     attempt: attempt.attempt,
-    executor: {
-      provider_id: target.name,
-      channel: 'nats',
-      pool: target.pool,
-      ...(model === undefined ? {} : { model }),
-    },
-    job: {
-      type: request.task.type,
-      ...(request.task.payload === undefined ? {} : { payload: request.task.payload }),
-    },
+    executor:
+      model === undefined
+        ? { provider_id: target.name, channel: 'nats', pool: target.pool }
+        : { provider_id: target.name, channel: 'nats', pool: target.pool, model },
+    job: payload === undefined ? { type } : { type, payload },
     options: { deadline_ms: attemptMs(policy, attempt.timeLeftMs) },
     decision: {
       provider_id: target.name,
@@ -52,18 +49,13 @@ export function assignmentOf({ request, policy, assignmentId, routerId }: Ordere
     metadata: accountOf(request, policy),
     owner: { router_id: routerId },
     stream: request.stream ?? false,
-    ...(request.trace_id === undefined ? {} : { correlation: { trace_id: request.trace_id } }),
-    ...(request.deliver_to === undefined ? {} : { deliver_to: request.deliver_to }),
-    ...(request.dialect === undefined ? {} : { dialect: request.dialect }),
-    ...(firstChunkMs === undefined && idleMs === undefined
-      ? {}
-      : {
-          limits: {
-            ...(firstChunkMs === undefined ? {} : { first_chunk_ms: firstChunkMs }),
-            ...(idleMs === undefined ? {} : { idle_ms: idleMs }),
-          },
-        }),
   };
+  if (trace_id !== undefined) assignment.correlation = { trace_id };
+  if (deliver_to !== undefined) assignment.deliver_to = deliver_to;
+  if (dialect !== undefined) assignment.dialect = dialect;
+  if (firstChunkMs !== undefined) assignment.limits = { first_chunk_ms: firstChunkMs };
+  if (idleMs !== undefined) assignment.limits = { ...assignment.limits, idle_ms: idleMs };
+  return assignment;
 }
 
 export const attemptMs = (policy: Policy, timeLeftMs: number): number =>
@@ -74,15 +66,11 @@ export const attemptMs = (policy: Policy, timeLeftMs: number): number =>
     ),
   );
 
-/** A type and not an interface, so that it is an open object on the wire. */
-function accountOf({ principal }: DecideRequest, policy: Policy): Record<string, unknown> {
-  const account: Account = {
-    policy_id: policy.policyId,
-    policy_revision: policy.revision,
-    ...(principal?.key_id === undefined ? {} : { key_id: principal.key_id }),
-    ...(principal?.user_id === undefined ? {} : { user_id: principal.user_id }),
-  };
-  return { ...account };
+function accountOf({ principal }: DecideRequest, policy: Policy): Account {
+  const account: Account = { policy_id: policy.policyId, policy_revision: policy.revision };
+  if (principal?.key_id !== undefined) account.key_id = principal.key_id;
+  if (principal?.user_id !== undefined) account.user_id = principal.user_id;
+  return account;
 }
 
 const least = (a: number | undefined, b: number | undefined): number | undefined =>

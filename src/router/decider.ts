@@ -23,6 +23,7 @@ import type { StickyBindings } from './sticky-bindings.ts';
 const FULL_RETRY_MS = 1_000;
 const NO_PROVIDERS: ReadonlySet<string> = new Set<string>();
 const NO_WORDS: readonly string[] = [];
+const FIRST_ATTEMPT: Snapshot = { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS };
 
 export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
@@ -83,30 +84,27 @@ export class Decider {
     }
     const assignment =
       request.push_assignment === true && !isDry ? this.#push(request, facts, policy, verdict) : undefined;
-    return {
+    const response: DecideResponse = {
       version: '2',
       ok: true,
       decision: decisionOf(verdict, policy),
-      ...(assignment === undefined || deliver_to === undefined
-        ? {}
-        : {
-            assignment,
-            stream: { deliver_to, heartbeat_ms: settings.heartbeat_ms, silence_ms: settings.silence_ms },
-          }),
-      ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
-      context: { request_id, tenant_id, ...(trace_id === undefined ? {} : { trace_id }) },
+      context: trace_id === undefined ? { request_id, tenant_id } : { request_id, tenant_id, trace_id },
     };
+    if (assignment !== undefined && deliver_to !== undefined) {
+      response.assignment = assignment;
+      response.stream = { deliver_to, heartbeat_ms: settings.heartbeat_ms, silence_ms: settings.silence_ms };
+    }
+    if (verdict.explanation !== undefined) response.explanation = { ...verdict.explanation };
+    return response;
   }
 
   #decide(facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
-    const snapshot: Snapshot = {
-      attempt: 1,
-      failed: NO_PROVIDERS,
-      failureWords: NO_WORDS,
-      ...(bound === undefined ? {} : { sticky: bound }),
-    };
+    const snapshot: Snapshot =
+      bound === undefined
+        ? FIRST_ATTEMPT
+        : { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS, sticky: bound };
     const verdict = decide(policy, facts, snapshot, explain);
     this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
@@ -154,17 +152,23 @@ export class Decider {
   }
 }
 
-const decisionOf = (verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> => ({
-  provider_id: verdict.target.name,
-  reason: verdict.reason,
-  priority: verdict.priority,
-  policy_id: policy.policyId,
-  policy_revision: policy.revision,
-  fallback_used: verdict.fallbackUsed,
-  ...(verdict.model === undefined ? {} : { model: verdict.model }),
-  ...(verdict.isSticky ? { sticky: true } : {}),
-  ...(verdict.explanation === undefined ? {} : { alternatives: [...verdict.alternatives], seed: verdict.seed }),
-});
+function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> {
+  const decision: NonNullable<DecideResponse['decision']> = {
+    provider_id: verdict.target.name,
+    reason: verdict.reason,
+    priority: verdict.priority,
+    policy_id: policy.policyId,
+    policy_revision: policy.revision,
+    fallback_used: verdict.fallbackUsed,
+  };
+  if (verdict.model !== undefined) decision.model = verdict.model;
+  if (verdict.isSticky) decision.sticky = true;
+  if (verdict.explanation !== undefined) {
+    decision.alternatives = [...verdict.alternatives];
+    decision.seed = verdict.seed;
+  }
+  return decision;
+}
 
 /** Context merges over metadata, metadata over constraints (contracts 4.1). */
 function factsOf(request: DecideRequest | DecideRequestV1): Facts {

@@ -10,13 +10,13 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 
 const CONFIRM_MS = 20_000;
 
-/** What the router that pushed an assignment wrote into its metadata for the account. */
-export interface Account {
-  readonly policy_id: string;
-  readonly policy_revision: number;
-  readonly key_id?: string;
-  readonly user_id?: string;
-}
+/** What the router that pushed an assignment wrote into its metadata for the account; a type, so it is an open object. */
+export type Account = {
+  policy_id: string;
+  policy_revision: number;
+  key_id?: string;
+  user_id?: string;
+};
 
 export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise<Subscription> {
   const to = at(usageMetered);

@@ -7,28 +7,28 @@ import { redactText } from '../core/redact.ts';
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** What a line may carry beside its event name. */
+/** What a line may carry beside its event name; what is undefined is left out. */
 export interface LogFields {
-  readonly request_id?: string;
-  readonly trace_id?: string;
-  readonly tenant_id?: string;
-  readonly assignment_id?: string;
-  readonly attempt?: number;
-  readonly code?: string;
-  readonly detail_code?: string;
-  readonly error_class?: string;
-  readonly route?: string;
-  readonly method?: string;
-  readonly status?: number;
-  readonly latency_ms?: number;
-  readonly provider?: string;
-  readonly model?: string;
-  readonly policy?: string;
-  readonly worker_id?: string;
-  readonly count?: number;
-  readonly state?: string;
-  readonly url?: string;
-  readonly source?: string;
+  readonly request_id?: string | undefined;
+  readonly trace_id?: string | undefined;
+  readonly tenant_id?: string | undefined;
+  readonly assignment_id?: string | undefined;
+  readonly attempt?: number | undefined;
+  readonly code?: string | undefined;
+  readonly detail_code?: string | undefined;
+  readonly error_class?: string | undefined;
+  readonly route?: string | undefined;
+  readonly method?: string | undefined;
+  readonly status?: number | undefined;
+  readonly latency_ms?: number | undefined;
+  readonly provider?: string | undefined;
+  readonly model?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly worker_id?: string | undefined;
+  readonly count?: number | undefined;
+  readonly state?: string | undefined;
+  readonly url?: string | undefined;
+  readonly source?: string | undefined;
   /** The text of a fault, masked. */
   readonly fault?: unknown;
 }

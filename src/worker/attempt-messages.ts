@@ -26,7 +26,7 @@ export interface AttemptFacts {
 
 export function outcomeOf(facts: AttemptFacts, end: AttemptEnd | { readonly state: 'committed' }): AttemptOutcome {
   const { assignment } = facts;
-  return {
+  const outcome: AttemptOutcome = {
     version: '2',
     assignment_id: assignment.assignment_id,
     attempt: facts.attempt,
@@ -38,11 +38,13 @@ export function outcomeOf(facts: AttemptFacts, end: AttemptEnd | { readonly stat
     timestamp_ms: facts.epochMs,
     state: end.state,
     committed: facts.isCommitted,
-    ...(assignment.owner === undefined ? {} : { router_id: assignment.owner.router_id }),
-    ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
-    ...('failure' in end ? { error: outcomeError(end.failure) } : {}),
-    ...('usage' in end && end.usage !== undefined ? { output_tokens: end.usage.output_tokens } : {}),
   };
+  if (assignment.owner !== undefined) outcome.router_id = assignment.owner.router_id;
+  if (facts.firstContentMs !== undefined) outcome.ttft_ms = facts.firstContentMs;
+  if (end.state === 'committed') return outcome;
+  if (end.state !== 'succeeded') outcome.error = outcomeError(end.failure);
+  if (end.usage !== undefined) outcome.output_tokens = end.usage.output_tokens;
+  return outcome;
 }
 
 function outcomeError(failure: ExecutionFailure): NonNullable<AttemptOutcome['error']> {
@@ -67,31 +69,31 @@ const STATUS = {
 
 export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
   const { assignment } = facts;
-  return {
+  const { metadata } = assignment;
+  const { type } = assignment.job;
+  const result: ExecResult = {
     version: '1',
     assignment_id: assignment.assignment_id,
     request_id: assignment.request_id,
     tenant_id: assignment.tenant_id,
     status: STATUS[end.state],
     provider_id: assignment.executor.provider_id,
-    job: {
-      type: assignment.job.type,
-      ...(assignment.metadata === undefined ? {} : { metadata: assignment.metadata }),
-    },
+    job: metadata === undefined ? { type } : { type, metadata },
     latency_ms: facts.latencyMs,
     cost: (end.usage?.cost_micro_usd ?? 0) / 1e6,
     timestamp: facts.epochMs,
     attempt: facts.attempt,
     worker_id: facts.workerId,
     committed: facts.isCommitted,
-    ...(assignment.correlation?.trace_id === undefined ? {} : { trace_id: assignment.correlation.trace_id }),
-    ...(facts.firstContentMs === undefined ? {} : { ttft_ms: facts.firstContentMs }),
-    ...(end.usage === undefined ? {} : { usage: end.usage }),
-    ...(end.state === 'succeeded' ? { finish_reason: end.finishReason } : resultError(end.failure)),
   };
-}
-
-function resultError(failure: ExecutionFailure): Pick<ExecResult, 'error_code' | 'error_message' | 'error'> {
-  const { message: _, code: __, ...error } = outcomeError(failure);
-  return { error_code: failure.code, error_message: failure.message.slice(0, 1024), error };
+  const traceId = assignment.correlation?.trace_id;
+  if (traceId !== undefined) result.trace_id = traceId;
+  if (facts.firstContentMs !== undefined) result.ttft_ms = facts.firstContentMs;
+  if (end.usage !== undefined) result.usage = end.usage;
+  if (end.state === 'succeeded') {
+    result.finish_reason = end.finishReason;
+    return result;
+  }
+  const { message, code, ...error } = outcomeError(end.failure);
+  return Object.assign(result, { error_code: code, error_message: message, error });
 }

@@ -7,7 +7,7 @@ import { type Address, addressIn } from '../contracts/contract.ts';
 import type { ExecAssignment } from '../contracts/assignment.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { Usage } from '../contracts/fields.ts';
-import { frames } from '../contracts/frames.ts';
+import { type EndFrame, frames, type StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
 import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
@@ -83,9 +83,11 @@ export class Call implements ChatSink, SlotWaiter {
     const { executor, job, stream, limits } = this.assignment;
     const { settings, timers } = this.#deps;
     this.#phase = { kind: 'running', upstream: undefined };
-    const start = {
-      type: 'start' as const,
-      ...this.#head(),
+    const start: StreamFrame = {
+      type: 'start',
+      assignment_id: this.assignment.assignment_id,
+      attempt: this.attempt,
+      seq: this.#seq++,
       provider_id: executor.provider_id,
       model: executor.model ?? '-',
       worker_id: settings.id,
@@ -122,11 +124,10 @@ export class Call implements ChatSink, SlotWaiter {
       }
       this.#commit();
     }
-    this.#send(
-      chunk.isUsageOnly
-        ? { type: 'chunk', ...this.#head(), raw, usage_only: true }
-        : { type: 'chunk', ...this.#head(), raw },
-    );
+    const { assignment_id } = this.assignment;
+    const frame: StreamFrame = { type: 'chunk', assignment_id, attempt: this.attempt, seq: this.#seq++, raw };
+    if (chunk.isUsageOnly) frame.usage_only = true;
+    this.#send(frame);
   }
 
   end(end: ChatEnd): void {
@@ -142,14 +143,17 @@ export class Call implements ChatSink, SlotWaiter {
       end.usage ?? estimateTokens(this.assignment.job.payload, end.outputChars),
       end.usage === undefined,
     );
-    this.#send({
+    const frame: EndFrame = {
       type: 'end',
-      ...this.#head(),
+      assignment_id: this.assignment.assignment_id,
+      attempt: this.attempt,
+      seq: this.#seq++,
       finish_reason: end.finishReason,
       usage,
       total_cost_micro_usd: usage.cost_micro_usd + (this.assignment.prior_cost_micro_usd ?? 0),
-      ...(end.raw === undefined ? {} : { raw: end.raw }),
-    });
+    };
+    if (end.raw !== undefined) frame.raw = end.raw;
+    this.#send(frame);
     this.#finish({ state: 'succeeded', usage, finishReason: end.finishReason });
   }
 
@@ -231,7 +235,7 @@ export class Call implements ChatSink, SlotWaiter {
     this.#deps.reporter.outcome(outcomeOf(this.#facts(), { state: 'committed' }), this.#correlation);
   }
 
-  #send(frame: Parameters<Reporter['frame']>[1]): void {
+  #send(frame: StreamFrame): void {
     this.#lastFrameMs = this.#deps.timers.clock.nowMs();
     if (!this.#deps.reporter.frame(this.#deliverTo, frame)) this.#unreachable();
   }

@@ -33,14 +33,15 @@ export function meter(
 ): Usage {
   const { tokens } = used;
   const { costMicroUsd, isUnpriced } = costOf(used.providerId, used.model, tokens);
-  return {
+  const usage: Usage = {
     model: used.model,
     input_tokens: tokens.inputTokens,
     output_tokens: tokens.outputTokens,
     cost_micro_usd: costMicroUsd,
-    ...(tokens.cachedInputTokens > 0 ? { cached_input_tokens: tokens.cachedInputTokens } : {}),
-    ...(tokens.reasoningTokens > 0 ? { reasoning_tokens: tokens.reasoningTokens } : {}),
-    ...(used.isEstimated ? { estimated: true } : {}),
-    ...(isUnpriced ? { unpriced: true } : {}),
   };
+  if (tokens.cachedInputTokens > 0) usage.cached_input_tokens = tokens.cachedInputTokens;
+  if (tokens.reasoningTokens > 0) usage.reasoning_tokens = tokens.reasoningTokens;
+  if (used.isEstimated) usage.estimated = true;
+  if (isUnpriced) usage.unpriced = true;
+  return usage;
 }

@@ -5,7 +5,7 @@ import { readChatRequest } from '../../dialect/openai-chat.ts';
 import type { Call } from '../call.ts';
 import type { ModelTarget, ModelNames } from '../model-port.ts';
 import type { Exchanges, Order } from '../order.ts';
-import { type OrderHeaders, readOrderHeaders } from '../order-headers.ts';
+import { readOrderHeaders } from '../order-headers.ts';
 import { overloaded } from '../overload.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
@@ -67,12 +67,24 @@ export const chatCompletions: Route<ChatNeeds> = {
     const target = resolveModel(names, call, { model: asked.model, policyId: headers.policyId });
     if (exchanges.active >= settings.backpressure.max_in_flight) throw overloaded(call.requestId);
     const order: Order = {
-      ...orderOf(call, headers, target),
+      requestId: call.requestId,
+      traceId: call.traceId,
+      tenantId: call.tenantId,
+      keyId: call.principal?.keyId ?? '',
+      userId: headers.userId ?? userOf(asked.user),
+      taskType: 'ai.chat',
+      dialect: 'openai.chat',
       body: body.value,
       stream: asked.stream,
-      userId: headers.userId ?? userOf(asked.user),
+      policyId: target.policyId,
+      model: target.model,
+      providersAllow: narrowed(target.providersAllow, headers.providerId),
+      context: headers.sessionId === undefined ? NOTHING : { session_id: headers.sessionId },
       inputTokensEstimate: asked.estimateInputTokens,
       outputTokensMax: asked.maxOutputTokens,
+      deadlineMs: headers.deadlineMs,
+      idleMs: headers.idleMs,
+      attemptsMax: headers.attemptsMax,
     };
     if (call.isOver) return;
     if (asked.stream) {
@@ -101,24 +113,7 @@ function resolveModel(
 const mayCall = (principal: Principal | undefined, model: string, policyId: string): boolean =>
   (principal?.models?.has(model) ?? true) && (principal?.policies?.has(policyId) ?? true);
 
-function orderOf(call: Call, headers: OrderHeaders, target: ModelTarget) {
-  const { providerId, sessionId } = headers;
-  return {
-    requestId: call.requestId,
-    traceId: call.traceId,
-    tenantId: call.tenantId,
-    keyId: call.principal?.keyId ?? '',
-    taskType: 'ai.chat',
-    dialect: 'openai.chat',
-    policyId: target.policyId,
-    model: target.model,
-    providersAllow: narrowed(target.providersAllow, providerId),
-    context: sessionId === undefined ? {} : { session_id: sessionId },
-    deadlineMs: headers.deadlineMs,
-    idleMs: headers.idleMs,
-    attemptsMax: headers.attemptsMax,
-  } as const;
-}
+const NOTHING = {};
 
 /** An empty list, where the header names a provider that does not serve the model, leaves no candidate. */
 function narrowed(allowed: readonly string[] | undefined, only: string | undefined): readonly string[] | undefined {
