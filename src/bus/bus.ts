@@ -12,6 +12,12 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Whether somebody waits for a message. One that is sent `soon` keeps its place in the order, but may travel a few
+ * milliseconds later with others: what is for the record only must not cost a wake-up of its own.
+ */
+export type Urgency = 'now' | 'soon';
+
 /** What a handler may know of a message beside its body. */
 export interface Received {
   readonly subject: string;
@@ -25,6 +31,20 @@ export interface SubscribeOptions {
   readonly queue?: string;
   /** Unfinished asynchronous handlings; above it an event is dropped and counted, a request refused as `service_overloaded`. */
   readonly pendingMax?: number;
+}
+
+export interface ServeOptions<R> extends SubscribeOptions {
+  /** `soon` for a reply that only confirms; `now` if absent. */
+  readonly urgencyOf?: (reply: R) => Urgency;
+}
+
+export interface AppendOptions {
+  /** Deduplicates within the window. */
+  readonly messageId: string;
+  readonly timeoutMs: number;
+  readonly correlation: Correlation;
+  /** `now` if absent. */
+  readonly urgency?: Urgency;
 }
 
 /** Draining stops new messages, waits for the handlers that run, and then lets go. */
@@ -99,12 +119,17 @@ export interface Bus extends AsyncDisposable {
   /** Serves requests; what the handler throws is answered by the contract's `refuse`. */
   serve<T extends string, Q, R>(
     on: Address<RequestContract<T, Q, R>>,
-    options: SubscribeOptions,
+    options: ServeOptions<R>,
     handle: (request: Q, received: Received) => R | Promise<R>,
   ): Subscription;
 
   /** Sends an event; throws `unavailable` while disconnected or when the outbound bound is reached. Nobody may listen. */
-  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void;
+  publish<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    correlation?: Correlation,
+    urgency?: Urgency,
+  ): void;
   subscribe<T extends string, M>(
     on: Address<EventContract<T, M>>,
     options: SubscribeOptions,
@@ -116,16 +141,8 @@ export interface Bus extends AsyncDisposable {
    * with the next connection, and this resolves nevertheless, so that a role can start before its server.
    */
   ensureStream(spec: StreamSpec): Promise<void>;
-  /** Stores an event in its stream; resolves when the server has confirmed it. `messageId` deduplicates within the window. */
-  append<T extends string, M>(
-    to: Address<EventContract<T, M>>,
-    message: M,
-    options: {
-      readonly messageId: string;
-      readonly timeoutMs: number;
-      readonly correlation: Correlation;
-    },
-  ): Promise<PubAck>;
+  /** Stores an event in its stream; resolves when the server has confirmed it. */
+  append<T extends string, M>(to: Address<EventContract<T, M>>, message: M, options: AppendOptions): Promise<PubAck>;
   /** Pulls deliveries into the handler, at most `ackPendingMax` unacknowledged; what the handler throws is a nak by the spec's delays. */
   consume<M>(
     from: {

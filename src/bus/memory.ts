@@ -11,6 +11,7 @@ import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type {
+  AppendOptions,
   BucketSpec,
   Bus,
   BusState,
@@ -19,6 +20,7 @@ import type {
   PubAck,
   Received,
   RequestOptions,
+  ServeOptions,
   SubscribeOptions,
   Subscription,
 } from './bus.ts';
@@ -101,7 +103,7 @@ class MemoryBus implements Bus {
 
   serve<T extends string, Q, R>(
     on: Address<RequestContract<T, Q, R>>,
-    options: SubscribeOptions,
+    options: ServeOptions<R>,
     handle: (request: Q, received: Received) => R | Promise<R>,
   ): Subscription {
     const running = new Running(options);
@@ -141,11 +143,7 @@ class MemoryBus implements Bus {
   async append<T extends string, M>(
     to: Address<EventContract<T, M>>,
     message: M,
-    options: {
-      readonly messageId: string;
-      readonly timeoutMs: number;
-      readonly correlation: Correlation;
-    },
+    options: AppendOptions,
   ): Promise<PubAck> {
     const { contract, subject } = to;
     this.#assertOpen();

@@ -12,21 +12,21 @@ import { NatsReceived } from './nats-headers.ts';
 const REPLY_SUBJECT = /^(?!\$|caf\.|beamline\.)[^*>\0]+$/;
 const EMPTY = new Uint8Array(0);
 
-export interface AnswerDeps {
+export interface AnswerDeps<R> {
   readonly counters: ContractCounters;
   readonly log: Log;
-  readonly send: (subject: string, bytes: Uint8Array) => void;
+  readonly send: (subject: string, bytes: Uint8Array, reply: R) => void;
 }
 
 /** What is done with each request; never throws. */
 export function answering<T extends string, Q, R>(
   contract: RequestContract<T, Q, R>,
   handling: (request: Q, received: Received) => R | Promise<R>,
-  { counters, log, send }: AnswerDeps,
+  { counters, log, send }: AnswerDeps<R>,
 ): (msg: Msg) => void {
   const respond = (to: string, reply: R, request: unknown): void => {
     try {
-      send(to, replyBytes(contract, reply, request, { counters, log }));
+      send(to, replyBytes(contract, reply, request, { counters, log }), reply);
     } catch {
       counters.dropped('reply_lost');
     }
@@ -53,7 +53,7 @@ function replyBytes<T extends string, Q, R>(
   contract: RequestContract<T, Q, R>,
   reply: R,
   request: unknown,
-  { counters, log }: Pick<AnswerDeps, 'counters' | 'log'>,
+  { counters, log }: Pick<AnswerDeps<R>, 'counters' | 'log'>,
 ): Uint8Array {
   try {
     return encode(contract.reply, reply);

@@ -2,9 +2,10 @@
 // A1. One message id from the first try to the last, so a repeated publish is stored once.
 // A2. "No responders", "JetStream is not enabled", a lost connection and silence are temporary: a failover looks like
 //     them. A full stream is not: whoever publishes must keep the message.
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
-import type { PubAck } from './bus.ts';
+import type { PubAck, Urgency } from './bus.ts';
+import type { WrittenHeaders } from './nats-headers.ts';
 import type { NatsLink } from './nats-link.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { FULL, storeFull, TEMPORARY_STATUS } from './nats-stream.ts';
@@ -14,8 +15,9 @@ const TRY_MS = 2_000;
 export interface Append {
   readonly subject: string;
   readonly bytes: Uint8Array;
-  readonly headers: MsgHdrs | undefined;
+  readonly headers: WrittenHeaders | undefined;
   readonly timeoutMs: number;
+  readonly urgency: Urgency | undefined;
 }
 
 /** Publishes until the server confirms it or the time is over; then throws `unavailable`. */

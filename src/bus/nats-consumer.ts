@@ -13,6 +13,7 @@ import type { NatsLink } from './nats-link.ts';
 import { ensureStream, openConsumer } from './nats-stream.ts';
 
 const BATCH = 500;
+const ACK = Buffer.from('+ACK');
 const PULL = { expires: 10_000, idle_heartbeat: 2_000, abort_on_missing_resource: true };
 
 export interface ConsumeFrom<M> {
@@ -35,7 +36,7 @@ export async function consume<M>(
 ): Promise<Subscription> {
   const running = new Running({});
   const onMessage = (msg: JsMsg): void => {
-    const delivery = readDelivery(from, msg);
+    const delivery = readDelivery(from, msg, link);
     if (delivery instanceof Error) {
       counters.invalid.add();
       link.log.error('bus_stream_message_invalid', {
@@ -93,18 +94,59 @@ export async function consume<M>(
   };
 }
 
-function readDelivery<M>(from: ConsumeFrom<M>, msg: JsMsg): Delivery<M> | Error {
+function readDelivery<M>(from: ConsumeFrom<M>, msg: JsMsg, link: NatsLink): NatsDelivery<M> | Error {
   try {
-    return {
-      message: decode(from.message, msg.data),
-      count: msg.info.deliveryCount,
-      seq: msg.seq,
-      ack: () => msg.ack(),
-      nak: (delayMs) => msg.nak(delayMs),
-      term: () => msg.term(),
-      working: () => msg.working(),
-    };
+    return new NatsDelivery(decode(from.message, msg.data), msg, link);
   } catch (thrown) {
     return thrown instanceof Error ? thrown : new Error(String(thrown));
   }
 }
+
+/** What the server knows of a delivery is read from its reply subject only when somebody asks. */
+class NatsDelivery<M> implements Delivery<M> {
+  readonly message: M;
+  readonly #msg: JsMsg;
+  readonly #link: NatsLink;
+  #isSettled = false;
+
+  constructor(message: M, msg: JsMsg, link: NatsLink) {
+    this.message = message;
+    this.#msg = msg;
+    this.#link = link;
+  }
+
+  get count(): number {
+    return this.#msg.info.deliveryCount;
+  }
+
+  get seq(): number {
+    return this.#msg.seq;
+  }
+
+  /** Travels with other messages. One that is lost with its connection is answered by another delivery. */
+  ack(): void {
+    if (!this.#settle() || this.#link.nc === undefined) return;
+    this.#link.send({ subject: replyOf(this.#msg), bytes: ACK }, 'soon');
+  }
+
+  nak(delayMs: number): void {
+    if (this.#settle()) this.#msg.nak(delayMs);
+  }
+
+  term(): void {
+    if (this.#settle()) this.#msg.term();
+  }
+
+  working(): void {
+    if (!this.#isSettled) this.#msg.working();
+  }
+
+  #settle(): boolean {
+    if (this.#isSettled) return false;
+    this.#isSettled = true;
+    return true;
+  }
+}
+
+/** The client library's type does not name it. */
+const replyOf = (msg: JsMsg): string => (msg as JsMsg & { readonly reply: string }).reply;

@@ -1,7 +1,7 @@
 // Headers on NATS: written straight as bytes, read only when somebody asks for them.
 // Only values that our own code made are written, and the client library's header object, which checks and copies
 // each name and value, is not needed for them.
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import { type Correlation, type HeaderSet, headersOf } from '../contracts/headers.ts';
 import { ID_BYTES_MAX } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -10,11 +10,16 @@ import type { Received } from './bus.ts';
 const VALUE = /^[\x21-\x7e]+$/;
 
 /** All that the client library's `publish` uses of a header object. */
-class WrittenHeaders {
+export class WrittenHeaders {
   readonly #text: string;
 
   constructor(text: string) {
     this.#text = text;
+  }
+
+  /** In bytes: the text is ASCII. */
+  get size(): number {
+    return this.#text.length;
   }
 
   encode(): Uint8Array {
@@ -27,12 +32,12 @@ export function writeHeaders(
   set: HeaderSet,
   correlation: Correlation | undefined,
   messageId?: string,
-): MsgHdrs | undefined {
+): WrittenHeaders | undefined {
   if (correlation === undefined && messageId === undefined) return undefined;
   let text = 'NATS/1.0\r\n';
   if (correlation !== undefined) for (const [name, value] of headersOf(set, correlation)) text += line(name, value);
   if (messageId !== undefined) text += line('Nats-Msg-Id', messageId);
-  return new WrittenHeaders(`${text}\r\n`) as unknown as MsgHdrs;
+  return new WrittenHeaders(`${text}\r\n`);
 }
 
 function line(name: string, value: string): string {

@@ -7,14 +7,15 @@ import {
   connect,
   credsAuthenticator,
   type ConnectionOptions,
-  type MsgHdrs,
   type NatsConnection,
 } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Urgency } from './bus.ts';
 import { openState, type StateCell } from './bus-state.ts';
+import { NatsOutbound, type Outgoing } from './nats-outbound.ts';
 import { greets } from './nats-probe.ts';
 
 export interface NatsLinkOptions {
@@ -52,19 +53,32 @@ class Live {
   readonly #timers: Timers;
   readonly #flushBytes: number;
   readonly #bytesMax: number;
+  readonly #payloadMax: number;
+  readonly #outbound: NatsOutbound;
   #sent = 0;
   #marked = 0;
   #confirmed = 0;
   #flushSinceMs: number | undefined;
 
-  constructor(nc: NatsConnection, bytesMax: number, timers: Timers) {
+  constructor(nc: NatsConnection, bytesMax: number, timers: Timers, log: Log) {
     this.nc = nc;
+    this.#outbound = new NatsOutbound(nc, timers, log);
+    this.#payloadMax = nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
     this.#timers = timers;
     this.#bytesMax = bytesMax;
     this.#flushBytes = Math.min(FLUSH_BYTES, bytesMax / 4);
   }
 
-  take(bytes: number): void {
+  send(message: Outgoing, urgency: Urgency): void {
+    const { subject, bytes, headers } = message;
+    if (bytes.length + (headers?.size ?? 0) > this.#payloadMax) {
+      throw new BeamlineError('payload_too_large', 'the server takes no message of this size');
+    }
+    this.#take(bytes.length + subject.length + FRAMING_BYTES);
+    this.#outbound.push(message, urgency);
+  }
+
+  #take(bytes: number): void {
     if (this.#sent - this.#confirmed + bytes > this.#bytesMax) {
       throw new BeamlineError('unavailable', 'the bus takes no more at present', {
         details: { reason: 'outbound_full' },
@@ -75,6 +89,7 @@ class Live {
   }
 
   async flush(): Promise<void> {
+    this.#outbound.release();
     const mark = this.#sent;
     this.#marked = mark;
     this.#flushSinceMs ??= this.#timers.clock.nowMs();
@@ -138,24 +153,9 @@ export class NatsLink {
   }
 
   /** Throws `unavailable` without a connection or over the outbound bound; `payload_too_large` over the server's limit. */
-  send(
-    subject: string,
-    bytes: Uint8Array,
-    options: { readonly reply?: string; readonly headers?: MsgHdrs | undefined },
-  ): void {
-    const live = this.#live;
-    if (live === undefined) throw connectionLost();
-    live.take(bytes.length + subject.length + FRAMING_BYTES);
-    try {
-      live.nc.publish(subject, bytes, options as { reply?: string; headers?: MsgHdrs });
-    } catch (cause) {
-      const isTooLarge = cause instanceof Error && cause.message.includes('max_payload');
-      throw isTooLarge
-        ? new BeamlineError('payload_too_large', 'the server takes no message of this size', {
-            cause,
-          })
-        : new BeamlineError('unavailable', 'the bus did not take the message', { cause });
-    }
+  send(message: Outgoing, urgency: Urgency = 'now'): void {
+    if (this.#live === undefined) throw connectionLost();
+    this.#live.send(message, urgency);
   }
 
   /** Resolves when the server has seen all that was sent; throws `unavailable` after a few seconds without a sign. */
@@ -239,7 +239,7 @@ export class NatsLink {
   /** Keeps the connection until it ends. */
   async #hold(nc: NatsConnection, connected: () => void): Promise<void> {
     if (this.isClosing) return nc.close();
-    const live = new Live(nc, this.#options.outboundBytesMax ?? OUTBOUND_BYTES_MAX, this.timers);
+    const live = new Live(nc, this.#options.outboundBytesMax ?? OUTBOUND_BYTES_MAX, this.timers, this.log);
     this.#live = live;
     for (const attach of this.#attachments) attach(nc);
     this.log.info('bus_connected', { url: nc.getServer() });

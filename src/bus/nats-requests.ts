@@ -1,12 +1,13 @@
 // Replies for a whole process on one inbox subscription: a Map from token to waiting request, and `publish`.
 // R1. Every request ends: by its reply, by `timeout`, by its signal, or at once when the connection is lost.
 // R2. A reply after the end finds no token and is ignored.
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import { newHex } from '../core/ids.ts';
 import { LiveMap } from '../core/live-map.ts';
 import type { Timer } from '../core/timers.ts';
-import { statusOf } from './nats-headers.ts';
+import type { Urgency } from './bus.ts';
+import { statusOf, type WrittenHeaders } from './nats-headers.ts';
 import { connectionLost, type NatsLink } from './nats-link.ts';
 import { cancelled, timedOut } from './reply-race.ts';
 
@@ -16,8 +17,9 @@ const NO_RESPONDERS = 503;
 export interface Call<R> {
   readonly subject: string;
   readonly bytes: Uint8Array;
-  readonly headers: MsgHdrs | undefined;
+  readonly headers: WrittenHeaders | undefined;
   readonly timeoutMs: number;
+  readonly urgency?: Urgency | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Makes the reply of the message; what it throws is the end of the request. */
   readonly read: (msg: Msg) => R;
@@ -59,10 +61,8 @@ export class NatsRequests {
     const token = (this.#calls++).toString(36);
     return new Promise((resolve, reject) => {
       const wait = new Wait(this.#waiting, token, call, resolve, reject);
-      this.#link.send(call.subject, call.bytes, {
-        reply: this.#prefix + token,
-        headers: call.headers,
-      });
+      const { subject, bytes, headers, urgency } = call;
+      this.#link.send({ subject, bytes, headers, reply: this.#prefix + token }, urgency);
       wait.start(this.#link);
     });
   }

@@ -7,6 +7,7 @@ import type { Correlation } from '../contracts/headers.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type {
+  AppendOptions,
   BucketSpec,
   Bus,
   BusState,
@@ -15,8 +16,10 @@ import type {
   PubAck,
   Received,
   RequestOptions,
+  ServeOptions,
   SubscribeOptions,
   Subscription,
+  Urgency,
 } from './bus.ts';
 import { type BusCounters, openCounters } from './bus-counters.ts';
 import { eventHandling, requestHandling, Running } from './handling.ts';
@@ -90,22 +93,29 @@ class NatsBus implements Bus {
 
   serve<T extends string, Q, R>(
     on: Address<RequestContract<T, Q, R>>,
-    options: SubscribeOptions,
+    options: ServeOptions<R>,
     handle: (request: Q, received: Received) => R | Promise<R>,
   ): Subscription {
     const running = new Running(options);
     const counters = this.#counters(on.contract.template);
     const { log } = this.#link;
     const handling = requestHandling(on.contract, handle, { running, counters, log });
-    const send = (subject: string, bytes: Uint8Array): void => this.#link.send(subject, bytes, {});
+    const { urgencyOf } = options;
+    const send = (subject: string, bytes: Uint8Array, reply: R): void =>
+      this.#link.send({ subject, bytes }, urgencyOf?.(reply));
     const answer = answering(on.contract, handling, { counters, log, send });
     return this.#hold(listen(this.#link, { subject: on.subject, queue: options.queue, running }, answer));
   }
 
-  publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void {
+  publish<T extends string, M>(
+    to: Address<EventContract<T, M>>,
+    message: M,
+    correlation?: Correlation,
+    urgency?: Urgency,
+  ): void {
     const { contract, subject } = to;
     const bytes = encode(contract.message, message);
-    this.#link.send(subject, bytes, { headers: writeHeaders(contract.headers, correlation) });
+    this.#link.send({ subject, bytes, headers: writeHeaders(contract.headers, correlation) }, urgency);
   }
 
   subscribe<T extends string, M>(
@@ -136,17 +146,13 @@ class NatsBus implements Bus {
   async append<T extends string, M>(
     to: Address<EventContract<T, M>>,
     message: M,
-    options: {
-      readonly messageId: string;
-      readonly timeoutMs: number;
-      readonly correlation: Correlation;
-    },
+    options: AppendOptions,
   ): Promise<PubAck> {
     const { contract, subject } = to;
-    const { messageId, timeoutMs, correlation } = options;
+    const { messageId, timeoutMs, correlation, urgency } = options;
     const bytes = encode(contract.message, message);
     const headers = writeHeaders(contract.headers, correlation, messageId);
-    return append({ subject, bytes, headers, timeoutMs }, this.#requests, this.#link);
+    return append({ subject, bytes, headers, timeoutMs, urgency }, this.#requests, this.#link);
   }
 
   async consume<M>(

@@ -36,7 +36,8 @@ export class Reporter {
   /** False when the frame could not leave: the gateway will miss it, so the call is broken. */
   frame(to: Address<typeof frames>, frame: StreamFrame, correlation?: Correlation): boolean {
     try {
-      this.#bus.publish(to, frame, correlation);
+      // Until the first content a caller has nothing to be told.
+      this.#bus.publish(to, frame, correlation, frame.type === 'start' ? 'soon' : 'now');
       return true;
     } catch (fault) {
       this.#telemetry.log.warn('frame_not_sent', {
@@ -51,7 +52,8 @@ export class Reporter {
   /** A hint that may be lost: without a connection it is. */
   outcome(outcome: AttemptOutcome, correlation: Correlation): void {
     try {
-      this.#bus.publish(this.#outcomes, outcome, correlation);
+      // A router waits for a failure, to try again; a success is for the record.
+      this.#bus.publish(this.#outcomes, outcome, correlation, outcome.state === 'succeeded' ? 'soon' : 'now');
     } catch (fault) {
       this.#telemetry.log.warn('outcome_not_sent', {
         assignment_id: outcome.assignment_id,
@@ -65,7 +67,7 @@ export class Reporter {
     const messageId = `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`;
     this.#unconfirmed++;
     void this.#bus
-      .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation })
+      .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation, urgency: 'soon' })
       .then(
         () => undefined,
         (fault: unknown) => {

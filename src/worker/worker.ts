@@ -34,8 +34,11 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   await bus.ensureStream(resultStream);
 
   const cancels = bus.subscribe(at(cancel), {}, (message) => intake.cancel(message));
-  const calls = bus.serve(at(execCall, { pool: settings.pool }), { queue: 'worker' }, (assignment) =>
-    intake.accept(assignment),
+  const calls = bus.serve(
+    at(execCall, { pool: settings.pool }),
+    // A router waits for a refusal, to try elsewhere; after an acceptance it waits for the outcome.
+    { queue: 'worker', urgencyOf: ({ status }) => (status === 'accepted' ? 'soon' : 'now') },
+    (assignment) => intake.accept(assignment),
   );
   const beats = startHeartbeats(deps, intake);
   log.info('worker_ready', { worker_id: settings.id });
