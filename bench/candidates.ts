@@ -25,7 +25,7 @@ export interface Running {
 }
 
 export interface Candidate {
-  readonly id: 'direct' | 'bare' | 'embedded' | 'nats' | 'portkey';
+  readonly id: 'direct' | 'bare' | 'embedded' | 'nats' | 'portkey' | 'portkey24';
   readonly title: string;
   start(site: Site): Promise<Running>;
 }
@@ -35,7 +35,8 @@ export const CANDIDATES: readonly Candidate[] = [
   { id: 'bare', title: 'bare proxy', start: startBare },
   { id: 'embedded', title: 'Beamline, embedded', start: startEmbedded },
   { id: 'nats', title: 'Beamline over NATS', start: startOverNats },
-  { id: 'portkey', title: 'Portkey 1.15.2', start: startPortkey },
+  { id: 'portkey', title: 'Portkey 1.15.2', start: (site) => startPortkey(site, installPeer().ownNode) },
+  { id: 'portkey24', title: 'Portkey on Node 24', start: (site) => startPortkey(site, process.execPath) },
 ];
 
 export type CandidateId = Candidate['id'];
@@ -85,9 +86,9 @@ async function startOverNats(site: Site): Promise<Running> {
   return { port, headers, children: [nats, ...roles] };
 }
 
-async function startPortkey(site: Site): Promise<Running> {
+async function startPortkey(site: Site, node: string): Promise<Running> {
   const port = await freePort();
-  const child = startOn(site, 'portkey', [process.execPath, installPeer(), '--headless', `--port=${port}`]);
+  const child = startOn(site, 'portkey', [node, installPeer().server, '--headless', `--port=${port}`]);
   const headers = {
     ...anyKey,
     'x-portkey-provider': 'openai',

@@ -38,6 +38,12 @@ export const TARGETS: readonly Target[] = [
     of: (results) => results.ratio('embedded', 'portkey', CHAT_32, 'requestsPerSecond'),
   },
   {
+    title: 'the same against Portkey on the Node that Beamline uses',
+    unit: 'x',
+    limit: undefined,
+    of: (results) => results.ratio('embedded', 'portkey24', CHAT_32, 'requestsPerSecond'),
+  },
+  {
     title: "embedded, chat, c=1: added p50 against the bare proxy's",
     unit: 'x',
     limit: { atMost: 2 },
@@ -79,6 +85,12 @@ export const TARGETS: readonly Target[] = [
     unit: 'x',
     limit: { atLeast: 3 },
     of: (results) => results.ratio('nats', 'portkey', CHAT_32, 'requestsPerSecond'),
+  },
+  {
+    title: 'the same against Portkey on the Node that Beamline uses',
+    unit: 'x',
+    limit: undefined,
+    of: (results) => results.ratio('nats', 'portkey24', CHAT_32, 'requestsPerSecond'),
   },
   {
     title: 'embedded: resident memory after the run',

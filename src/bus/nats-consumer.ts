@@ -13,7 +13,7 @@ import type { NatsLink } from './nats-link.ts';
 import { ensureStream, openConsumer } from './nats-stream.ts';
 
 const BATCH = 500;
-const ACK = Buffer.from('+ACK');
+const ACK = new TextEncoder().encode('+ACK');
 const PULL = { expires: 10_000, idle_heartbeat: 2_000, abort_on_missing_resource: true };
 
 export interface ConsumeFrom<M> {

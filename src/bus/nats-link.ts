@@ -3,12 +3,7 @@
 // L1. While there is no connection nothing is sent, buffered or waited for: `send` throws `unavailable`.
 // L2. At most `outboundBytesMax` bytes are on the way to a server that has not confirmed them.
 // L3. A server that stays silent for SILENCE_MS loses the connection, so a stopped one looks like a dead one.
-import {
-  connect,
-  credsAuthenticator,
-  type ConnectionOptions,
-  type NatsConnection,
-} from '@nats-io/transport-node';
+import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';

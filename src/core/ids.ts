@@ -2,7 +2,7 @@
 import { randomFillSync, randomUUID } from 'node:crypto';
 import type { Clock } from './clock.ts';
 
-const CROCKFORD = Buffer.from('0123456789ABCDEFGHJKMNPQRSTVWXYZ');
+const CROCKFORD = new TextEncoder().encode('0123456789ABCDEFGHJKMNPQRSTVWXYZ');
 const POOL_BYTES = 4096;
 const pool = Buffer.allocUnsafe(POOL_BYTES);
 let used = POOL_BYTES;

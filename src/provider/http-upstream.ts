@@ -4,7 +4,8 @@
 // U3. A request is written at most once. The pool looks at a kept socket before it writes to it, so one that the
 // provider has closed is replaced by a new connection; whatever breaks later is a failure, and repeating is the router's.
 // Waiting calls are bounded here, because the pool's own queue is not. Time limits on silence belong to the caller.
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
+import Pool from 'undici/lib/dispatcher/pool.js';
 import { BeamlineError } from '../core/errors.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
 import { atTurnEnd } from '../core/turn.ts';

@@ -102,9 +102,7 @@ export class Decider {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
     const snapshot: Snapshot =
-      bound === undefined
-        ? FIRST_ATTEMPT
-        : { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS, sticky: bound };
+      bound === undefined ? FIRST_ATTEMPT : { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS, sticky: bound };
     const verdict = decide(policy, facts, snapshot, explain);
     this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
