@@ -13,10 +13,12 @@ export interface RequestOptions {
 }
 
 /**
- * Whether somebody waits for a message. One that is sent `soon` keeps its place in the order, but may travel a few
- * milliseconds later with others: what is for the record only must not cost a wake-up of its own.
+ * Whether somebody waits for a message, since each that travels alone wakes a server and a peer.
+ * `now`: at the end of this turn of the event loop.
+ * `soon`: just before the next `now` message, or a few milliseconds later; it keeps its place in the order.
+ * `batched`: for the record; within some ten milliseconds, with others of its kind. Messages of the other two pass it.
  */
-export type Urgency = 'now' | 'soon';
+export type Urgency = 'now' | 'soon' | 'batched';
 
 /** What a handler may know of a message beside its body. */
 export interface Received {
@@ -34,7 +36,7 @@ export interface SubscribeOptions {
 }
 
 export interface ServeOptions<R> extends SubscribeOptions {
-  /** `soon` for a reply that only confirms; `now` if absent. */
+  /** `now` if absent. */
   readonly urgencyOf?: (reply: R) => Urgency;
 }
 

@@ -126,7 +126,7 @@ class NatsDelivery<M> implements Delivery<M> {
   /** Travels with other messages. One that is lost with its connection is answered by another delivery. */
   ack(): void {
     if (!this.#settle() || this.#link.nc === undefined) return;
-    this.#link.send({ subject: replyOf(this.#msg), bytes: ACK }, 'soon');
+    this.#link.send({ subject: replyOf(this.#msg), bytes: ACK }, 'batched');
   }
 
   nak(delayMs: number): void {

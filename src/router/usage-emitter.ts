@@ -47,7 +47,7 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
           messageId: `usage:${event.usage_id}`,
           timeoutMs: CONFIRM_MS,
           correlation,
-          urgency: 'soon',
+          urgency: 'batched',
         });
         sent.add();
         delivery.ack();

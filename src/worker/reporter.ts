@@ -53,7 +53,7 @@ export class Reporter {
   outcome(outcome: AttemptOutcome, correlation: Correlation): void {
     try {
       // A router waits for a failure, to try again; a success is for the record.
-      this.#bus.publish(this.#outcomes, outcome, correlation, outcome.state === 'succeeded' ? 'soon' : 'now');
+      this.#bus.publish(this.#outcomes, outcome, correlation, outcome.state === 'succeeded' ? 'batched' : 'now');
     } catch (fault) {
       this.#telemetry.log.warn('outcome_not_sent', {
         assignment_id: outcome.assignment_id,
@@ -67,7 +67,7 @@ export class Reporter {
     const messageId = `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`;
     this.#unconfirmed++;
     void this.#bus
-      .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation, urgency: 'soon' })
+      .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation, urgency: 'batched' })
       .then(
         () => undefined,
         (fault: unknown) => {

@@ -37,7 +37,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const calls = bus.serve(
     at(execCall, { pool: settings.pool }),
     // A router waits for a refusal, to try elsewhere; after an acceptance it waits for the outcome.
-    { queue: 'worker', urgencyOf: ({ status }) => (status === 'accepted' ? 'soon' : 'now') },
+    { queue: 'worker', urgencyOf: ({ status }) => (status === 'accepted' ? 'batched' : 'now') },
     (assignment) => intake.accept(assignment),
   );
   const beats = startHeartbeats(deps, intake);
