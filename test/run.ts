@@ -30,7 +30,7 @@ function bring(packages: readonly string[]): void {
 bring(SERVERS.filter(({ program }) => !has(program)).map((server) => server.package));
 
 const asked = process.argv.slice(2);
-const files = asked.length > 0 ? asked : globSync('{src,test,bench}/**/*.test.ts').toSorted();
+const files = asked.length > 0 ? asked : globSync(['{src,test}/**/*.test.ts', 'bench/*.test.ts']).toSorted();
 const { status } = spawnSync(
   process.execPath,
   ['--test', `--test-concurrency=${Math.max(2, availableParallelism())}`, '--test-timeout=240000', ...files],

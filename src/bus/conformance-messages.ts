@@ -224,6 +224,38 @@ const frameOf = (stream: string): readonly [StreamFrame, string] => [
 
 export const eventCases: readonly Case[] = [
   [
+    'events arrive whatever their urgency, and one sent soon arrives before the next one sent now',
+    async ({ bus, peer }) => {
+      const got: string[] = [];
+      peer.subscribe(beat, {}, ({ worker_id }) => void got.push(worker_id));
+      await peer.flush();
+      bus.publish(beat, heartbeat('record'), correlation, 'batched');
+      bus.publish(beat, heartbeat('first'), correlation, 'soon');
+      bus.publish(beat, heartbeat('second'), correlation, 'now');
+      await until('all three', () => got.length === 3);
+      assert.deepEqual(
+        got.filter((name) => name !== 'record'),
+        ['first', 'second'],
+      );
+      bus.publish(beat, heartbeat('alone'), correlation, 'soon');
+      await until('the one that nothing followed', () => got.at(-1) === 'alone');
+    },
+  ],
+  [
+    'a flush waits for what has not left yet',
+    async ({ bus, peer }) => {
+      const got: string[] = [];
+      peer.subscribe(beat, {}, ({ worker_id }) => void got.push(worker_id));
+      await peer.flush();
+      for (const urgency of ['batched', 'soon', 'now'] as const) {
+        bus.publish(beat, heartbeat(urgency), correlation, urgency);
+      }
+      await bus.flush();
+      await peer.flush();
+      await until('all', () => got.length === 3);
+    },
+  ],
+  [
     'an event reaches every subscriber, one of each queue group, and patterns',
     async ({ bus, peer }) => {
       const got: Record<string, string[]> = { one: [], two: [], group: [], pattern: [] };
