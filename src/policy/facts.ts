@@ -26,6 +26,16 @@ export interface Live {
   hasCapacity?(target: Target): boolean;
   /** 1 healthy or unknown, 0.7 degraded, 0.3 overloaded. */
   poolFactor?(pool: string): number;
+  /** Attempts of the provider that run now, as this router knows them. */
+  inFlight?(provider: string): number;
+  /** How many attempts the target can run at once; undefined if nobody knows. */
+  capacity?(target: Target): number | undefined;
+  /** Moving average of its results (policy 5.2); undefined without recent ones. */
+  latency?(provider: string, stream: boolean): { readonly ms: number; readonly samples: number } | undefined;
+  /** Share of failures in the breaker's window, 0 to 1. */
+  errorRate?(provider: string): number;
+  /** Of a request with so many tokens, from the price book; undefined for an unpriced model. */
+  costMicroUsd?(target: Target, model: string, inputTokens: number, outputTokens: number): number | undefined;
 }
 
 /** What the router knows when it decides one attempt. */
