@@ -3,6 +3,7 @@ import { execCall } from './assignment.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
 import { decideV1, decideV2 } from './decide.ts';
+import { extensionPre, extensionValidate } from './extension.ts';
 import { frames } from './frames.ts';
 import { workerHeartbeat } from './heartbeat.ts';
 import { attemptOutcome } from './outcome.ts';
@@ -19,12 +20,18 @@ const CONTRACTS = [
   workerHeartbeat,
   execResult,
   usageMetered,
+  extensionPre,
+  extensionValidate,
 ] as const;
 
 /** Every payload once, by schema id and version. */
-export const PAYLOADS: readonly Payload<unknown>[] = CONTRACTS.flatMap((contract): readonly Payload<unknown>[] =>
-  contract.class === 'request_reply' ? [contract.request, contract.reply] : [contract.message],
-);
+export const PAYLOADS: readonly Payload<unknown>[] = [
+  ...new Set(
+    CONTRACTS.flatMap((contract): readonly Payload<unknown>[] =>
+      contract.class === 'request_reply' ? [contract.request, contract.reply] : [contract.message],
+    ),
+  ),
+];
 
 /** The JSON Schema 2020-12 document of a payload, as it is committed. */
 export const emitSchema = ({ id, version, schema }: Payload<unknown>): string =>

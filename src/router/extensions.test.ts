@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { openMemoryBus } from '../bus/memory.ts';
+import { at } from '../contracts/contract.ts';
+import type { DecideRequest } from '../contracts/decide.ts';
+import { type ExtensionReply, type ExtensionRequest, extensionPre, extensionValidate } from '../contracts/extension.ts';
+import { ManualClock } from '../core/clock.ts';
+import { BeamlineError } from '../core/errors.ts';
+import { Timers } from '../core/timers.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { type Descriptor, type ExtensionItem, Extensions } from './extensions.ts';
+
+type Answer = (request: ExtensionRequest) => ExtensionReply | Promise<ExtensionReply>;
+
+const REQUEST: DecideRequest = {
+  version: '2',
+  request_id: 'rq-1',
+  tenant_id: 'acme',
+  task: { type: 'ai.chat', payload: { messages: [{ role: 'user', content: '  hi  ' }] } },
+  context: { team: 'blue' },
+};
+
+const item = (id: string, stage: 'pre' | 'validator', more: Partial<ExtensionItem> = {}): ExtensionItem => ({
+  id,
+  stage,
+  onFailure: 'end',
+  config: {},
+  timeoutMs: undefined,
+  retry: undefined,
+  ...more,
+});
+
+const opened: Timers[] = [];
+after(() => opened.forEach((timers) => timers[Symbol.dispose]()));
+
+function open(served: Readonly<Record<string, Answer>>, descriptors: readonly Partial<Descriptor>[] = []) {
+  const clock = new ManualClock();
+  const timers = new Timers(clock);
+  opened.push(timers);
+  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const bus = openMemoryBus({ timers, telemetry });
+  for (const [id, answer] of Object.entries(served)) {
+    bus.serve(at(extensionPre, { id }), { queue: 'extension' }, answer);
+    bus.serve(at(extensionValidate, { id }), { queue: 'extension' }, answer);
+  }
+  const registry = new Map<string, Descriptor>();
+  for (const descriptor of descriptors) {
+    const { id = '' } = descriptor;
+    registry.set(id, { id, type: 'validator', timeoutMs: 1_000, retry: 0, enabled: true, config: {}, ...descriptor });
+  }
+  const extensions = new Extensions({ bus, timers, telemetry, registry });
+  const prepare = (...items: readonly ExtensionItem[]) =>
+    extensions.prepare(REQUEST, items, { policyRevision: 7, deadlineMs: clock.nowMs() + 30_000 });
+  const advance = async (ms: number): Promise<void> => {
+    await nextTurn();
+    clock.advance(ms);
+    timers.tick();
+    await nextTurn();
+  };
+  return { prepare, advance, telemetry };
+}
+
+const refusedWith = async (code: string, work: Promise<unknown>): Promise<BeamlineError> => {
+  const fault = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(fault instanceof BeamlineError, `expected ${code}`);
+  assert.equal(fault.code, code, fault.message);
+  return fault;
+};
+
+const yes: Answer = () => ({ status: 'ok' });
+
+test('pre-processors run in order, and each sees what the one before it left', async () => {
+  const seen: unknown[] = [];
+  const { prepare } = open(
+    {
+      first: ({ payload, config }) => {
+        seen.push(config);
+        return { payload: { ...payload, first: true }, context: { language: 'en' } };
+      },
+      second: ({ payload, context }) => {
+        seen.push(context);
+        return { payload: { ...payload, second: payload['first'] }, metadata: { tidy: true } };
+      },
+    },
+    [
+      { id: 'first', type: 'pre', config: { a: 1, b: 1 } },
+      { id: 'second', type: 'pre' },
+    ],
+  );
+  const { request, executed } = await prepare(item('first', 'pre', { config: { b: 2 } }), item('second', 'pre'));
+  assert.deepEqual(seen, [
+    { a: 1, b: 2 },
+    { team: 'blue', language: 'en' },
+  ]);
+  assert.deepEqual([request.task.payload?.['first'], request.task.payload?.['second']], [true, true]);
+  assert.deepEqual([request.context, request.metadata], [{ team: 'blue', language: 'en' }, { tidy: true }]);
+  assert.deepEqual(
+    executed.map(({ id, status }) => [id, status]),
+    [
+      ['first', 'ok'],
+      ['second', 'ok'],
+    ],
+  );
+  assert.equal(REQUEST.task.payload?.['first'], undefined, 'the original is left alone');
+});
+
+test('an optional pre-processor that fails leaves the request as it was, a required one ends it', async () => {
+  const broken: Answer = () => ({ ok: false, error: { code: 'processing_error', message: 'no' } });
+  const { prepare } = open({ broken }, [{ id: 'broken', type: 'pre' }]);
+  const { request } = await prepare(item('broken', 'pre', { onFailure: 'ignore' }));
+  assert.equal(request, REQUEST);
+  const { details } = await refusedWith('pre_processor_failed', prepare(item('broken', 'pre')));
+  assert.equal(details['extension'], 'broken');
+});
+
+const NO: readonly (readonly [string, ExtensionReply])[] = [
+  ['status', { status: 'reject', reason: 'phone number', details: { matches: 1 } }],
+  ['valid', { valid: false, reason: 'phone number', details: { matches: 1 } }],
+];
+for (const [form, reply] of NO) {
+  test(`a validator rejects by ${form}`, async () => {
+    const { prepare } = open({ guard: () => reply }, [{ id: 'guard' }]);
+    const { message, details } = await refusedWith('validator_blocked', prepare(item('guard', 'validator')));
+    assert.equal(message, 'phone number');
+    assert.equal(details['matches'], 1);
+    await prepare(item('guard', 'validator', { onFailure: 'warn' }));
+  });
+}
+
+test('a validator passes by either form, and nothing else passes', async () => {
+  const replies: ExtensionReply[] = [{ status: 'ok' }, { valid: true }];
+  const { prepare } = open({ guard: () => replies.shift() ?? {} }, [{ id: 'guard' }]);
+  await prepare(item('guard', 'validator'));
+  await prepare(item('guard', 'validator'));
+  await refusedWith('extension_error', prepare(item('guard', 'validator')));
+});
+
+test('an extension that is not there, not registered, of another type or switched off has its own code', async () => {
+  const { prepare } = open({ yes }, [{ id: 'absent' }, { id: 'off', enabled: false }, { id: 'yes', type: 'pre' }]);
+  await refusedWith('extension_unavailable', prepare(item('absent', 'validator')));
+  await refusedWith('extension_not_found', prepare(item('unknown', 'validator')));
+  await refusedWith('extension_not_found', prepare(item('off', 'validator')));
+  await refusedWith('extension_not_found', prepare(item('yes', 'validator')));
+});
+
+test('silence ends at the timeout of the item, and a late answer changes nothing', async () => {
+  let answer: (reply: ExtensionReply) => void = () => undefined;
+  const { prepare, advance } = open({ slow: () => new Promise((resolve) => (answer = resolve)) }, [
+    { id: 'slow', timeoutMs: 4_000 },
+  ]);
+  const refusal = refusedWith('extension_timeout', prepare(item('slow', 'validator', { timeoutMs: 50 })));
+  await advance(100);
+  await refusal;
+  answer({ status: 'ok' });
+});
+
+test('the first blocking validator ends the stage without waiting for the others', async () => {
+  const { prepare } = open({ slow: () => new Promise(() => undefined), no: () => ({ status: 'reject' }) }, [
+    { id: 'slow' },
+    { id: 'no' },
+  ]);
+  await refusedWith('validator_blocked', prepare(item('slow', 'validator'), item('no', 'validator')));
+});
+
+test('an extension that is unavailable is asked again as often as it may be', async () => {
+  let calls = 0;
+  const flaky: Answer = () => {
+    calls++;
+    return calls < 3 ? { ok: false, error: { code: 'unavailable', retryable: true } } : { status: 'ok' };
+  };
+  const { prepare, advance } = open({ flaky }, [{ id: 'flaky', retry: 2 }]);
+  const prepared = prepare(item('flaky', 'validator'));
+  await advance(150);
+  await advance(300);
+  await prepared;
+  assert.equal(calls, 3);
+});
+
+test('calls are counted by extension and result', async () => {
+  const { prepare, telemetry } = open({ yes }, [{ id: 'yes' }]);
+  await prepare(item('yes', 'validator'));
+  assert.match(telemetry.metrics.render(), /router_extension_calls_total\{extension="yes",result="ok"\} 1/);
+});

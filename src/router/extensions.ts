@@ -1,0 +1,234 @@
+// What runs before a decision: pre-processors in order, then validators in parallel (policy 10.2).
+// X1. Every call ends by its timeout and by the request's deadline; nothing is called when too little time is left.
+// X2. A validator that did not say yes has not said yes: garbage, silence and absence are failures, judged by `on_fail`.
+// X3. The first blocking answer of a validator ends the stage; answers that come later are ignored.
+import type { Bus } from '../bus/bus.ts';
+import { at } from '../contracts/contract.ts';
+import type { DecideRequest } from '../contracts/decide.ts';
+import {
+  type ExtensionAnswer,
+  type ExtensionRequest,
+  extensionPre,
+  extensionValidate,
+  readReply,
+} from '../contracts/extension.ts';
+import { BeamlineError, type ErrorCode } from '../core/errors.ts';
+import type { Timers } from '../core/timers.ts';
+import type { Counter, Family } from '../telemetry/metrics.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+
+/** The registry's entry of one extension (policy 10.1). */
+export interface Descriptor {
+  readonly id: string;
+  readonly type: 'pre' | 'validator';
+  readonly timeoutMs: number;
+  readonly retry: number;
+  readonly enabled: boolean;
+  /** Defaults under the policy item's own. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** One use of an extension in a policy. */
+export interface ExtensionItem {
+  readonly id: string;
+  readonly stage: 'pre' | 'validator';
+  /** `required` and `block` end the request when the extension fails; `optional`, `warn` and `ignore` go on. */
+  readonly onFailure: 'end' | 'warn' | 'ignore';
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly timeoutMs: number | undefined;
+  readonly retry: number | undefined;
+}
+
+/** What was called, for explanations. */
+export interface Executed {
+  readonly id: string;
+  readonly type: 'pre' | 'validator';
+  readonly status: 'ok' | 'rejected' | 'failed' | 'skipped';
+  readonly latencyMs: number;
+}
+
+export interface ExtensionDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly registry: ReadonlyMap<string, Descriptor>;
+}
+
+export interface Prepared {
+  readonly request: DecideRequest;
+  readonly executed: readonly Executed[];
+}
+
+const CALL_MS = { min: 10, max: 5_000 };
+const RETRY_MAX = 3;
+const RETRY_WAIT_MS = 100;
+
+export class Extensions {
+  readonly #deps: ExtensionDeps;
+  readonly #calls: Family<Counter>;
+
+  constructor(deps: ExtensionDeps) {
+    this.#deps = deps;
+    this.#calls = deps.telemetry.metrics.counter({
+      name: 'router_extension_calls_total',
+      help: 'Calls of extensions, by what came of them.',
+      labels: ['extension', 'result'],
+    });
+  }
+
+  /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
+  async prepare(
+    request: DecideRequest,
+    items: readonly ExtensionItem[],
+    of: { readonly policyRevision: number; readonly deadlineMs: number },
+  ): Promise<Prepared> {
+    const executed: Executed[] = [];
+    let prepared = request;
+    for (const item of items) {
+      if (item.stage !== 'pre') continue;
+      // eslint-disable-next-line no-await-in-loop -- each sees what the one before it left
+      prepared = await this.#preprocess(prepared, item, of, executed);
+    }
+    const validators = items.filter(({ stage }) => stage === 'validator');
+    await Promise.all(validators.map((item) => this.#validate(prepared, item, of, executed)));
+    return { request: prepared, executed };
+  }
+
+  async #preprocess(
+    request: DecideRequest,
+    item: ExtensionItem,
+    of: { readonly policyRevision: number; readonly deadlineMs: number },
+    executed: Executed[],
+  ): Promise<DecideRequest> {
+    const answer = await this.#ask(request, item, of, executed);
+    if (answer.kind === 'passed') return changed(request, answer.changes);
+    if (item.onFailure !== 'end') return request;
+    const { code, message } = faultOf(answer);
+    throw new BeamlineError('pre_processor_failed', `the pre-processor ${item.id} failed: ${message}`, {
+      details: { extension: item.id, cause: code },
+    });
+  }
+
+  async #validate(
+    request: DecideRequest,
+    item: ExtensionItem,
+    of: { readonly policyRevision: number; readonly deadlineMs: number },
+    executed: Executed[],
+  ): Promise<void> {
+    const answer = await this.#ask(request, item, of, executed);
+    if (answer.kind === 'passed' || item.onFailure !== 'end') return;
+    const { code, message } = faultOf(answer);
+    throw new BeamlineError(code, message, { details: { extension: item.id, ...detailsOf(answer) } });
+  }
+
+  async #ask(
+    request: DecideRequest,
+    item: ExtensionItem,
+    of: { readonly policyRevision: number; readonly deadlineMs: number },
+    executed: Executed[],
+  ): Promise<ExtensionAnswer> {
+    const { clock } = this.#deps.timers;
+    const startedMs = clock.nowMs();
+    const answer = await this.#tries(request, item, of);
+    const result = answer.kind === 'passed' ? 'ok' : answer.kind;
+    executed.push({ id: item.id, type: item.stage, status: result, latencyMs: Math.round(clock.nowMs() - startedMs) });
+    this.#calls.of(item.id, result).add();
+    return answer;
+  }
+
+  async #tries(
+    request: DecideRequest,
+    item: ExtensionItem,
+    of: { readonly policyRevision: number; readonly deadlineMs: number },
+  ): Promise<ExtensionAnswer> {
+    const { timers, registry } = this.#deps;
+    const descriptor = registry.get(item.id);
+    if (descriptor === undefined || !descriptor.enabled || descriptor.type !== item.stage) {
+      return failed('extension_not_found', `there is no ${item.stage} extension ${item.id}`);
+    }
+    const retries = Math.min(RETRY_MAX, item.retry ?? descriptor.retry);
+    for (let tried = 0; ; tried++) {
+      const leftMs = of.deadlineMs - timers.clock.nowMs();
+      const wantedMs = item.timeoutMs ?? descriptor.timeoutMs;
+      const timeoutMs = Math.min(Math.max(CALL_MS.min, Math.min(CALL_MS.max, wantedMs)), leftMs);
+      if (timeoutMs < CALL_MS.min) return failed('deadline_exceeded', 'too little time is left for extensions');
+      // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+      const answer = await this.#call(request, { item, descriptor, timeoutMs, policyRevision: of.policyRevision });
+      const mayRepeat = answer.kind === 'failed' && answer.retryable && tried < retries;
+      if (!mayRepeat) return answer;
+      // eslint-disable-next-line no-await-in-loop -- as above
+      await timers.sleep(RETRY_WAIT_MS * 2 ** tried);
+    }
+  }
+
+  async #call(
+    request: DecideRequest,
+    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; policyRevision: number },
+  ): Promise<ExtensionAnswer> {
+    const { id, stage } = of.item;
+    const message: ExtensionRequest = {
+      version: '1',
+      type: stage,
+      extension_id: id,
+      tenant_id: request.tenant_id,
+      policy_id: request.policy_id ?? 'default',
+      policy_revision: of.policyRevision,
+      config: { ...of.descriptor.config, ...of.item.config },
+      deadline_ms: Math.floor(of.timeoutMs),
+      payload: request.task.payload ?? {},
+      metadata: request.metadata ?? {},
+      context: request.context ?? {},
+      request_id: request.request_id,
+    };
+    if (request.trace_id !== undefined) message.trace_id = request.trace_id;
+    const to = stage === 'pre' ? at(extensionPre, { id }) : at(extensionValidate, { id });
+    const correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
+    try {
+      return readReply(stage, await this.#deps.bus.request(to, message, { timeoutMs: of.timeoutMs, correlation }));
+    } catch (thrown) {
+      return unanswered(BeamlineError.from(thrown), id);
+    }
+  }
+}
+
+function unanswered({ code, message }: BeamlineError, id: string): ExtensionAnswer {
+  if (code === 'timeout') return failed('extension_timeout', `${id} did not answer in time`, true);
+  if (code === 'unavailable') return failed('extension_unavailable', `nobody serves ${id}`, true);
+  return failed('extension_error', `${id}: ${message}`);
+}
+
+const failed = (code: ErrorCode, message: string, retryable = false): ExtensionAnswer => ({
+  kind: 'failed',
+  code,
+  message,
+  retryable,
+});
+
+const OWN_CODES: ReadonlySet<string> = new Set([
+  'deadline_exceeded',
+  'extension_not_found',
+  'extension_timeout',
+  'extension_unavailable',
+]);
+
+/** Codes of foreign programs become ours. */
+function faultOf(answer: Exclude<ExtensionAnswer, { kind: 'passed' }>): { code: ErrorCode; message: string } {
+  if (answer.kind === 'rejected') return { code: 'validator_blocked', message: answer.reason };
+  const code = OWN_CODES.has(answer.code) ? (answer.code as ErrorCode) : 'extension_error';
+  return { code, message: answer.message };
+}
+
+const detailsOf = (answer: ExtensionAnswer): Readonly<Record<string, unknown>> =>
+  answer.kind === 'rejected' ? answer.details : {};
+
+function changed(
+  request: DecideRequest,
+  { payload, metadata, context }: Extract<ExtensionAnswer, { kind: 'passed' }>['changes'],
+): DecideRequest {
+  return {
+    ...request,
+    task: payload === undefined || Object.keys(payload).length === 0 ? request.task : { ...request.task, payload },
+    ...(metadata === undefined ? {} : { metadata: { ...request.metadata, ...metadata } }),
+    ...(context === undefined ? {} : { context: { ...request.context, ...context } }),
+  };
+}
