@@ -7,6 +7,7 @@ import type { Policy, Target } from './policy.ts';
 import type { Reason } from './reasons.ts';
 import { emptyScope, refusalOf } from './rescue.ts';
 import { sessionText } from './sticky.ts';
+import { narrow, REMOVED } from './strategies.ts';
 
 /** The choice and how it came about. */
 export type Choice =
@@ -24,8 +25,6 @@ export type Choice =
       readonly hasOpenBreaker: boolean;
     }
   | { readonly how: 'none'; readonly onlyBreakers: boolean; readonly hasOpenBreaker: boolean };
-
-const REMOVED = -1;
 
 export function choose(
   policy: Policy,
@@ -55,6 +54,9 @@ export function choose(
   }
   const isFirst = snapshot.attempt === 1;
   if (bound !== undefined) return { how: 'bound', target: bound, reason: isFirst ? 'sticky' : 'failover' };
+  if (removed < targets.length && policy.strategy !== 'weighted') {
+    sum = narrow(policy.strategy, policy, facts, snapshot, shares);
+  }
   if (sum > 0) {
     const drawn =
       session !== undefined && isFirst

@@ -10,6 +10,8 @@ const MAX_ATTEMPTS = 4;
 const RETRY = 1;
 const RETRY_ON = ['unavailable', 'timeout', 'limit'] as const;
 const POOL = 'default';
+const TOLERANCE = 0.1;
+const MIN_SAMPLES = 5;
 
 type ProviderDocument = NonNullable<PolicyDocument['providers']>[number];
 type FallbackDocument = NonNullable<PolicyDocument['fallbacks']>[number];
@@ -28,7 +30,12 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     tenantId: key.tenantId,
     revision: key.revision,
     version: document.version,
-    strategy: 'weighted',
+    strategy: document.strategy ?? 'weighted',
+    strategyOptions: Object.freeze({
+      tolerance: document.strategy_options?.tolerance ?? TOLERANCE,
+      minSamples: document.strategy_options?.min_samples ?? MIN_SAMPLES,
+    }),
+    isUnweighted: targets.every(({ weight }) => weight === 0),
     targets: Object.freeze(targets),
     sticky: sticky?.enabled === true ? compileSticky(sticky) : undefined,
     timeoutMs: document.timeout_ms ?? TIMEOUT_MS,
@@ -61,9 +68,11 @@ const compileTarget = (provider: ProviderDocument): Target =>
   Object.freeze({
     name: provider.name,
     weight: provider.weight ?? 0,
+    priority: provider.priority ?? 0,
     model: provider.model,
     serves: provider.models === undefined ? undefined : servesAny(provider.models),
     pool: provider.pool ?? POOL,
+    maxInFlight: undefined,
     labels: Object.freeze({ ...provider.labels }),
     enabled: provider.enabled ?? true,
   });

@@ -1,7 +1,7 @@
 // The policy document: its keys with their ranges (policy 2), and its type once it has been checked.
 // `isV2` marks keys that need version 2; `later` marks keys of the language that are not built yet.
 import type { FailureClass } from '../core/execution-errors.ts';
-import type { Backoff, Label } from './policy.ts';
+import type { Backoff, Label, Strategy } from './policy.ts';
 import type { Shape } from './shape.ts';
 import { compileWhen } from './when.ts';
 
@@ -15,6 +15,7 @@ interface BackoffDocument {
 interface ProviderDocument {
   readonly name: string;
   readonly weight?: number;
+  readonly priority?: number;
   readonly model?: string;
   readonly models?: readonly string[];
   readonly pool?: string;
@@ -34,6 +35,8 @@ export interface PolicyDocument {
   readonly version: string;
   readonly providers?: readonly ProviderDocument[];
   readonly weights?: Readonly<Record<string, number>>;
+  readonly strategy?: Strategy;
+  readonly strategy_options?: { readonly tolerance?: number; readonly min_samples?: number };
   readonly sticky?: {
     readonly enabled?: boolean;
     readonly session_key?: string;
@@ -60,7 +63,7 @@ const integer = (min: number, max: number): Shape => ({ kind: 'number', min, max
 const number = (min: number, max: number): Shape => ({ kind: 'number', min, max, isInteger: false });
 const text = (charsMin: number, charsMax: number, pattern?: RegExp): Shape =>
   pattern === undefined ? { kind: 'text', charsMin, charsMax } : { kind: 'text', charsMin, charsMax, pattern };
-const word = (words: readonly string[], later: readonly string[] = []): Shape => ({ kind: 'word', words, later });
+const word = (words: readonly string[]): Shape => ({ kind: 'word', words });
 const list = (of: Shape, min: number, max: number): Shape => ({ kind: 'list', of, min, max });
 const later: Shape = { kind: 'later' };
 const boolean: Shape = { kind: 'boolean' };
@@ -94,7 +97,7 @@ const provider: Shape = {
   fields: {
     name: { shape: providerName, isRequired: true },
     weight: { shape: weight },
-    priority: { shape: later },
+    priority: { shape: integer(0, 100) },
     model: { shape: text(1, 256), isV2: true },
     models: { shape: list(text(1, 256), 1, 1_000), isV2: true },
     pool: { shape: id, isV2: true },
@@ -103,6 +106,13 @@ const provider: Shape = {
     when: { shape: later, isV2: true },
     max_in_flight: { shape: later, isV2: true },
   },
+};
+
+const strategy = word(['weighted', 'priority', 'latency', 'cost', 'least_busy']);
+
+const strategyOptions: Shape = {
+  kind: 'record',
+  fields: { tolerance: { shape: number(0, 1) }, min_samples: { shape: integer(1, 1_000) } },
 };
 
 const sticky: Shape = {
@@ -160,8 +170,8 @@ export const POLICY_SHAPE: Shape = {
     timezone: { shape: later, isV2: true },
     providers: { shape: list(provider, 1, 100) },
     weights: { shape: { kind: 'map', key: PROVIDER_NAME, of: weight, min: 1, max: 100 } },
-    strategy: { shape: word(['weighted'], ['priority', 'latency', 'cost', 'least_busy']), isV2: true },
-    strategy_options: { shape: later, isV2: true },
+    strategy: { shape: strategy, isV2: true },
+    strategy_options: { shape: strategyOptions, isV2: true },
     rules: { shape: later, isV2: true },
     experiments: { shape: later, isV2: true },
     canary: { shape: later, isV2: true },

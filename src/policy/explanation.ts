@@ -6,6 +6,7 @@ import { effectiveWeight, FILTERS, type Filter, removedBy } from './filters.ts';
 import type { Policy, Target } from './policy.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import { emptyScope, refusalOf } from './rescue.ts';
+import { narrow, type Narrowing, REMOVED } from './strategies.ts';
 
 export interface ExplanationStep {
   readonly n: number;
@@ -103,7 +104,8 @@ function removals(candidates: readonly Candidate[]): readonly Step[] {
   });
 }
 
-function selection({ policy, choice }: Told): readonly Step[] {
+function selection(told: Told): readonly Step[] {
+  const { policy, choice } = told;
   const { strategy } = policy;
   switch (choice.how) {
     case 'bound':
@@ -117,12 +119,14 @@ function selection({ policy, choice }: Told): readonly Step[] {
       ];
     case 'drawn': {
       const draw = choice.draw.toFixed(6);
+      const drawn = { strategy, draw: Number(draw) };
+      const tied = strategy === 'weighted' ? undefined : tiedBy(strategy, told);
       return [
         {
           stage: 'select',
           outcome: 'chosen',
-          detail: `${strategy} draw ${draw}`,
-          data: { strategy, draw: Number(draw) },
+          detail: `${strategy} draw ${draw}${tied === undefined ? '' : ` among ${tied.join(', ')}`}`,
+          data: tied === undefined ? drawn : { ...drawn, tied },
         },
       ];
     }
@@ -137,6 +141,15 @@ function selection({ policy, choice }: Told): readonly Step[] {
         },
       ];
   }
+}
+
+/** The candidates between which the strategy let the draw decide. */
+function tiedBy(strategy: Narrowing, { policy, facts, snapshot }: Told): readonly string[] {
+  const shares = policy.targets.map((target) =>
+    removedBy(target, facts, snapshot.failed, snapshot) === undefined ? effectiveWeight(target, snapshot) : REMOVED,
+  );
+  narrow(strategy, policy, facts, snapshot, shares);
+  return policy.targets.filter((_, index) => (shares[index] ?? REMOVED) > 0).map(({ name }) => name);
 }
 
 function fallbacks({ policy, facts, snapshot, choice }: Told): readonly Step[] {

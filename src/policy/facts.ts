@@ -12,6 +12,12 @@ export interface Facts {
   readonly context: Readonly<Record<string, unknown>>;
   readonly providersAllow?: readonly string[] | undefined;
   readonly providersDeny?: readonly string[] | undefined;
+  /** The caller's estimate of tokens. */
+  readonly inputTokens?: number | undefined;
+  readonly maxOutputTokens?: number | undefined;
+  /** What the request may cost, and how long it may take. */
+  readonly maxCostMicroUsd?: number | undefined;
+  readonly maxLatencyMs?: number | undefined;
   /** May lower the policy's `retry.max_attempts`, never raise it. */
   readonly maxAttempts?: number | undefined;
   /** Of a dry run; else `<tenant_id>:<request_id>`. */

@@ -6,14 +6,21 @@ import type { Condition } from './condition.ts';
 export interface Target {
   readonly name: string;
   readonly weight: number;
+  /** Higher is tried first by the strategy `priority`. */
+  readonly priority: number;
   /** Sent instead of the requested model. */
   readonly model: string | undefined;
   /** Whether the provider serves a requested model; absent: it serves any. */
   readonly serves: ((model: string) => boolean) | undefined;
   readonly pool: string;
+  /** Attempts at once over all routers; absent: no bound of the policy. */
+  readonly maxInFlight: number | undefined;
   readonly labels: Readonly<Record<string, Label>>;
   readonly enabled: boolean;
 }
+
+/** How one of the candidates is taken (policy 5.2). */
+export type Strategy = 'weighted' | 'priority' | 'latency' | 'cost' | 'least_busy';
 
 export type Label = string | number | boolean;
 
@@ -40,7 +47,11 @@ export interface Policy {
   readonly revision: number;
   /** Format of the document, for example `2.0`. */
   readonly version: string;
-  readonly strategy: 'weighted';
+  readonly strategy: Strategy;
+  /** Candidates within `tolerance` of the best tie; fewer than `minSamples` say nothing of a latency (policy 5.2). */
+  readonly strategyOptions: { readonly tolerance: number; readonly minSamples: number };
+  /** No provider has a weight above 0, so that no weight says which of them is drawn. */
+  readonly isUnweighted: boolean;
   /** Candidates in document order. */
   readonly targets: readonly Target[];
   readonly sticky: { readonly sessionKey: string; readonly ttlMs: number } | undefined;

@@ -3,6 +3,10 @@
 export const REASONS = {
   sticky: { priority: 100, fallbackUsed: false },
   weighted: { priority: 50, fallbackUsed: false },
+  priority: { priority: 50, fallbackUsed: false },
+  latency: { priority: 50, fallbackUsed: false },
+  cost: { priority: 50, fallbackUsed: false },
+  least_busy: { priority: 50, fallbackUsed: false },
   retry: { priority: 50, fallbackUsed: false },
   failover: { priority: 40, fallbackUsed: true },
   fallback: { priority: 25, fallbackUsed: true },

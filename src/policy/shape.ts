@@ -7,7 +7,7 @@ export type Shape =
   | { readonly kind: 'number'; readonly min: number; readonly max: number; readonly isInteger: boolean }
   | { readonly kind: 'boolean' }
   | { readonly kind: 'text'; readonly charsMin: number; readonly charsMax: number; readonly pattern?: RegExp }
-  | { readonly kind: 'word'; readonly words: readonly string[]; readonly later?: readonly string[] }
+  | { readonly kind: 'word'; readonly words: readonly string[] }
   | { readonly kind: 'scalar' }
   | { readonly kind: 'list'; readonly of: Shape; readonly min: number; readonly max: number }
   | { readonly kind: 'map'; readonly key: RegExp; readonly of: Shape; readonly min: number; readonly max: number }
@@ -99,12 +99,7 @@ function checkText(value: unknown, shape: ShapeOf<'text'>, path: string, finding
 
 function checkWord(value: unknown, shape: ShapeOf<'word'>, path: string, findings: Findings): void {
   if (typeof value !== 'string') return findings.error(path, 'type', 'must be a text');
-  if (shape.words.includes(value)) return;
-  if (shape.later?.includes(value) === true) {
-    findings.error(path, 'not_implemented', `'${value}' is not implemented in this release`);
-  } else {
-    findings.error(path, 'pattern', `must be one of ${[...shape.words, ...(shape.later ?? [])].join(', ')}`);
-  }
+  if (!shape.words.includes(value)) findings.error(path, 'pattern', `must be one of ${shape.words.join(', ')}`);
 }
 
 function checkList(value: unknown, shape: ShapeOf<'list'>, path: string, context: Context): void {
@@ -150,6 +145,6 @@ function unknownKey(key: string, fields: Fields, findings: Findings): string {
   return `unknown key${guess === undefined ? '' : `; did you mean '${guess}'?`}`;
 }
 
-/** The defaults of what is not built: nothing listed, nothing enabled, priority 0. */
+/** The defaults of what is not built: nothing counted, nothing listed, nothing enabled. */
 const changesNothing = (value: unknown): boolean =>
   value === 0 || (Array.isArray(value) && value.length === 0) || (isMembers(value) && value['enabled'] === false);
