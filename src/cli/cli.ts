@@ -14,6 +14,7 @@ const beamline: CommandDef = {
     worker: async () => (await import('./role.ts')).roleCommand('worker'),
     ledger: async () => (await import('./role.ts')).roleCommand('ledger'),
     key: async () => (await import('./key.ts')).keyCommand,
+    policy: async () => (await import('./policy.ts')).policyCommand,
     docs: async () => (await import('./docs.ts')).docsCommand,
     sim: async () => (await import('./sim.ts')).simCommand,
   },
@@ -69,7 +70,8 @@ async function askForCommand({ command, parent, rest }: Found): Promise<number> 
 /** Refuses options that the command does not have or that are missing, options without their value, and words too many. */
 async function refuseWrongUsage({ command, rest }: Found): Promise<void> {
   const args: ArgsDef = (await resolved(command.args)) ?? {};
-  let words = Object.values(args).filter(({ type }) => type === 'positional').length;
+  const places = Object.keys(args).filter((name) => args[name]?.type === 'positional');
+  let words = places.some((name) => name.endsWith('...')) ? Infinity : places.length;
   const given = new Set<string>();
   for (let at = 0; at < rest.length; at++) {
     const [option = '', value] = (rest[at] ?? '').split('=', 2);

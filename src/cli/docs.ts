@@ -7,6 +7,8 @@ import { emitSchema, PAYLOADS } from '../contracts/registry.ts';
 import { ERRORS } from '../core/errors.ts';
 import { EXECUTION_ERRORS } from '../core/execution-errors.ts';
 import { openApiDocument } from '../gateway/openapi.ts';
+import { POLICY_SHAPE } from '../policy/document.ts';
+import { editorSchema } from '../policy/editor-schema.ts';
 import { EXIT } from './exit.ts';
 import { complain, print } from './print.ts';
 
@@ -21,6 +23,10 @@ const artefacts = (): readonly Artefact[] => [
     text: emitSchema(payload),
   })),
   { path: 'contracts/openapi.json', text: `${JSON.stringify(openApiDocument(), null, 2)}\n` },
+  {
+    path: 'contracts/schemas/policy.schema.json',
+    text: `${JSON.stringify(editorSchema(POLICY_SHAPE, 'Beamline routing policy'), null, 2)}\n`,
+  },
   { path: 'docs/reference/configuration.md', text: configurationPage() },
   { path: 'docs/reference/errors.md', text: errorsPage() },
 ];

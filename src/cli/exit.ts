@@ -1,7 +1,17 @@
 // Exit codes (operations 0), and which fault gives which.
 import { BeamlineError } from '../core/errors.ts';
 
-export const EXIT = { ok: 0, failed: 1, usage: 64, missing: 69, defect: 70, abandoned: 75, configuration: 78 } as const;
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  /** A check cannot judge: its input is missing or unreadable. */
+  unreadable: 2,
+  usage: 64,
+  missing: 69,
+  defect: 70,
+  abandoned: 75,
+  configuration: 78,
+} as const;
 
 /** The command line itself is wrong. */
 export class UsageError extends Error {

@@ -15,7 +15,7 @@ export interface YamlFile {
   locate(path: Path, isKey: boolean): string;
 }
 
-/** Never throws: a file that cannot be read is a fault. */
+/** Never throws: a file that cannot be read is a fault. `-` is the standard input. */
 export function readYamlFile(file: string): YamlFile {
   const unreadable = (why: string): YamlFile => ({
     tree: undefined,
@@ -23,6 +23,7 @@ export function readYamlFile(file: string): YamlFile {
     locate: () => file,
   });
   try {
+    if (file === '-') return parse(file, readFileSync(0, 'utf8'));
     if (statSync(file).size > BYTES_MAX) return unreadable(`is larger than ${BYTES_MAX} bytes`);
     return parse(file, readFileSync(file, 'utf8'));
   } catch (error) {

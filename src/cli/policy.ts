@@ -1,0 +1,58 @@
+// `beamline policy`: judges policies without a running router.
+import { type ArgsDef, type CommandDef, defineCommand } from 'citty';
+import { EXIT } from './exit.ts';
+import { policyCheckCommand } from './policy-check.ts';
+import { policyDiffCommand } from './policy-diff.ts';
+import { policyExplainCommand } from './policy-explain.ts';
+import { policyTestCommand } from './policy-test.ts';
+import { complain } from './print.ts';
+
+interface Later {
+  readonly description: string;
+  /** Those that it will have, so that nobody is told of wrong usage instead. */
+  readonly args: ArgsDef;
+}
+
+const LATER: Readonly<Record<string, Later>> = {
+  replay: {
+    description: 'Decide recorded requests again',
+    args: {
+      policy: { type: 'string', valueHint: 'file' },
+      from: { type: 'string', valueHint: 'dir' },
+      'max-change': { type: 'string', valueHint: 'percent' },
+      json: { type: 'boolean', default: false },
+    },
+  },
+  experiment: {
+    description: 'Report the arms of an experiment',
+    args: { id: { type: 'positional', required: false } },
+  },
+  import: {
+    description: 'Read the configuration of another gateway',
+    args: { 'file...': { type: 'positional', required: false } },
+  },
+};
+
+const unbuilt = ([name, { description, args }]: readonly [string, Later]): readonly [string, CommandDef] => [
+  name,
+  defineCommand({
+    meta: { name, description: `${description} (not implemented in this release)` },
+    args,
+    run() {
+      complain(`not_implemented: beamline policy ${name} is not implemented in this release`);
+      return EXIT.missing;
+    },
+  }),
+];
+
+export const policyCommand = defineCommand({
+  meta: { name: 'policy', description: 'Check, test, explain and compare routing policies' },
+  subCommands: {
+    check: policyCheckCommand,
+    validate: policyCheckCommand,
+    test: policyTestCommand,
+    explain: policyExplainCommand,
+    diff: policyDiffCommand,
+    ...Object.fromEntries(Object.entries(LATER).map(unbuilt)),
+  },
+});
