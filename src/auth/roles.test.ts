@@ -6,6 +6,12 @@ import { can, type Permission, requirePermission } from './roles.ts';
 const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'inference:call': { viewer: false, operator: true, admin: true, service: true },
   'decision:write': { viewer: false, operator: true, admin: true, service: true },
+  'policy:read': { viewer: true, operator: true, admin: true, service: false },
+  'policy:simulate': { viewer: false, operator: true, admin: true, service: false },
+  'policy:write': { viewer: false, operator: true, admin: true, service: false },
+  'policy:delete': { viewer: false, operator: false, admin: true, service: false },
+  'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
+  'system:read': { viewer: true, operator: true, admin: true, service: false },
 };
 
 for (const [permission, roles] of Object.entries(table)) {

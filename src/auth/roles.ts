@@ -5,6 +5,12 @@ import type { Principal, Role } from './principal.ts';
 const GRANTS = {
   'inference:call': ['operator', 'admin', 'service'],
   'decision:write': ['operator', 'admin', 'service'],
+  'policy:read': ['viewer', 'operator', 'admin'],
+  'policy:simulate': ['operator', 'admin'],
+  'policy:write': ['operator', 'admin'],
+  'policy:delete': ['admin'],
+  'breaker:reset': ['operator', 'admin'],
+  'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;
 
 export type Permission = keyof typeof GRANTS;

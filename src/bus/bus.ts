@@ -26,6 +26,8 @@ export interface Received {
   /** From the headers; undefined where a v1 sender wrote none. */
   readonly traceId: string | undefined;
   readonly tenantId: string | undefined;
+  /** The sender's credential; undefined but for contracts whose header set carries one. */
+  readonly authorization: string | undefined;
 }
 
 export interface SubscribeOptions {
@@ -90,6 +92,8 @@ export interface KeyValue {
   /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */
   update(key: string, value: string, revision: number): Promise<number>;
   delete(key: string): Promise<void>;
+  /** Everything that is there, whole or not at all: throws `unavailable`. */
+  entries(): Promise<readonly Entry[]>;
   /** The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with `service_overloaded`. */
   watch(signal: AbortSignal): AsyncIterable<Entry>;
 }

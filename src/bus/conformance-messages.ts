@@ -1,5 +1,6 @@
 // Conformance of requests and events.
 import assert from 'node:assert/strict';
+import { adminV2 } from '../contracts/admin.ts';
 import { execCall } from '../contracts/assignment.ts';
 import { addressIn, at, everyOf } from '../contracts/contract.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
@@ -188,6 +189,25 @@ export const requestCases: readonly Case[] = [
       assert.equal(third.reason, 'queue_full');
       held.open();
       for (const reply of await Promise.all(first)) assert.equal(reply.status, 'accepted');
+    },
+  ],
+  [
+    'the credential of an administrator reaches its handler, and no other',
+    async ({ bus, peer }) => {
+      const seen: (string | undefined)[] = [];
+      const ask = { timeoutMs: 5_000, correlation: { ...correlation, authorization: 'Bearer blk_x' } };
+      peer.serve(at(adminV2, { op: 'health' }), {}, (_, received) => {
+        seen.push(received.authorization);
+        return { version: '2', ok: true, context: {} };
+      });
+      peer.serve(pool, workers, (request, received) => {
+        seen.push(received.authorization);
+        return accepted(request);
+      });
+      await peer.flush();
+      await bus.request(at(adminV2, { op: 'health' }), { version: '2', request_id: 'a', params: {} }, ask);
+      await bus.request(pool, assignment('a'), ask);
+      assert.deepEqual(seen, ['Bearer blk_x', undefined]);
     },
   ],
   [

@@ -4,7 +4,7 @@
 // M2. It holds what it holds in memory only: streams and buckets end with the process.
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import { assertValid } from '../contracts/codec.ts';
-import type { Correlation } from '../contracts/headers.ts';
+import { carriesCredential, type Correlation } from '../contracts/headers.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
@@ -210,6 +210,7 @@ class MemoryBus implements Bus {
       subject,
       traceId: correlation.traceId,
       tenantId: correlation.tenantId,
+      authorization: carriesCredential(contract.headers) ? correlation.authorization : undefined,
     };
     const [first] = servers;
     if (first === undefined) throw unavailable('nobody serves the subject', 'no_responders');
@@ -225,6 +226,7 @@ class MemoryBus implements Bus {
       subject,
       traceId: correlation?.traceId,
       tenantId: correlation?.tenantId,
+      authorization: undefined,
     };
     for (const listener of listeners) listener(message, received);
   }

@@ -8,6 +8,10 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Received } from './bus.ts';
 
 const VALUE = /^[\x21-\x7e]+$/;
+/** A scheme and a credential; the bytes are those that all headers of a message may have together. */
+const CREDENTIAL = /^[A-Za-z]+ [\x21-\x7e]+$/;
+const CREDENTIAL_BYTES_MAX = 8_192;
+const AUTHORIZATION = 'authorization';
 
 /** All that the client library's `publish` uses of a header object. */
 export class WrittenHeaders {
@@ -41,7 +45,8 @@ export function writeHeaders(
 }
 
 function line(name: string, value: string): string {
-  if (!VALUE.test(value)) throw new BeamlineError('internal', `the header ${name} would leave invalid`);
+  const isLegal = name === AUTHORIZATION ? isCredential(value) : VALUE.test(value);
+  if (!isLegal) throw new BeamlineError('internal', `the header ${name} would leave invalid`);
   return `${name}: ${value}\r\n`;
 }
 
@@ -71,16 +76,23 @@ export class NatsReceived implements Received {
   }
 
   get traceId(): string | undefined {
-    return headerOf(this.#msg, TRACE_NAMES);
+    return headerOf(this.#msg, TRACE_NAMES, isId);
   }
 
   get tenantId(): string | undefined {
-    return headerOf(this.#msg, TENANT_NAMES);
+    return headerOf(this.#msg, TENANT_NAMES, isId);
+  }
+
+  get authorization(): string | undefined {
+    return headerOf(this.#msg, [AUTHORIZATION], isCredential);
   }
 }
 
-/** Names compare without case; a value that is no id reads as absent, as do headers that cannot be read. */
-function headerOf(msg: Msg, names: readonly string[]): string | undefined {
+const isId = (value: string): boolean => value.length <= ID_BYTES_MAX && VALUE.test(value);
+const isCredential = (value: string): boolean => value.length <= CREDENTIAL_BYTES_MAX && CREDENTIAL.test(value);
+
+/** Names compare without case; a value that is not legal reads as absent, as do headers that cannot be read. */
+function headerOf(msg: Msg, names: readonly string[], isLegal: (value: string) => boolean): string | undefined {
   try {
     const headers = msg.headers;
     if (headers === undefined) return undefined;
@@ -88,7 +100,7 @@ function headerOf(msg: Msg, names: readonly string[]): string | undefined {
     for (const name of names) {
       const key = written.find((other) => other.toLowerCase() === name);
       const value = key === undefined ? '' : headers.get(key);
-      if (value.length <= ID_BYTES_MAX && VALUE.test(value)) return value;
+      if (isLegal(value)) return value;
     }
   } catch {
     // Headers of a foreign client that the library refuses to read.

@@ -1,8 +1,8 @@
 // Asking the router: which provider serves this request, and (v2) push the assignment at once.
 import { Type } from 'typebox';
-import { type BeamlineError, errorRow } from '../core/errors.ts';
 import { payload, requestContract } from './contract.ts';
-import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
+import { contextOf, Failure, FAILURE_FIELDS, failureOf, intakeCode, ReplyContext } from './failure.ts';
+import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Usd } from './fields.ts';
 
 const Task = Type.Object({
   type: Id,
@@ -10,13 +10,6 @@ const Task = Type.Object({
   payload: maybe(FilledObject),
   payload_ref: maybe(Type.String({ minLength: 1, maxLength: 512 })),
 });
-
-const Failure = {
-  code: Id,
-  message: Text,
-  intake_error_code: maybe(Id),
-  details: maybe(OpenObject),
-};
 
 const DecideRequestV1 = Type.Object({
   version: Type.Literal('1'),
@@ -59,7 +52,7 @@ const DecideResponseV1 = Type.Object({
     }),
   ),
   explanation: maybe(OpenObject),
-  error: maybe(Type.Object(Failure)),
+  error: maybe(Type.Object(FAILURE_FIELDS)),
   context: Type.Object({ request_id: maybe(Id), trace_id: maybe(Id) }),
 });
 export type DecideResponseV1 = Type.Static<typeof DecideResponseV1>;
@@ -132,30 +125,10 @@ const DecideResponseV2 = Type.Object({
   stream: maybe(Type.Object({ deliver_to: Subject, heartbeat_ms: Count, silence_ms: Count })),
   explanation: maybe(OpenObject),
   duplicate: maybe(Type.Boolean()),
-  error: maybe(Type.Object({ ...Failure, retryable: Type.Boolean(), retry_after_ms: maybe(Count) })),
-  context: Type.Object({ request_id: maybe(Id), trace_id: maybe(Id), tenant_id: maybe(Id) }),
+  error: maybe(Failure),
+  context: ReplyContext,
 });
 export type DecideResponse = Type.Static<typeof DecideResponseV2>;
-
-/** What can be told of a request that may be unreadable. */
-function contextOf(request: unknown): { request_id?: string; trace_id?: string; tenant_id?: string } {
-  const context: { request_id?: string; trace_id?: string; tenant_id?: string } = {};
-  if (typeof request !== 'object' || request === null) return context;
-  const fields = request as Readonly<Record<string, unknown>>;
-  for (const name of ['request_id', 'trace_id', 'tenant_id'] as const) {
-    const id = fields[name];
-    if (typeof id === 'string' && /^[\x21-\x7e]{1,128}$/.test(id)) context[name] = id;
-  }
-  return context;
-}
-
-/** Codes of contracts 5.2 that v1 clients know, by what our own check found. */
-const intakeCode = (error: BeamlineError): string | undefined =>
-  typeof error.details['intake'] === 'string'
-    ? error.details['intake']
-    : error.code === 'invalid_request'
-      ? 'SCHEMA_VALIDATION_FAILED'
-      : undefined;
 
 const V1_NAMES: Readonly<Record<string, string>> = {
   no_provider_available: 'decision_failed',
@@ -193,19 +166,6 @@ export const decideV2 = requestContract({
   request: payload('beamline.router.DecideRequest', '2', DecideRequestV2),
   reply: payload('beamline.router.DecideResponse', '2', DecideResponseV2),
   refuse(error, request): DecideResponse {
-    const intake = intakeCode(error);
-    return {
-      version: '2',
-      ok: false,
-      error: {
-        code: error.code,
-        message: error.message.slice(0, 1024),
-        retryable: errorRow(error.code).retry,
-        ...(intake === undefined ? {} : { intake_error_code: intake }),
-        ...(error.retryAfterMs === undefined ? {} : { retry_after_ms: Math.ceil(error.retryAfterMs) }),
-        details: error.details,
-      },
-      context: contextOf(request),
-    };
+    return { version: '2', ok: false, error: failureOf(error), context: contextOf(request) };
   },
 });

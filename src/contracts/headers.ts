@@ -17,6 +17,10 @@ export const HEADER_SETS = {
     required: ['x_trace_id', 'x_tenant_id', 'x_contract_version'],
     optional: ['x_request_id', 'x_assignment_id'],
   },
+  admin_v2: {
+    required: ['x_trace_id', 'x_tenant_id', 'x_contract_version', 'authorization'],
+    optional: ['x_request_id', 'x_sent_at_ms'],
+  },
 } as const satisfies Record<string, { required: readonly string[]; optional: readonly string[] }>;
 
 export type HeaderSet = keyof typeof HEADER_SETS;
@@ -25,18 +29,27 @@ export type HeaderSet = keyof typeof HEADER_SETS;
 export interface Correlation {
   readonly traceId: string;
   readonly tenantId: string;
+  /** `Bearer` and the caller's credential; it travels with `admin_v2` only. */
+  readonly authorization?: string | undefined;
 }
 
-/** The headers of one message. Ids are printable ASCII without spaces, so they need no encoding. */
+/** Whether messages of the set carry the caller's credential. */
+export const carriesCredential = (set: HeaderSet): boolean => set === 'admin_v2';
+
+/** The headers of one message. Ids are printable ASCII without spaces, so they need no encoding; a credential has one. */
 export function headersOf(set: HeaderSet, correlation: Correlation): readonly (readonly [string, string])[] {
-  return set.endsWith('_v2')
-    ? [
-        ['x_trace_id', correlation.traceId],
-        ['x_tenant_id', correlation.tenantId],
-        ['x_contract_version', 'v2'],
-      ]
-    : [
-        ['trace_id', correlation.traceId],
-        ['tenant_id', correlation.tenantId],
-      ];
+  const { traceId, tenantId, authorization } = correlation;
+  if (!set.endsWith('_v2')) {
+    return [
+      ['trace_id', traceId],
+      ['tenant_id', tenantId],
+    ];
+  }
+  const headers: [string, string][] = [
+    ['x_trace_id', traceId],
+    ['x_tenant_id', tenantId],
+    ['x_contract_version', 'v2'],
+  ];
+  if (authorization !== undefined && carriesCredential(set)) headers.push(['authorization', authorization]);
+  return headers;
 }

@@ -1,4 +1,5 @@
 // Every message that this system sends or serves, in one list; the emitted schemas come from it.
+import { adminV2 } from './admin.ts';
 import { execCall } from './assignment.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
@@ -13,6 +14,7 @@ import { usageMetered } from './usage.ts';
 const CONTRACTS = [
   decideV1,
   decideV2,
+  adminV2,
   execCall,
   frames,
   attemptOutcome,

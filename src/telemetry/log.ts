@@ -24,6 +24,10 @@ export interface LogFields {
   readonly provider?: string | undefined;
   readonly model?: string | undefined;
   readonly policy?: string | undefined;
+  readonly revision?: number | undefined;
+  /** Who asked, by the id of the key, and for which operation. */
+  readonly key_id?: string | undefined;
+  readonly operation?: string | undefined;
   readonly worker_id?: string | undefined;
   readonly count?: number | undefined;
   readonly state?: string | undefined;

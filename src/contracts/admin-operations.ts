@@ -1,0 +1,182 @@
+// What each operation of `beamline.router.v2.admin.<op>` needs, takes and gives (contracts 4.14). Names are those of the wire.
+import { type Static, Type } from 'typebox';
+import { payload, type Payload } from './contract.ts';
+import { decideV2, type DecideRequest, type DecideResponse } from './decide.ts';
+import type { Failure } from './failure.ts';
+import { Count, Id, maybe, OpenObject } from './fields.ts';
+
+const Policy = { tenant_id: Id, policy_id: Id };
+const Write = { ...Policy, expected_revision: maybe(Count) };
+/** New policies have names that are one path segment and one file name. */
+const NewPolicyId = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9_.-]+$' });
+const Scoped = { tenant_id: maybe(Id), provider_id: maybe(Id) };
+
+const PARAMS = {
+  get_policy: Type.Object({ ...Policy, revision: maybe(Count) }),
+  policy_history: Type.Object(Policy),
+  list_policies: Type.Object({
+    tenant_id: Id,
+    cursor: maybe(Type.String({ maxLength: 512 })),
+    limit: maybe(Type.Integer({ minimum: 1, maximum: 200 })),
+  }),
+  put_policy: Type.Object({ ...Write, policy_id: NewPolicyId, policy: Type.Unknown() }),
+  rollback_policy: Type.Object({ ...Write, to_revision: Count }),
+  delete_policy: Type.Object(Write),
+  validate_policy: Type.Object({ tenant_id: maybe(Id), policy_id: maybe(Id), policy: maybe(Type.Unknown()) }),
+  get_complexity: Type.Object({ tenant_id: maybe(Id), policy_id: maybe(Id), policy: maybe(Type.Unknown()) }),
+  dry_run: Type.Object({
+    request: Type.Unsafe<DecideRequest>(decideV2.request.schema),
+    /** A document instead of the stored one; else the stored `revision`, else the current one. */
+    policy: maybe(Type.Unknown()),
+    revision: maybe(Count),
+    seed: maybe(Id),
+    time_ms: maybe(Count),
+    snapshot: maybe(OpenObject),
+    extensions: maybe(Type.Enum(['skip', 'call'])),
+  }),
+  replay: OpenObject,
+  get_breakers: Type.Object(Scoped),
+  get_extension_health: Type.Object(Scoped),
+  health: Type.Object({}),
+  set_breaker: Type.Object({
+    tenant_id: Id,
+    provider_id: Id,
+    mode: Type.Enum(['auto', 'force_open', 'force_closed']),
+  }),
+};
+
+export type AdminOperation = keyof typeof PARAMS;
+export type AdminParams = { readonly [Op in AdminOperation]: Static<(typeof PARAMS)[Op]> };
+export type AdminScope =
+  | 'policy:read'
+  | 'policy:write'
+  | 'policy:delete'
+  | 'policy:simulate'
+  | 'breaker:reset'
+  | 'system:read';
+export type BreakerMode = AdminParams['set_breaker']['mode'];
+
+/** Reading the complexity of a stored policy tells no more than reading it, and the HTTP API grants it so (gateway 14.2). */
+const SCOPES: Readonly<Record<AdminOperation, AdminScope>> = {
+  get_policy: 'policy:read',
+  policy_history: 'policy:read',
+  list_policies: 'policy:read',
+  put_policy: 'policy:write',
+  rollback_policy: 'policy:write',
+  delete_policy: 'policy:delete',
+  validate_policy: 'policy:simulate',
+  get_complexity: 'policy:read',
+  dry_run: 'policy:simulate',
+  replay: 'policy:simulate',
+  get_breakers: 'system:read',
+  get_extension_health: 'system:read',
+  health: 'system:read',
+  set_breaker: 'breaker:reset',
+};
+
+const WRITES: ReadonlySet<AdminOperation> = new Set([
+  'put_policy',
+  'rollback_policy',
+  'delete_policy',
+  'set_breaker',
+] as const);
+
+interface Declared<Params> {
+  readonly scope: AdminScope;
+  readonly isWrite: boolean;
+  readonly params: Payload<Params>;
+}
+
+const declared = <Op extends AdminOperation>(op: Op): Declared<AdminParams[Op]> => ({
+  scope: SCOPES[op],
+  isWrite: WRITES.has(op),
+  params: payload(`beamline.router.AdminParams.${op}`, '2', PARAMS[op]) as Payload<AdminParams[Op]>,
+});
+
+export const ADMIN_OPERATIONS = Object.fromEntries(
+  Object.keys(PARAMS).map((op) => [op, declared(op as AdminOperation)]),
+) as { readonly [Op in AdminOperation]: Declared<AdminParams[Op]> };
+
+export const isAdminOperation = (name: string): name is AdminOperation => Object.hasOwn(PARAMS, name);
+
+/** One finding of a validation; `path` is a JSON Pointer into the document. */
+export interface PolicyIssue {
+  readonly path: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A stored revision; `policy` is null in the tombstone of a deleted policy. */
+export interface StoredPolicy {
+  readonly tenant_id: string;
+  readonly policy_id: string;
+  readonly revision: number;
+  readonly policy: unknown;
+  readonly digest: string;
+  readonly updated_at_ms: number;
+  readonly updated_by: string;
+  readonly deleted: boolean;
+}
+
+export type PolicyVersion = Pick<StoredPolicy, 'revision' | 'digest' | 'updated_at_ms' | 'updated_by' | 'deleted'>;
+export type PolicyItem = Pick<StoredPolicy, 'policy_id' | 'revision' | 'updated_at_ms'>;
+
+export interface PolicyWritten {
+  readonly revision: number;
+  /** The policy was not there before. */
+  readonly created: boolean;
+  readonly warnings: readonly PolicyIssue[];
+}
+
+export interface Complexity {
+  readonly extensions: { readonly pre: number; readonly validators: number; readonly post: number };
+  /** 0 to 100. */
+  readonly score: number;
+  readonly level: 'low' | 'medium' | 'high' | 'very_high';
+  readonly estimated_latency_ms: number;
+  readonly warnings: readonly PolicyIssue[];
+}
+
+export interface DryRun {
+  /** Absent if nothing could be chosen; `refusal` says why. */
+  readonly decision?: NonNullable<DecideResponse['decision']>;
+  readonly refusal?: Pick<Failure, 'code' | 'message'>;
+  readonly explanation: Readonly<Record<string, unknown>>;
+  readonly executed_extensions: readonly unknown[];
+  /** SHA-256 of the final payload's JSON, hex; absent for a payload that is only referred to. */
+  readonly payload_digest?: string;
+}
+
+export interface BreakerStatus {
+  readonly tenant_id: string;
+  readonly provider_id: string;
+  readonly state: 'closed' | 'half_open' | 'open';
+  readonly mode: BreakerMode;
+}
+
+export interface RouterHealth {
+  readonly router_id: string;
+  readonly source: { readonly kind: string; readonly reachable: boolean; readonly age_ms?: number };
+  readonly policies: number;
+}
+
+export interface AdminResults {
+  readonly get_policy: StoredPolicy;
+  readonly policy_history: { readonly revisions: readonly PolicyVersion[] };
+  readonly list_policies: { readonly items: readonly PolicyItem[]; readonly next_cursor?: string };
+  readonly put_policy: PolicyWritten;
+  readonly rollback_policy: PolicyWritten;
+  readonly delete_policy: { readonly revision: number };
+  readonly validate_policy: {
+    readonly valid: boolean;
+    readonly errors: readonly PolicyIssue[];
+    readonly warnings: readonly PolicyIssue[];
+  };
+  readonly get_complexity: Complexity;
+  readonly dry_run: DryRun;
+  readonly replay: never;
+  readonly get_breakers: { readonly states: readonly BreakerStatus[] };
+  readonly get_extension_health: never;
+  readonly health: RouterHealth;
+  readonly set_breaker: { readonly state: BreakerStatus };
+}
