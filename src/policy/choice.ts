@@ -3,7 +3,7 @@
 import { draw, unit } from './draw.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, removedBy } from './filters.ts';
-import type { Policy, Target } from './policy.ts';
+import type { Course, Policy, Rejection, Target } from './policy.ts';
 import type { Reason } from './reasons.ts';
 import { emptyScope, refusalOf } from './rescue.ts';
 import { sessionText } from './sticky.ts';
@@ -24,15 +24,18 @@ export type Choice =
       readonly reason: Reason;
       readonly hasOpenBreaker: boolean;
     }
+  | { readonly how: 'rejected'; readonly rejection: Rejection }
   | { readonly how: 'none'; readonly onlyBreakers: boolean; readonly hasOpenBreaker: boolean };
 
 export function choose(
   policy: Policy,
   facts: Facts,
   snapshot: Snapshot,
+  course: Course,
   seed: string,
   session: string | undefined,
 ): Choice {
+  if (course.rejection !== undefined) return { how: 'rejected', rejection: course.rejection };
   const { targets } = policy;
   const shares: number[] = [];
   let sum = 0;
@@ -40,33 +43,31 @@ export function choose(
   let breakers = 0;
   let bound: Target | undefined;
   for (const target of targets) {
-    const filter = removedBy(target, facts, snapshot.failed, snapshot);
+    const filter = removedBy(target, facts, snapshot.failed, snapshot, course);
     if (filter !== undefined) {
       shares.push(REMOVED);
       removed++;
       if (filter === 'breaker') breakers++;
       continue;
     }
-    const share = effectiveWeight(target, snapshot);
+    const share = effectiveWeight(target, snapshot, course);
     shares.push(share);
     sum += share;
     if (session !== undefined && target.name === snapshot.sticky) bound = target;
   }
   const isFirst = snapshot.attempt === 1;
   if (bound !== undefined) return { how: 'bound', target: bound, reason: isFirst ? 'sticky' : 'failover' };
-  if (removed < targets.length && policy.strategy !== 'weighted') {
-    sum = narrow(policy.strategy, policy, facts, snapshot, shares);
-  }
+  const { strategy } = course;
+  if (strategy !== 'weighted') sum = narrow(strategy, policy, facts, snapshot, shares, sum);
   if (sum > 0) {
     const drawn =
       session !== undefined && isFirst
         ? unit(sessionText(policy, facts, session))
         : draw(seed, snapshot.attempt, 'select');
     const target = walk(targets, shares, drawn * sum);
-    if (target !== undefined)
-      return { how: 'drawn', target, reason: isFirst ? policy.strategy : 'failover', draw: drawn };
+    if (target !== undefined) return { how: 'drawn', target, reason: isFirst ? strategy : 'failover', draw: drawn };
   }
-  return rescue(policy, facts, snapshot, { removed, breakers });
+  return rescue(policy, facts, snapshot, course, { removed, breakers });
 }
 
 /** Subtracts the shares in document order; the first that makes `x` negative wins. Weight 0 never does. */
@@ -84,10 +85,16 @@ function walk(targets: readonly Target[], shares: readonly number[], x: number):
   return last;
 }
 
-function rescue(policy: Policy, facts: Facts, snapshot: Snapshot, lost: { removed: number; breakers: number }): Choice {
+function rescue(
+  policy: Policy,
+  facts: Facts,
+  snapshot: Snapshot,
+  course: Course,
+  lost: { removed: number; breakers: number },
+): Choice {
   const hasOpenBreaker = lost.breakers > 0;
-  const scope = emptyScope(facts, snapshot, hasOpenBreaker);
-  const item = policy.fallbacks.find((fallback) => refusalOf(fallback, scope, facts, snapshot) === undefined);
+  const scope = emptyScope(policy, facts, snapshot, hasOpenBreaker);
+  const item = policy.fallbacks.find((fallback) => refusalOf(fallback, scope, facts, snapshot, course) === undefined);
   if (item === undefined)
     return {
       how: 'none',

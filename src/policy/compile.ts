@@ -1,8 +1,9 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
-import { compileWhen } from './when.ts';
+import { compileRule, conditionOf } from './compile-rule.ts';
 import { type PolicyDocument, ttlSeconds } from './document.ts';
 import { Findings } from './issue.ts';
-import type { Backoff, Fallback, Policy, Target } from './policy.ts';
+import type { Backoff, Course, Fallback, Policy, Target } from './policy.ts';
+import { compileWhere } from './when.ts';
 
 const TTL_SECONDS = 3_600;
 const TIMEOUT_MS = 300_000;
@@ -12,6 +13,7 @@ const RETRY_ON = ['unavailable', 'timeout', 'limit'] as const;
 const POOL = 'default';
 const TOLERANCE = 0.1;
 const MIN_SAMPLES = 5;
+const NOTHING: readonly never[] = Object.freeze([]);
 
 type ProviderDocument = NonNullable<PolicyDocument['providers']>[number];
 type FallbackDocument = NonNullable<PolicyDocument['fallbacks']>[number];
@@ -23,22 +25,26 @@ export interface PolicyKey {
 }
 
 export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy {
-  const { sticky, timeouts, retry } = document;
+  const { sticky, timeouts, retry, rules = [], strategy = 'weighted', timeout_ms: timeoutMs = TIMEOUT_MS } = document;
   const targets = (document.providers ?? providersOf(document.weights ?? {})).map(compileTarget);
+  const isPlain = rules.length === 0 && targets.every(({ when }) => when === undefined);
   return Object.freeze({
     policyId: key.policyId,
     tenantId: key.tenantId,
     revision: key.revision,
     version: document.version,
-    strategy: document.strategy ?? 'weighted',
+    timezone: document.timezone ?? 'UTC',
+    strategy,
     strategyOptions: Object.freeze({
       tolerance: document.strategy_options?.tolerance ?? TOLERANCE,
       minSamples: document.strategy_options?.min_samples ?? MIN_SAMPLES,
     }),
     isUnweighted: targets.every(({ weight }) => weight === 0),
     targets: Object.freeze(targets),
+    rules: Object.freeze(rules.map(compileRule)),
+    plainCourse: isPlain ? plainCourse(strategy, timeoutMs) : undefined,
     sticky: sticky?.enabled === true ? compileSticky(sticky) : undefined,
-    timeoutMs: document.timeout_ms ?? TIMEOUT_MS,
+    timeoutMs,
     timeouts: Object.freeze({
       firstChunkMs: timeouts?.first_chunk_ms,
       idleMs: timeouts?.idle_ms,
@@ -52,6 +58,17 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     fallbacks: Object.freeze(fallbacksOf(document).map((item) => compileFallback(item, targets))),
   } satisfies Policy);
 }
+
+const plainCourse = (strategy: Policy['strategy'], timeoutMs: number): Course =>
+  Object.freeze({
+    scope: undefined,
+    effects: NOTHING,
+    strategy,
+    timeoutMs,
+    tags: NOTHING,
+    arms: NOTHING,
+    rejection: undefined,
+  });
 
 const providersOf = (weights: Readonly<Record<string, number>>): readonly ProviderDocument[] =>
   Object.entries(weights).map(([name, weight]) => ({ name, weight }));
@@ -72,7 +89,9 @@ const compileTarget = (provider: ProviderDocument): Target =>
     model: provider.model,
     serves: provider.models === undefined ? undefined : servesAny(provider.models),
     pool: provider.pool ?? POOL,
-    maxInFlight: undefined,
+    maxInFlight: provider.max_in_flight,
+    when:
+      provider.when === undefined ? undefined : compileWhere(provider.when, '', { findings: new Findings(), major: 2 }),
     labels: Object.freeze({ ...provider.labels }),
     enabled: provider.enabled ?? true,
   });
@@ -101,7 +120,7 @@ const compileBackoff = (backoff: FallbackDocument['backoff']): Backoff =>
 /** A target outside the document is a provider of the catalogue, with nothing of its own. */
 const compileFallback = (item: FallbackDocument, targets: readonly Target[]): Fallback =>
   Object.freeze({
-    holds: compileWhen(item.when, '', { findings: new Findings(), major: 2 }),
+    holds: conditionOf(item.when),
     retry: item.retry ?? RETRY,
     backoff: compileBackoff(item.backoff),
     to: targets.find(({ name }) => name === item.to) ?? compileTarget({ name: item.to }),

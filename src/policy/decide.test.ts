@@ -141,6 +141,26 @@ const FILTERED: readonly (readonly [by: string, provider: object, facts: object,
   ['breaker', {}, {}, { isOpen: (name: string) => name === 'birch' }],
   ['cooldown', {}, {}, { isCooling: (name: string) => name === 'birch' }],
   ['capacity', {}, {}, { hasCapacity: ({ name }: { name: string }) => name !== 'birch' }],
+  ['capacity', { max_in_flight: 3 }, {}, { inFlight: () => 3 }],
+  [
+    'constraint',
+    {},
+    { maxCostMicroUsd: 5 },
+    { costMicroUsd: ({ name }: { name: string }) => (name === 'birch' ? 6 : 5) },
+  ],
+  // Under a maximum what has no price is too dear.
+  [
+    'constraint',
+    {},
+    { maxCostMicroUsd: 5 },
+    { costMicroUsd: ({ name }: { name: string }) => (name === 'birch' ? undefined : 0) },
+  ],
+  [
+    'constraint',
+    {},
+    { maxLatencyMs: 50 },
+    { latency: (name: string) => (name === 'birch' ? { ms: 51, samples: 1 } : undefined) },
+  ],
   // The first filter in order gives its name.
   ['disabled', { enabled: false, models: ['x'] }, { providersDeny: ['birch'] }, { failed: new Set(['birch']) }],
   ['failed', {}, {}, { failed: new Set(['birch']), isOpen: (name: string) => name === 'birch' }],
@@ -160,6 +180,15 @@ for (const [by, provider, facts, snapshot] of FILTERED) {
     assert.deepEqual([explanation?.steps[0]?.stage, explanation?.steps[0]?.outcome], [by, 'removed']);
   });
 }
+
+test('what nobody knows removes nothing', () => {
+  const policy = policyOf({ providers: [{ name: 'alder', weight: 1, max_in_flight: 1 }] });
+  const verdict = chosen(policy, { ...FACTS, maxCostMicroUsd: 0, maxLatencyMs: 0 });
+  assert.deepEqual(
+    [verdict.target.name, verdict.expectedCostMicroUsd, verdict.expectedLatencyMs],
+    ['alder', undefined, undefined],
+  );
+});
 
 test('a request without a model passes the model filter', () => {
   const policy = policyOf({ providers: [{ name: 'alder', weight: 1, models: ['large'] }] });

@@ -1,10 +1,12 @@
-// The decision: a pure function of policy, facts, snapshot and seed (policy 6, steps 6, 8, 10, 11 and 12).
+// The decision: a pure function of policy, facts, snapshot and seed (policy 6, steps 6 to 8 and 10 to 12).
 // D1. Equal inputs give an equal verdict and explanation, byte for byte, on every router.
 // D2. The choice never depends on whether it is explained: the explanation is told afterwards from the same inputs.
 import { choose } from './choice.ts';
+import { courseOf } from './course.ts';
+import { expectedCost, expectedLatency } from './expectations.ts';
 import { type Explanation, explanationOf } from './explanation.ts';
 import { type Facts, type Snapshot, seedOf } from './facts.ts';
-import type { Policy, Target } from './policy.ts';
+import type { Arm, Policy, Rejection, Target } from './policy.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import { keyOf, sessionOf } from './sticky.ts';
 
@@ -23,12 +25,21 @@ export type Verdict =
       readonly stickyKey: string | undefined;
       /** The other eligible providers; empty unless explained. */
       readonly alternatives: readonly string[];
+      /** Total time of the request, which a rule may have lowered. */
+      readonly timeoutMs: number;
+      /** Of the rules and arms that hold. */
+      readonly tags: readonly string[];
+      /** The experiments in which the request takes part. */
+      readonly arms: readonly Arm[];
+      /** As measured, and by the price book; undefined if unknown. */
+      readonly expectedLatencyMs: number | undefined;
+      readonly expectedCostMicroUsd: number | undefined;
       readonly seed: string;
       readonly explanation: Explanation | undefined;
     }
   | {
       readonly kind: 'none';
-      readonly code: 'no_provider_available' | 'circuit_breaker_open';
+      readonly code: 'no_provider_available' | 'circuit_breaker_open' | Rejection['code'];
       readonly message: string;
       readonly explanation: Explanation | undefined;
     };
@@ -39,8 +50,10 @@ const NO_NAMES: readonly string[] = Object.freeze([]);
 export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain: boolean): Verdict {
   const seed = seedOf(facts);
   const session = policy.sticky === undefined ? undefined : sessionOf(policy, facts);
-  const choice = choose(policy, facts, snapshot, seed, session);
-  const explanation = explain ? explanationOf({ policy, facts, snapshot, seed, choice }) : undefined;
+  const course = courseOf(policy, facts, snapshot, snapshot);
+  const choice = choose(policy, facts, snapshot, course, seed, session);
+  const explanation = explain ? explanationOf({ policy, facts, snapshot, course, seed, choice }) : undefined;
+  if (choice.how === 'rejected') return { kind: 'none', ...choice.rejection, explanation };
   if (choice.how === 'none') {
     return choice.onlyBreakers
       ? {
@@ -68,6 +81,11 @@ export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain
     stickyKey: session === undefined ? undefined : keyOf(policy, facts, session),
     alternatives:
       explanation?.candidates.filter(({ state }) => state === 'eligible').map((other) => other.provider_id) ?? NO_NAMES,
+    timeoutMs: course.timeoutMs,
+    tags: course.tags,
+    arms: course.arms,
+    expectedLatencyMs: expectedLatency(target, facts, snapshot),
+    expectedCostMicroUsd: expectedCost(target, facts, snapshot),
     seed,
     explanation,
   };

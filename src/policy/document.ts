@@ -2,8 +2,26 @@
 // `isV2` marks keys that need version 2; `later` marks keys of the language that are not built yet.
 import type { FailureClass } from '../core/execution-errors.ts';
 import type { Backoff, Label, Strategy } from './policy.ts';
+import {
+  boolean,
+  id,
+  integer,
+  later,
+  list,
+  number,
+  PROVIDER_NAME,
+  providerName,
+  spanMs,
+  strategy,
+  text,
+  weight,
+  when,
+  where,
+  word,
+} from './document-parts.ts';
+import { isTimeZone } from './local-time.ts';
+import { rule, type RuleDocument } from './rule-document.ts';
 import type { Shape } from './shape.ts';
-import { compileWhen } from './when.ts';
 
 interface BackoffDocument {
   readonly strategy?: Backoff['strategy'];
@@ -21,6 +39,8 @@ interface ProviderDocument {
   readonly pool?: string;
   readonly labels?: Readonly<Record<string, Label>>;
   readonly enabled?: boolean;
+  readonly when?: string;
+  readonly max_in_flight?: number;
 }
 
 interface FallbackDocument {
@@ -33,10 +53,12 @@ interface FallbackDocument {
 /** A document without errors. */
 export interface PolicyDocument {
   readonly version: string;
+  readonly timezone?: string;
   readonly providers?: readonly ProviderDocument[];
   readonly weights?: Readonly<Record<string, number>>;
   readonly strategy?: Strategy;
   readonly strategy_options?: { readonly tolerance?: number; readonly min_samples?: number };
+  readonly rules?: readonly RuleDocument[];
   readonly sticky?: {
     readonly enabled?: boolean;
     readonly session_key?: string;
@@ -54,24 +76,8 @@ export interface PolicyDocument {
   readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
 }
 
-const PROVIDER_NAME = /^[a-z0-9][a-z0-9_.:/-]{0,127}$/;
-const ID = /^[\x21-\x7e]+$/;
-const TIME_MS_MAX = 3_600_000;
 const TTL_SECONDS_MAX = 86_400;
 
-const integer = (min: number, max: number): Shape => ({ kind: 'number', min, max, isInteger: true });
-const number = (min: number, max: number): Shape => ({ kind: 'number', min, max, isInteger: false });
-const text = (charsMin: number, charsMax: number, pattern?: RegExp): Shape =>
-  pattern === undefined ? { kind: 'text', charsMin, charsMax } : { kind: 'text', charsMin, charsMax, pattern };
-const word = (words: readonly string[]): Shape => ({ kind: 'word', words });
-const list = (of: Shape, min: number, max: number): Shape => ({ kind: 'list', of, min, max });
-const later: Shape = { kind: 'later' };
-const boolean: Shape = { kind: 'boolean' };
-const id = text(1, 128, ID);
-const providerName = text(1, 128, PROVIDER_NAME);
-const weight = number(0, 100);
-const spanMs = integer(1, TIME_MS_MAX);
-const when: Shape = { kind: 'own', check: (value, path, context) => void compileWhen(value, path, context) };
 const ttl: Shape = {
   kind: 'own',
   check(value, path, { findings }) {
@@ -79,6 +85,14 @@ const ttl: Shape = {
     const seconds = ttlSeconds(value);
     if (seconds === undefined) findings.error(path, 'pattern', 'must be a number with s, m or h, for example 15m');
     else if (seconds < 1 || seconds > TTL_SECONDS_MAX) findings.error(path, 'range', 'must be from 1s to 24h');
+  },
+};
+
+const timezone: Shape = {
+  kind: 'own',
+  check(value, path, { findings }) {
+    if (typeof value !== 'string') findings.error(path, 'type', 'must be a text');
+    else if (!isTimeZone(value)) findings.error(path, 'pattern', 'must be an IANA name, for example Europe/Berlin');
   },
 };
 
@@ -103,12 +117,10 @@ const provider: Shape = {
     pool: { shape: id, isV2: true },
     labels: { shape: { kind: 'map', key: /^.{1,128}$/u, of: { kind: 'scalar' }, min: 0, max: 64 }, isV2: true },
     enabled: { shape: boolean, isV2: true },
-    when: { shape: later, isV2: true },
-    max_in_flight: { shape: later, isV2: true },
+    when: { shape: where, isV2: true },
+    max_in_flight: { shape: integer(1, 100_000), isV2: true },
   },
 };
-
-const strategy = word(['weighted', 'priority', 'latency', 'cost', 'least_busy']);
 
 const strategyOptions: Shape = {
   kind: 'record',
@@ -167,12 +179,12 @@ export const POLICY_SHAPE: Shape = {
     tenant_id: { shape: id },
     description: { shape: text(0, 1_024) },
     metadata: { shape: { kind: 'open' } },
-    timezone: { shape: later, isV2: true },
+    timezone: { shape: timezone, isV2: true },
     providers: { shape: list(provider, 1, 100) },
     weights: { shape: { kind: 'map', key: PROVIDER_NAME, of: weight, min: 1, max: 100 } },
     strategy: { shape: strategy, isV2: true },
     strategy_options: { shape: strategyOptions, isV2: true },
-    rules: { shape: later, isV2: true },
+    rules: { shape: list(rule, 0, 50), isV2: true },
     experiments: { shape: later, isV2: true },
     canary: { shape: later, isV2: true },
     shadow: { shape: later, isV2: true },

@@ -1,20 +1,17 @@
-// Why a decision is as it is (policy 11.1), told after the fact from the same inputs: which filter removed whom, what was
-// drawn, which fallbacks were tried. It holds names, weights and draws, never a value of the request's context.
+// Why a decision is as it is (policy 11.1), told after the fact from the same inputs: which filter removed whom, which
+// rules held, what was drawn, which fallbacks were tried. It holds names, weights and draws, never a value of the
+// request's context.
 import type { Choice } from './choice.ts';
+import { forgetFault } from './conditions-told.ts';
+import { courseOf } from './course.ts';
+import type { ExplanationStep, Told } from './explanation-step.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, FILTERS, type Filter, removedBy } from './filters.ts';
-import type { Policy, Target } from './policy.ts';
+import type { Course, Policy, Target } from './policy.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import { emptyScope, refusalOf } from './rescue.ts';
 import { narrow, type Narrowing, REMOVED } from './strategies.ts';
-
-export interface ExplanationStep {
-  readonly n: number;
-  readonly stage: string;
-  readonly outcome: 'matched' | 'skipped' | 'removed' | 'chosen' | 'blocked' | 'error';
-  readonly detail: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
+import { faultOf } from './when.ts';
 
 export type Candidate =
   | { readonly provider_id: string; readonly state: 'chosen' | 'eligible'; readonly weight: number }
@@ -35,34 +32,44 @@ export type Explanation = {
   readonly candidates: readonly Candidate[];
 };
 
-interface Told {
+/** The inputs of a decision and what came of them. */
+export interface Decided {
   readonly policy: Policy;
   readonly facts: Facts;
   readonly snapshot: Snapshot;
+  readonly course: Course;
   readonly seed: string;
   readonly choice: Choice;
 }
 
-type Step = Omit<ExplanationStep, 'n'>;
+/** The filters that run before rules do. */
+const EARLY: ReadonlySet<string> = new Set<Filter>(['disabled', 'model', 'when', 'constraint']);
 
-export function explanationOf(told: Told): Explanation {
-  const { policy, snapshot, choice } = told;
-  const candidates = candidatesOf(told);
-  const steps = [...removals(candidates), ...selection(told), ...fallbacks(told)];
+/** The filters that ask expressions. */
+const EXPRESSIONS: ReadonlySet<string> = new Set<Filter>(['when', 'rule']);
+
+export function explanationOf(decided: Decided): Explanation {
+  const { policy, facts, snapshot, choice } = decided;
+  const faults = new Map<string, string>();
+  const candidates = candidatesOf(decided, faults);
+  const removed = removals(candidates, faults);
+  const steps = removed.filter(({ stage }) => EARLY.has(stage));
+  courseOf(policy, facts, snapshot, snapshot, (step) => void steps.push(step));
+  steps.push(...removed.filter(({ stage }) => !EARLY.has(stage)), ...selection(decided), ...fallbacks(decided));
   return {
     policy_id: policy.policyId,
     policy_revision: policy.revision,
     policy_version: policy.version,
-    seed: told.seed,
+    seed: decided.seed,
     attempt: snapshot.attempt,
-    ...(choice.how === 'none'
-      ? { fallback_used: false }
-      : {
+    ...('reason' in choice
+      ? {
           reason: choice.reason,
           priority: REASONS[choice.reason].priority,
           provider_id: choice.target.name,
           fallback_used: REASONS[choice.reason].fallbackUsed,
-        }),
+        }
+      : { fallback_used: false }),
     steps: steps.map(({ stage, outcome, detail, data }, index) => ({
       n: index + 1,
       stage,
@@ -74,53 +81,52 @@ export function explanationOf(told: Told): Explanation {
   };
 }
 
-/** The document's providers in order, then a fallback that is only in the catalogue. */
-function candidatesOf({ policy, facts, snapshot, choice }: Told): readonly Candidate[] {
-  const chosen = choice.how === 'none' ? undefined : choice.target;
+/**
+ * The document's providers in order, then a fallback that is only in the catalogue. `faults` gets the reason of each
+ * whose expression had no answer.
+ */
+function candidatesOf(decided: Decided, faults: Map<string, string>): readonly Candidate[] {
+  const { policy, facts, snapshot, course, choice } = decided;
+  const chosen = 'target' in choice ? choice.target : undefined;
   const all: readonly Target[] =
     chosen === undefined || policy.targets.includes(chosen) ? policy.targets : [...policy.targets, chosen];
   return all.map((target): Candidate => {
-    const by = removedBy(target, facts, snapshot.failed, snapshot);
-    if (by !== undefined) return { provider_id: target.name, state: 'removed', by };
+    forgetFault(course.scope);
+    const by = removedBy(target, facts, snapshot.failed, snapshot, course);
+    if (by !== undefined) {
+      const fault = course.scope === undefined ? undefined : faultOf(course.scope);
+      if (fault !== undefined) faults.set(target.name, fault);
+      return { provider_id: target.name, state: 'removed', by };
+    }
     const state = target === chosen ? 'chosen' : 'eligible';
-    return { provider_id: target.name, state, weight: effectiveWeight(target, snapshot) };
+    return { provider_id: target.name, state, weight: effectiveWeight(target, snapshot, course) };
   });
 }
 
-function removals(candidates: readonly Candidate[]): readonly Step[] {
-  return Object.entries(FILTERS).flatMap(([stage, text]): Step[] => {
+const removals = (candidates: readonly Candidate[], faults: ReadonlyMap<string, string>): Told[] =>
+  Object.entries(FILTERS).flatMap(([stage, text]): Told[] => {
     const providers = candidates
       .filter((one) => one.state === 'removed' && one.by === stage)
       .map((one) => one.provider_id);
     if (providers.length === 0) return [];
-    return [
-      {
-        stage,
-        outcome: 'removed',
-        detail: `${providers.join(', ')}: ${text}`,
-        data: { providers },
-      },
-    ];
+    const failed = EXPRESSIONS.has(stage) ? providers.filter((name) => faults.has(name)) : [];
+    const data =
+      failed.length === 0
+        ? { providers }
+        : { providers, faults: Object.fromEntries(failed.map((name) => [name, faults.get(name)])) };
+    return [{ stage, outcome: 'removed', detail: `${providers.join(', ')}: ${text}`, data }];
   });
-}
 
-function selection(told: Told): readonly Step[] {
-  const { policy, choice } = told;
-  const { strategy } = policy;
+function selection(decided: Decided): readonly Told[] {
+  const { choice } = decided;
+  const { strategy } = decided.course;
   switch (choice.how) {
     case 'bound':
-      return [
-        {
-          stage: 'sticky',
-          outcome: 'chosen',
-          detail: `${choice.target.name}: bound to the session`,
-          data: {},
-        },
-      ];
+      return [{ stage: 'sticky', outcome: 'chosen', detail: `${choice.target.name}: bound to the session`, data: {} }];
     case 'drawn': {
       const draw = choice.draw.toFixed(6);
       const drawn = { strategy, draw: Number(draw) };
-      const tied = strategy === 'weighted' ? undefined : tiedBy(strategy, told);
+      const tied = strategy === 'weighted' ? undefined : tiedBy(strategy, decided);
       return [
         {
           stage: 'select',
@@ -132,32 +138,30 @@ function selection(told: Told): readonly Step[] {
     }
     case 'fallback':
     case 'none':
-      return [
-        {
-          stage: 'select',
-          outcome: 'skipped',
-          detail: 'no candidate with weight is left',
-          data: { strategy },
-        },
-      ];
+      return [{ stage: 'select', outcome: 'skipped', detail: 'no candidate with weight is left', data: { strategy } }];
+    case 'rejected':
+      return [];
   }
 }
 
 /** The candidates between which the strategy let the draw decide. */
-function tiedBy(strategy: Narrowing, { policy, facts, snapshot }: Told): readonly string[] {
+function tiedBy(strategy: Narrowing, { policy, facts, snapshot, course }: Decided): readonly string[] {
   const shares = policy.targets.map((target) =>
-    removedBy(target, facts, snapshot.failed, snapshot) === undefined ? effectiveWeight(target, snapshot) : REMOVED,
+    removedBy(target, facts, snapshot.failed, snapshot, course) === undefined
+      ? effectiveWeight(target, snapshot, course)
+      : REMOVED,
   );
-  narrow(strategy, policy, facts, snapshot, shares);
+  const sum = shares.reduce((all, share) => all + Math.max(0, share), 0);
+  narrow(strategy, policy, facts, snapshot, shares, sum);
   return policy.targets.filter((_, index) => (shares[index] ?? REMOVED) > 0).map(({ name }) => name);
 }
 
-function fallbacks({ policy, facts, snapshot, choice }: Told): readonly Step[] {
+function fallbacks({ policy, facts, snapshot, course, choice }: Decided): readonly Told[] {
   if (choice.how !== 'fallback' && choice.how !== 'none') return [];
-  const scope = emptyScope(facts, snapshot, choice.hasOpenBreaker);
-  const steps: Step[] = [];
+  const scope = emptyScope(policy, facts, snapshot, choice.hasOpenBreaker);
+  const steps: Told[] = [];
   for (const [item, fallback] of policy.fallbacks.entries()) {
-    const refusal = refusalOf(fallback, scope, facts, snapshot);
+    const refusal = refusalOf(fallback, scope, facts, snapshot, course);
     const data = { item, to: fallback.to.name };
     if (refusal === undefined)
       return [...steps, { stage: 'fallback', outcome: 'chosen', detail: `item ${item}: to ${data.to}`, data }];

@@ -12,10 +12,16 @@ export type ErrorIssueCode =
   | 'conflict'
   | 'duplicate'
   | 'weights_sum_zero'
+  | 'shares_sum'
   | 'unknown_provider'
+  | 'invalid_expression'
+  | 'not_boolean'
+  | 'unknown_variable'
+  | 'unsupported_function'
+  | 'expression_too_complex'
   | 'not_implemented';
 
-export type WarningCode = 'no_effect' | 'fallback_to_self';
+export type WarningCode = 'no_effect' | 'fallback_to_self' | 'unreachable_rule';
 
 /** One finding; `path` is a JSON Pointer into the document. */
 export interface Issue {

@@ -5,12 +5,13 @@ import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import { answerCode } from '../core/execution-errors.ts';
 import { backoffMs, noSoonerThan } from './backoff.ts';
-import type { Scope } from './condition.ts';
+import { courseOf } from './course.ts';
 import { draw } from './draw.ts';
 import { type Facts, type Live, seedOf } from './facts.ts';
 import { busyBy, removedBy } from './filters.ts';
 import { allFailed, type History } from './history.ts';
-import type { Policy, Target } from './policy.ts';
+import type { Course, Policy, Target } from './policy.ts';
+import { scopeOf, type Standing } from './scope-of.ts';
 import { type Failure, statusWords } from './status-words.ts';
 
 export type Step =
@@ -43,6 +44,8 @@ interface Moment {
   readonly failure: Failure;
   readonly timeLeftMs: number;
   readonly live: Live;
+  /** What the rules make of the next attempt. */
+  readonly course: Course;
   /** The draw for the jitter of the next attempt's wait. */
   readonly chance: number;
 }
@@ -57,8 +60,10 @@ export function nextStep(
   live: Live = {},
 ): Step {
   const chance = draw(seedOf(facts), history.attempt + 1, 'backoff');
-  const moment: Moment = { policy, facts, history, failure, timeLeftMs, live, chance };
+  const course = courseOf(policy, facts, live, standingOf(history, failure));
+  const moment: Moment = { policy, facts, history, failure, timeLeftMs, live, course, chance };
   if (isFinal(moment)) return { kind: 'end', code: endCode(failure, timeLeftMs) };
+  if (course.rejection !== undefined) return { kind: 'end', code: course.rejection.code };
   return byFallback(moment) ?? byFailover(moment) ?? { kind: 'end', code: endCode(failure, timeLeftMs) };
 }
 
@@ -79,8 +84,8 @@ const endCode = (failure: Failure, timeLeftMs: number): ErrorCode =>
 
 /** Cases 5 and 6: the first fallback that holds and can be followed. */
 function byFallback(moment: Moment): Step | undefined {
-  const { policy, facts, history, failure, live, chance } = moment;
-  const scope = scopeOf(moment);
+  const { policy, facts, history, failure, live, course, chance } = moment;
+  const scope = scopeOf(policy, facts, live, standingOf(history, failure));
   const failed = allFailed(history);
   for (const [item, fallback] of policy.fallbacks.entries()) {
     if (!fallback.holds(scope)) continue;
@@ -90,7 +95,7 @@ function byFallback(moment: Moment): Step | undefined {
     if (tries < fallback.retry && fits(moment, sameMs) && busyBy(history.current, live, sameMs) === undefined) {
       return { kind: 'again', reason: 'retry', target: history.current, waitMs: sameMs, item };
     }
-    if (fits(moment, waitMs) && removedBy(fallback.to, facts, failed, live) === undefined) {
+    if (fits(moment, waitMs) && removedBy(fallback.to, facts, failed, live, course) === undefined) {
       return { kind: 'to', reason: 'fallback', target: fallback.to, waitMs, item };
     }
   }
@@ -109,11 +114,10 @@ function byFailover(moment: Moment): Step | undefined {
 /** The attempt after the wait must still have the least time that an attempt may have. */
 const fits = ({ timeLeftMs }: Moment, waitMs: number): boolean => waitMs + DEADLINE_MIN_MS <= timeLeftMs;
 
-const scopeOf = ({ facts, history, failure }: Moment): Scope => ({
-  taskType: facts.taskType,
-  status: statusWords(failure),
+/** Where the request stands when its next attempt is decided. */
+const standingOf = (history: History, failure: Failure): Standing => ({
   attempt: history.attempt + 1,
+  failureWords: statusWords(failure),
   errorClass: failure.class,
   currentProvider: history.current.name,
-  context: facts.context,
 });

@@ -1,3 +1,4 @@
+/* eslint-disable unicorn/no-thenable -- the word of the language */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -99,7 +100,8 @@ test('the least document has the defaults of the language', () => {
 
 test('a compact fallback without conditions waits for an empty choice', () => {
   const [item] = valid({ version: '1.0', weights: { elder: 1 }, fallback: { provider: 'rowan' } }).fallbacks;
-  const scope = { taskType: 'ai.chat', attempt: 1, context: {} };
+  const facts = { tenantId: 'kestrel', requestId: 'rq-1', taskType: 'ai.chat', stream: false, context: {} };
+  const scope = { facts, live: {}, attempt: 1 };
   assert.equal(item?.holds({ ...scope, status: ['all_providers_failed'] }), true);
   assert.equal(item?.holds({ ...scope, status: ['timeout'] }), false);
 });
@@ -235,7 +237,57 @@ const FINDINGS: readonly (readonly [
       ['/strategy_options/tolerence', 'unknown_key'],
     ],
   ],
-  ['rules', { ...V2, rules: [{ id: 'r' }] }, [['/rules', 'not_implemented']]],
+  ['rules in version 1', { ...V1, rules: [] }, [['/rules', 'requires_version_2']]],
+  ['a rule without an effect', { ...V2, rules: [{ id: 'r' }] }, [['/rules/0/then', 'required']]],
+  [
+    'an effect that does not exist',
+    { ...V2, rules: [{ id: 'r', then: { exlude: ['elder'], reject: { code: 'no' } } }] },
+    [
+      ['/rules/0/then/reject/code', 'pattern'],
+      ['/rules/0/then/exlude', 'unknown_key'],
+    ],
+  ],
+  [
+    'rules of one name',
+    {
+      ...V2,
+      rules: [
+        { id: 'r', when: { a: 1 }, then: {} },
+        { id: 'r', then: {} },
+      ],
+    },
+    [['/rules/1/id', 'duplicate']],
+  ],
+  [
+    'rules after one that always holds',
+    {
+      ...V2,
+      rules: [
+        { id: 'a', when: {}, then: {}, continue: true },
+        { id: 'b', when: {}, then: {} },
+        { id: 'c', then: {} },
+      ],
+    },
+    [['/rules/2', 'unreachable_rule']],
+  ],
+  [
+    'rules that name no provider',
+    {
+      ...V2,
+      rules: [{ id: 'r', then: { only: ['oak', 'rowan'], exclude: ['ash'], weights: { 'a/b': 1, elder: 2 } } }],
+    },
+    [
+      ['/rules/0/then/only/0', 'unknown_provider'],
+      ['/rules/0/then/exclude/0', 'unknown_provider'],
+      ['/rules/0/then/weights/a~1b', 'unknown_provider'],
+    ],
+  ],
+  [
+    'a bound of no request',
+    listed({ name: 'a', weight: 1, max_in_flight: 0 }),
+    [['/providers/0/max_in_flight', 'range']],
+  ],
+  ['a place that is no time zone', { ...V2, timezone: 'Europe/Atlantis' }, [['/timezone', 'pattern']]],
   ['validators', { ...V1, validators: [{ id: 'pii' }] }, [['/validators', 'not_implemented']]],
   ['a retry budget', { ...V2, retry: { budget: { ratio: 0.1 } } }, [['/retry/budget', 'not_implemented']]],
   [

@@ -1,6 +1,6 @@
 // A policy that was checked and compiled: one revision, frozen, read by every decision and changed by none.
 import type { FailureClass } from '../core/execution-errors.ts';
-import type { Condition } from './condition.ts';
+import type { Condition, Scope } from './condition.ts';
 
 /** A provider with its share, the model that it is sent and the pool of workers that call it. */
 export interface Target {
@@ -17,7 +17,12 @@ export interface Target {
   readonly maxInFlight: number | undefined;
   readonly labels: Readonly<Record<string, Label>>;
   readonly enabled: boolean;
+  /** Whether it may serve a request. */
+  readonly when: TargetCondition | undefined;
 }
+
+/** A condition that looks at one provider as well. */
+export type TargetCondition = (scope: Scope, target: Target) => boolean;
 
 /** How one of the candidates is taken (policy 5.2). */
 export type Strategy = 'weighted' | 'priority' | 'latency' | 'cost' | 'least_busy';
@@ -40,6 +45,54 @@ export interface Fallback {
   readonly to: Target;
 }
 
+/** What a rule or an arm of an experiment does (policy 5.3). */
+export interface Effect {
+  readonly only: ReadonlySet<string> | undefined;
+  readonly exclude: ReadonlySet<string> | undefined;
+  readonly where: TargetCondition | undefined;
+  /** Replace the weights of these providers. */
+  readonly weights: ReadonlyMap<string, number> | undefined;
+  readonly strategy: Strategy | undefined;
+  /** Lowers the total time of the request. */
+  readonly timeoutMs: number | undefined;
+  readonly tag: string | undefined;
+}
+
+/** Ends a decision. */
+export interface Rejection {
+  readonly code: 'forbidden' | 'content_blocked' | 'rate_limit_exceeded';
+  readonly message: string;
+}
+
+export interface Rule {
+  readonly id: string;
+  readonly holds: Condition;
+  readonly effect: Effect;
+  readonly rejection: Rejection | undefined;
+  /** The rules after it are tested although it holds. */
+  readonly goesOn: boolean;
+}
+
+/** What a request takes part in. */
+export interface Arm {
+  readonly experiment: string;
+  readonly arm: string;
+}
+
+/** What rules and experiments make of the policy for one attempt. */
+export interface Course {
+  /** What conditions look at; absent if the policy has none that a decision needs. */
+  readonly scope: Scope | undefined;
+  /** In the order in which they hold; a later one wins. */
+  readonly effects: readonly Effect[];
+  readonly strategy: Strategy;
+  /** Total time of the request. */
+  readonly timeoutMs: number;
+  readonly tags: readonly string[];
+  readonly arms: readonly Arm[];
+  readonly rejection: Rejection | undefined;
+}
+
 export interface Policy {
   readonly policyId: string;
   /** `*` for a built-in policy, which every tenant has. */
@@ -54,7 +107,12 @@ export interface Policy {
   readonly isUnweighted: boolean;
   /** Candidates in document order. */
   readonly targets: readonly Target[];
+  readonly rules: readonly Rule[];
+  /** The course of every request, if nothing in the policy depends on the request. */
+  readonly plainCourse: Course | undefined;
   readonly sticky: { readonly sessionKey: string; readonly ttlMs: number } | undefined;
+  /** IANA name, for the conditions on time. */
+  readonly timezone: string;
   /** Total time of a request. */
   readonly timeoutMs: number;
   readonly timeouts: {

@@ -2,17 +2,16 @@
 import type { Scope } from './condition.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { type Filter, removedBy } from './filters.ts';
-import type { Fallback } from './policy.ts';
+import type { Course, Fallback, Policy } from './policy.ts';
+import { scopeOf } from './scope-of.ts';
 
 /** What fallbacks see when no candidate is left. */
-export const emptyScope = (facts: Facts, snapshot: Snapshot, hasOpenBreaker: boolean): Scope => ({
-  taskType: facts.taskType,
-  status: [...snapshot.failureWords, 'all_providers_failed', ...(hasOpenBreaker ? ['circuit_breaker_open'] : [])],
-  attempt: snapshot.attempt,
-  errorClass: snapshot.errorClass,
-  currentProvider: snapshot.currentProvider,
-  context: facts.context,
-});
+export const emptyScope = (policy: Policy, facts: Facts, snapshot: Snapshot, hasOpenBreaker: boolean): Scope =>
+  scopeOf(policy, facts, snapshot, snapshot, [
+    ...snapshot.failureWords,
+    'all_providers_failed',
+    ...(hasOpenBreaker ? ['circuit_breaker_open'] : []),
+  ]);
 
 /** Why the fallback cannot help; undefined if it can. */
 export const refusalOf = (
@@ -20,5 +19,6 @@ export const refusalOf = (
   scope: Scope,
   facts: Facts,
   snapshot: Snapshot,
+  course: Course,
 ): 'condition' | Filter | undefined =>
-  item.holds(scope) ? removedBy(item.to, facts, snapshot.failed, snapshot) : 'condition';
+  item.holds(scope) ? removedBy(item.to, facts, snapshot.failed, snapshot, course) : 'condition';

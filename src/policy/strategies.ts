@@ -25,13 +25,21 @@ const SCORES: Readonly<Record<Narrowing, Score>> = {
     (live.inFlight?.(target.name) ?? 0) / Math.max(1, target.maxInFlight ?? live.capacity?.(target) ?? 1),
 };
 
-/** Removes all but the best and those that tie with it from `shares`; returns the sum of what is left. */
-export function narrow(strategy: Narrowing, policy: Policy, facts: Facts, live: Live, shares: number[]): number {
+/** Removes all but the best and those that tie with it from `shares`; returns the sum of what is left.
+ * `weights` is the sum of all shares before. */
+export function narrow(
+  strategy: Narrowing,
+  policy: Policy,
+  facts: Facts,
+  live: Live,
+  shares: number[],
+  weights: number,
+): number {
   const { targets } = policy;
   const score = SCORES[strategy];
   const isPriority = strategy === 'priority';
   // A weight of 0 is never drawn, so it must not hide the lower priorities; scores rank it like any other (policy 5.2).
-  const least = isPriority && !policy.isUnweighted ? Number.MIN_VALUE : 0;
+  const least = isPriority && !(policy.isUnweighted && weights === 0) ? Number.MIN_VALUE : 0;
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < targets.length; i++) {
     const target = targets[i];
