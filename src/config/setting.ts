@@ -17,6 +17,10 @@ export const integer = (value: number, minimum: number, maximum: number, descrip
 export const span = (value: number, minimum: number, description: string) =>
   integer(value, minimum, 86_400_000, description);
 
+/** A share from 0 to 1. */
+export const share = (value: number, description: string) =>
+  Type.Number({ default: value, minimum: 0, maximum: 1, description });
+
 /** An identifier of the HTTP edge: 1 to 128 characters. */
 export const id = (description: string) => Type.String({ pattern: ID, title: 'an identifier', description });
 
