@@ -1,15 +1,14 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
+import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
 import { type PolicyDocument, ttlSeconds } from './document.ts';
 import { Findings } from './issue.ts';
-import type { Backoff, Course, Fallback, Policy, Target } from './policy.ts';
+import type { Course, Escalation, Fallback, Policy, Target } from './policy.ts';
 import { compileWhere } from './when.ts';
 
 const TTL_SECONDS = 3_600;
 const TIMEOUT_MS = 300_000;
-const MAX_ATTEMPTS = 4;
 const RETRY = 1;
-const RETRY_ON = ['unavailable', 'timeout', 'limit'] as const;
 const POOL = 'default';
 const TOLERANCE = 0.1;
 const MIN_SAMPLES = 5;
@@ -17,6 +16,7 @@ const NOTHING: readonly never[] = Object.freeze([]);
 
 type ProviderDocument = NonNullable<PolicyDocument['providers']>[number];
 type FallbackDocument = NonNullable<PolicyDocument['fallbacks']>[number];
+type EscalationDocument = NonNullable<PolicyDocument['escalate_on']>[number];
 
 export interface PolicyKey {
   readonly tenantId: string;
@@ -25,10 +25,11 @@ export interface PolicyKey {
 }
 
 export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy {
-  const { sticky, timeouts, retry, rules = [], strategy = 'weighted', timeout_ms: timeoutMs = TIMEOUT_MS } = document;
+  const { sticky, timeouts, rules = [], strategy = 'weighted', timeout_ms: timeoutMs = TIMEOUT_MS } = document;
   const targets = (document.providers ?? providersOf(document.weights ?? {})).map(compileTarget);
   const isPlain = rules.length === 0 && targets.every(({ when }) => when === undefined);
   return Object.freeze({
+    document,
     policyId: key.policyId,
     tenantId: key.tenantId,
     revision: key.revision,
@@ -50,12 +51,10 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
       idleMs: timeouts?.idle_ms,
       attemptMs: timeouts?.attempt_ms,
     }),
-    retry: Object.freeze({
-      maxAttempts: retry?.max_attempts ?? MAX_ATTEMPTS,
-      on: new Set(retry?.on ?? RETRY_ON),
-      backoff: compileBackoff(retry?.backoff),
-    }),
+    retry: compileRetry(document.retry),
     fallbacks: Object.freeze(fallbacksOf(document).map((item) => compileFallback(item, targets))),
+    escalations: Object.freeze((document.escalate_on ?? []).map((item) => compileEscalation(item, targets))),
+    breaker: compileBreaker(document.circuit_breaker),
   } satisfies Policy);
 }
 
@@ -109,19 +108,17 @@ const compileSticky = (sticky: NonNullable<PolicyDocument['sticky']>): Policy['s
     ttlMs: 1_000 * ((sticky.ttl === undefined ? sticky.ttl_seconds : ttlSeconds(sticky.ttl)) ?? TTL_SECONDS),
   });
 
-const compileBackoff = (backoff: FallbackDocument['backoff']): Backoff =>
-  Object.freeze({
-    strategy: backoff?.strategy ?? 'exponential',
-    baseMs: backoff?.base_ms ?? 100,
-    maxMs: backoff?.max_ms ?? 5_000,
-    jitter: backoff?.jitter ?? true,
-  });
-
-/** A target outside the document is a provider of the catalogue, with nothing of its own. */
 const compileFallback = (item: FallbackDocument, targets: readonly Target[]): Fallback =>
   Object.freeze({
     holds: conditionOf(item.when),
     retry: item.retry ?? RETRY,
     backoff: compileBackoff(item.backoff),
-    to: targets.find(({ name }) => name === item.to) ?? compileTarget({ name: item.to }),
+    to: targetOf(item.to, targets),
   });
+
+const compileEscalation = (item: EscalationDocument, targets: readonly Target[]): Escalation =>
+  Object.freeze({ holds: conditionOf(item.when), to: targetOf(item.to, targets), reason: item.reason });
+
+/** A target outside the document is a provider of the catalogue, with nothing of its own. */
+const targetOf = (to: string, targets: readonly Target[]): Target =>
+  targets.find(({ name }) => name === to) ?? compileTarget({ name: to });

@@ -1,7 +1,6 @@
 // The policy document: its keys with their ranges (policy 2), and its type once it has been checked.
 // `isV2` marks keys that need version 2; `later` marks keys of the language that are not built yet.
-import type { FailureClass } from '../core/execution-errors.ts';
-import type { Backoff, Label, Strategy } from './policy.ts';
+import type { Label, Strategy } from './policy.ts';
 import {
   boolean,
   id,
@@ -17,18 +16,20 @@ import {
   weight,
   when,
   where,
-  word,
 } from './document-parts.ts';
 import { isTimeZone } from './local-time.ts';
+import {
+  backoff,
+  type BackoffDocument,
+  breaker,
+  type BreakerDocument,
+  escalation,
+  type EscalationDocument,
+  retry,
+  type RetryDocument,
+} from './resilience-document.ts';
 import { rule, type RuleDocument } from './rule-document.ts';
 import type { Shape } from './shape.ts';
-
-interface BackoffDocument {
-  readonly strategy?: Backoff['strategy'];
-  readonly base_ms?: number;
-  readonly max_ms?: number;
-  readonly jitter?: boolean;
-}
 
 interface ProviderDocument {
   readonly name: string;
@@ -67,12 +68,10 @@ export interface PolicyDocument {
   };
   readonly timeout_ms?: number;
   readonly timeouts?: { readonly first_chunk_ms?: number; readonly idle_ms?: number; readonly attempt_ms?: number };
-  readonly retry?: {
-    readonly max_attempts?: number;
-    readonly on?: readonly FailureClass[];
-    readonly backoff?: BackoffDocument;
-  };
+  readonly retry?: RetryDocument;
   readonly fallbacks?: readonly FallbackDocument[];
+  readonly escalate_on?: readonly EscalationDocument[];
+  readonly circuit_breaker?: BreakerDocument;
   readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
 }
 
@@ -93,16 +92,6 @@ const timezone: Shape = {
   check(value, path, { findings }) {
     if (typeof value !== 'string') findings.error(path, 'type', 'must be a text');
     else if (!isTimeZone(value)) findings.error(path, 'pattern', 'must be an IANA name, for example Europe/Berlin');
-  },
-};
-
-const backoff: Shape = {
-  kind: 'record',
-  fields: {
-    strategy: { shape: word(['exponential', 'linear', 'fixed']) },
-    base_ms: { shape: integer(1, 10_000) },
-    max_ms: { shape: integer(1, 60_000) },
-    jitter: { shape: boolean },
   },
 };
 
@@ -140,16 +129,6 @@ const sticky: Shape = {
 const timeouts: Shape = {
   kind: 'record',
   fields: { first_chunk_ms: { shape: spanMs }, idle_ms: { shape: spanMs }, attempt_ms: { shape: spanMs } },
-};
-
-const retry: Shape = {
-  kind: 'record',
-  fields: {
-    max_attempts: { shape: integer(1, 10) },
-    on: { shape: list(word(['validation', 'execution', 'unavailable', 'limit', 'timeout', 'cancelled']), 0, 6) },
-    backoff: { shape: backoff },
-    budget: { shape: later },
-  },
 };
 
 const fallbackItem: Shape = {
@@ -194,8 +173,8 @@ export const POLICY_SHAPE: Shape = {
     retry: { shape: retry, isV2: true },
     fallbacks: { shape: list(fallbackItem, 0, 20) },
     fallback: { shape: compactFallback },
-    escalate_on: { shape: later, isV2: true },
-    circuit_breaker: { shape: later },
+    escalate_on: { shape: list(escalation, 0, 10), isV2: true },
+    circuit_breaker: { shape: breaker },
     rate_limit: { shape: later },
     budgets: { shape: later, isV2: true },
     pre: { shape: later },

@@ -14,6 +14,8 @@ export interface History {
   readonly tries: ReadonlyMap<number, number>;
   /** Draws after a failure. */
   readonly failovers: number;
+  /** A request is escalated once. */
+  readonly hasEscalated: boolean;
 }
 
 const NONE: ReadonlySet<string> = new Set<string>();
@@ -27,6 +29,7 @@ export const begun = (target: Target): History => ({
   failed: NONE,
   tries: NO_TRIES,
   failovers: 0,
+  hasEscalated: false,
 });
 
 /** The same provider at once on another worker; the attempt does not count (policy 7.1, case 2). */
@@ -40,14 +43,15 @@ export const retried = (history: History, item: number): History => ({
   tries: new Map(history.tries).set(item, (history.tries.get(item) ?? 0) + 1),
 });
 
-/** Another provider: by a fallback, or by another draw, which is a failover. */
-export const moved = (history: History, target: Target, reason: 'fallback' | 'failover'): History => ({
+/** Another provider: by a fallback, by an escalation, or by another draw, which is a failover. */
+export const moved = (history: History, target: Target, reason: 'fallback' | 'failover' | 'escalated'): History => ({
   attempt: history.attempt + 1,
   counted: history.counted + 1,
   current: target,
   failed: allFailed(history),
   tries: NO_TRIES,
   failovers: history.failovers + (reason === 'failover' ? 1 : 0),
+  hasEscalated: history.hasEscalated || reason === 'escalated',
 });
 
 /** Providers with a failed attempt once the current attempt has failed as well. */

@@ -45,6 +45,8 @@ const TO_BIRCH = { when: { status: '5xx' }, retry: 1, backoff: FIXED, to: 'birch
 const TO_CEDAR = { when: { status: ['5xx', 'timeout'] }, retry: 0, backoff: FIXED, to: 'cedar' };
 const DOWN = failed('PROVIDER_UNAVAILABLE', { httpStatus: 503 });
 
+const ESCALATE = (to: string, when: object | string): object => ({ when, to });
+
 interface Case {
   readonly when: string;
   readonly step: string;
@@ -107,6 +109,72 @@ const CASES: readonly Case[] = [
     failure: failed('CONTENT_BLOCKED'),
     fallbacks: [{ ...TO_BIRCH, when: {} }],
     step: 'end content_blocked',
+  },
+  // Case 4
+  {
+    when: 'an escalation holds for an input at fault',
+    failure: failed('CONTENT_BLOCKED'),
+    more: { escalate_on: [{ when: { status: 'content_blocked' }, to: 'cedar', reason: 'softer filter' }] },
+    step: 'escalated to cedar after 0 by 0 (softer filter)',
+  },
+  {
+    when: 'an escalation holds before a fallback',
+    failure: DOWN,
+    fallbacks: [TO_BIRCH],
+    more: { escalate_on: [ESCALATE('birch', {}), ESCALATE('cedar', {})] },
+    step: 'escalated to birch after 0 by 0',
+  },
+  {
+    when: 'an escalation is an expression',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('cedar', "'503' in context.status && context.attempt == 2")] },
+    step: 'escalated to cedar after 0 by 0',
+  },
+  {
+    when: 'an escalation does not hold',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('cedar', { status: 'timeout' })] },
+    step: 'redraw after 100',
+  },
+  {
+    when: 'the first escalation cannot be used',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('birch', {}), ESCALATE('cedar', {})] },
+    live: { isOpen: (name) => name === 'birch' },
+    step: 'escalated to cedar after 0 by 1',
+  },
+  {
+    when: 'an escalation leads to the failed provider',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('alder', {})] },
+    step: 'redraw after 100',
+  },
+  {
+    when: 'a request was escalated before',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('cedar', {})] },
+    history: (history, policy) => moved(history, target(policy, 'birch'), 'escalated'),
+    step: 'redraw after 100',
+  },
+  {
+    when: 'a request was escalated before a later failover',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('cedar', {})], retry: { max_attempts: 9, backoff: FIXED } },
+    history: (history, policy) =>
+      moved(moved(history, target(policy, 'birch'), 'escalated'), target(policy, 'alder'), 'failover'),
+    step: 'redraw after 100',
+  },
+  {
+    when: 'all attempts are used, an escalation comes too late',
+    failure: DOWN,
+    more: { escalate_on: [ESCALATE('cedar', {})], retry: { max_attempts: 1 } },
+    step: 'end provider_unavailable',
+  },
+  {
+    when: 'a committed stream is not escalated',
+    failure: { ...DOWN, committed: true },
+    more: { escalate_on: [ESCALATE('cedar', {})] },
+    step: 'end provider_unavailable',
   },
   // Case 5
   {
@@ -270,8 +338,12 @@ function tell(step: ReturnType<typeof nextStep>): string {
     case 'end':
       return `end ${step.code}`;
     case 'again':
-    case 'to':
-      return `${step.kind} ${step.target.name} after ${step.waitMs} by ${step.item}`;
+      return `again ${step.target.name} after ${step.waitMs} by ${step.item}`;
+    case 'to': {
+      const why = step.reason === 'escalated' && step.why !== undefined ? ` (${step.why})` : '';
+      const how = step.reason === 'escalated' ? 'escalated to' : 'to';
+      return `${how} ${step.target.name} after ${step.waitMs} by ${step.item}${why}`;
+    }
     case 'redraw':
       return `redraw after ${step.waitMs}`;
   }

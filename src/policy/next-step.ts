@@ -5,8 +5,10 @@ import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import { answerCode } from '../core/execution-errors.ts';
 import { backoffMs, noSoonerThan } from './backoff.ts';
+import type { Scope } from './condition.ts';
 import { courseOf } from './course.ts';
 import { draw } from './draw.ts';
+import { escalationFor } from './escalation.ts';
 import { type Facts, type Live, seedOf } from './facts.ts';
 import { busyBy, removedBy } from './filters.ts';
 import { allFailed, type History } from './history.ts';
@@ -24,6 +26,15 @@ export type Step =
       readonly target: Target;
       readonly waitMs: number;
       readonly item: number;
+    }
+  /** At once the provider of the escalation `item`; `why` is its author's reason. */
+  | {
+      readonly kind: 'to';
+      readonly reason: 'escalated';
+      readonly target: Target;
+      readonly waitMs: 0;
+      readonly item: number;
+      readonly why: string | undefined;
     }
   /** Wait, then the fallback's provider. */
   | {
@@ -46,6 +57,7 @@ interface Moment {
   readonly live: Live;
   /** What the rules make of the next attempt. */
   readonly course: Course;
+  readonly scope: Scope;
   /** The draw for the jitter of the next attempt's wait. */
   readonly chance: number;
 }
@@ -60,32 +72,41 @@ export function nextStep(
   live: Live = {},
 ): Step {
   const chance = draw(seedOf(facts), history.attempt + 1, 'backoff');
-  const course = courseOf(policy, facts, live, standingOf(history, failure));
-  const moment: Moment = { policy, facts, history, failure, timeLeftMs, live, course, chance };
+  const standing = standingOf(history, failure);
+  const course = courseOf(policy, facts, live, standing);
+  const scope = scopeOf(policy, facts, live, standing);
+  const moment: Moment = { policy, facts, history, failure, timeLeftMs, live, course, scope, chance };
   if (isFinal(moment)) return { kind: 'end', code: endCode(failure, timeLeftMs) };
   if (course.rejection !== undefined) return { kind: 'end', code: course.rejection.code };
-  return byFallback(moment) ?? byFailover(moment) ?? { kind: 'end', code: endCode(failure, timeLeftMs) };
+  const escalated = byEscalation(moment);
+  if (escalated !== undefined) return escalated;
+  // A validation failure would fail everywhere: only an escalation may follow it.
+  const next = failure.class === 'validation' ? undefined : (byFallback(moment) ?? byFailover(moment));
+  return next ?? { kind: 'end', code: endCode(failure, timeLeftMs) };
 }
 
-/** Cases 1 and 3. A validation failure would fail everywhere: only an escalation may follow it. */
+/** Cases 1 and 3. */
 function isFinal({ policy, facts, history, failure, timeLeftMs }: Moment): boolean {
   const attemptsMax = Math.min(policy.retry.maxAttempts, facts.maxAttempts ?? policy.retry.maxAttempts);
   return (
-    failure.committed ||
-    failure.class === 'cancelled' ||
-    failure.class === 'validation' ||
-    timeLeftMs < DEADLINE_MIN_MS ||
-    history.counted >= attemptsMax
+    failure.committed || failure.class === 'cancelled' || timeLeftMs < DEADLINE_MIN_MS || history.counted >= attemptsMax
   );
 }
 
 const endCode = (failure: Failure, timeLeftMs: number): ErrorCode =>
   timeLeftMs <= 0 && failure.class !== 'cancelled' ? 'deadline_exceeded' : answerCode(failure.code, failure.detailCode);
 
+/** Case 4. */
+function byEscalation({ policy, facts, history, live, course, scope }: Moment): Step | undefined {
+  const found = escalationFor(policy, facts, history, live, course, scope);
+  if (found === undefined) return undefined;
+  const { to: target, reason: why } = found.escalation;
+  return { kind: 'to', reason: 'escalated', target, waitMs: 0, item: found.item, why };
+}
+
 /** Cases 5 and 6: the first fallback that holds and can be followed. */
 function byFallback(moment: Moment): Step | undefined {
-  const { policy, facts, history, failure, live, course, chance } = moment;
-  const scope = scopeOf(policy, facts, live, standingOf(history, failure));
+  const { policy, facts, history, failure, live, course, scope, chance } = moment;
   const failed = allFailed(history);
   for (const [item, fallback] of policy.fallbacks.entries()) {
     if (!fallback.holds(scope)) continue;

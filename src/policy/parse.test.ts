@@ -27,7 +27,7 @@ const FULL = {
   sticky: { enabled: true, session_key: 'thread', ttl: '15m' },
   timeout_ms: 20_000,
   timeouts: { first_chunk_ms: 8_000, idle_ms: 9_000, attempt_ms: 10_000 },
-  retry: { max_attempts: 3, on: ['timeout'], backoff: { strategy: 'fixed', base_ms: 5 } },
+  retry: { max_attempts: 3, on: ['timeout'], backoff: { strategy: 'fixed', base_ms: 5 }, budget: { ratio: 0.5 } },
   fallbacks: [{ when: { status: '5xx' }, retry: 2, backoff: { strategy: 'linear', jitter: false }, to: 'cedar' }],
   fallback: { provider: 'rowan', conditions: ['timeout'] },
   rules: [],
@@ -67,6 +67,7 @@ test('a full document becomes a policy with every value in its place', () => {
     maxAttempts: 3,
     on: new Set(['timeout']),
     backoff: { strategy: 'fixed', baseMs: 5, maxMs: 5_000, jitter: true },
+    budget: { ratio: 0.5, minRetries: 3, windowSeconds: 10 },
   });
   assert.deepEqual(
     policy.fallbacks.map(({ retry, to, backoff }) => [retry, to.name, backoff.strategy]),
@@ -94,6 +95,7 @@ test('the least document has the defaults of the language', () => {
     maxAttempts: 4,
     on: new Set(['unavailable', 'timeout', 'limit']),
     backoff: { strategy: 'exponential', baseMs: 100, maxMs: 5_000, jitter: true },
+    budget: { ratio: 0.2, minRetries: 3, windowSeconds: 10 },
   });
   assert.deepEqual(policy.fallbacks, []);
 });
@@ -104,6 +106,37 @@ test('a compact fallback without conditions waits for an empty choice', () => {
   const scope = { facts, live: {}, attempt: 1 };
   assert.equal(item?.holds({ ...scope, status: ['all_providers_failed'] }), true);
   assert.equal(item?.holds({ ...scope, status: ['timeout'] }), false);
+});
+
+test('a breaker has its defaults, and is none if it is not enabled', () => {
+  const breakerOf = (circuit_breaker: object) => valid({ ...V2, circuit_breaker }).breaker;
+  const defaults = {
+    failureThreshold: 5,
+    successThreshold: 2,
+    openMs: 60_000,
+    halfOpenMax: 3,
+    errorRate: 0.5,
+    windowSeconds: 60,
+    samplesMin: 10,
+    latencyMs: 0,
+  };
+  assert.deepEqual(breakerOf({ enabled: true }), defaults);
+  assert.deepEqual(builtInPolicy('default', [{ name: 'elder' }]).breaker, defaults);
+  assert.deepEqual(
+    [breakerOf({}), breakerOf({ enabled: false }), valid(V2).breaker],
+    [undefined, undefined, undefined],
+  );
+  const settings = {
+    failure_threshold: 1,
+    success_threshold: 4,
+    timeout_ms: 2_000,
+    half_open_max_calls: 7,
+    error_rate_threshold: 0.1,
+    error_rate_window_seconds: 9,
+    min_samples: 3,
+    latency_threshold_ms: 800,
+  };
+  assert.deepEqual(Object.values(breakerOf({ enabled: true, ...settings }) ?? {}), Object.values(settings));
 });
 
 test('a compiled policy cannot be changed', () => {
@@ -289,7 +322,35 @@ const FINDINGS: readonly (readonly [
   ],
   ['a place that is no time zone', { ...V2, timezone: 'Europe/Atlantis' }, [['/timezone', 'pattern']]],
   ['validators', { ...V1, validators: [{ id: 'pii' }] }, [['/validators', 'not_implemented']]],
-  ['a retry budget', { ...V2, retry: { budget: { ratio: 0.1 } } }, [['/retry/budget', 'not_implemented']]],
+  [
+    'a retry budget out of range',
+    { ...V2, retry: { budget: { ratio: 1.1, min_retries: -1, window_seconds: 61, windows: 1 } } },
+    [
+      ['/retry/budget/ratio', 'range'],
+      ['/retry/budget/min_retries', 'range'],
+      ['/retry/budget/window_seconds', 'range'],
+      ['/retry/budget/windows', 'unknown_key'],
+    ],
+  ],
+  [
+    'a breaker with keys of version 2 in version 1',
+    { ...V1, circuit_breaker: { enabled: true, timeout_ms: 999, min_samples: 1, latency_threshold_ms: 1 } },
+    [
+      ['/circuit_breaker/timeout_ms', 'range'],
+      ['/circuit_breaker/min_samples', 'requires_version_2'],
+      ['/circuit_breaker/latency_threshold_ms', 'requires_version_2'],
+    ],
+  ],
+  [
+    'an escalation to no provider',
+    { ...V2, escalate_on: [{ to: 'oak', when: {} }, { when: "status == 'x'", to: 'elder' }, {}] },
+    [
+      ['/escalate_on/1/when', 'unknown_variable'],
+      ['/escalate_on/2/when', 'required'],
+      ['/escalate_on/2/to', 'required'],
+      ['/escalate_on/0/to', 'unknown_provider'],
+    ],
+  ],
   [
     'keys without effect',
     { ...V1, health_check: {}, defaults: {} },

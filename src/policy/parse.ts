@@ -38,6 +38,7 @@ export const builtInPolicy = (policyId: 'default' | 'direct', providers: readonl
   compilePolicy(
     {
       version: '2.0',
+      circuit_breaker: { enabled: true },
       providers: providers.map(({ name, pool, models }) => ({
         name,
         weight: 1,

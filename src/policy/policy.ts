@@ -1,4 +1,5 @@
 // A policy that was checked and compiled: one revision, frozen, read by every decision and changed by none.
+import type { BreakerSettings } from '../core/breaker-settings.ts';
 import type { FailureClass } from '../core/execution-errors.ts';
 import type { Condition, Scope } from './condition.ts';
 
@@ -43,6 +44,14 @@ export interface Fallback {
   readonly retry: number;
   readonly backoff: Backoff;
   readonly to: Target;
+}
+
+/** What to do at once, and once, after a failure that `holds`. */
+export interface Escalation {
+  readonly holds: Condition;
+  readonly to: Target;
+  /** In the author's words. */
+  readonly reason: string | undefined;
 }
 
 /** What a rule or an arm of an experiment does (policy 5.3). */
@@ -94,6 +103,8 @@ export interface Course {
 }
 
 export interface Policy {
+  /** What it was compiled from, for those who keep records. */
+  readonly document: unknown;
   readonly policyId: string;
   /** `*` for a built-in policy, which every tenant has. */
   readonly tenantId: string;
@@ -124,6 +135,10 @@ export interface Policy {
     readonly maxAttempts: number;
     readonly on: ReadonlySet<FailureClass>;
     readonly backoff: Backoff;
+    /** Retries in the window: at most `ratio` of the first attempts, or `minRetries` (policy 7.2). */
+    readonly budget: { readonly ratio: number; readonly minRetries: number; readonly windowSeconds: number };
   };
   readonly fallbacks: readonly Fallback[];
+  readonly escalations: readonly Escalation[];
+  readonly breaker: BreakerSettings | undefined;
 }

@@ -9,6 +9,7 @@ export const REASONS = {
   least_busy: { priority: 50, fallbackUsed: false },
   retry: { priority: 50, fallbackUsed: false },
   failover: { priority: 40, fallbackUsed: true },
+  escalated: { priority: 30, fallbackUsed: true },
   fallback: { priority: 25, fallbackUsed: true },
   circuit_breaker_fallback: { priority: 20, fallbackUsed: true },
 } as const satisfies Record<string, { readonly priority: number; readonly fallbackUsed: boolean }>;
