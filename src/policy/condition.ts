@@ -1,16 +1,12 @@
-// A compiled `when` object (policy 3.1). It always ends, has no side effect and cannot throw: what is missing or of
-// another type is false. The words that the router itself writes are never read from the caller's context.
+// What a condition may look at, and a compiled `when` object (policy 3.1). It always ends, has no side effect and cannot
+// throw: what is missing or of another type is false. The words that the router itself writes are never read from the
+// caller's context.
+import type { Known, Variables } from './variables.ts';
 
-/** What a condition may look at. */
-export interface Scope {
-  readonly taskType: string;
-  /** Status words of the failed attempt (policy 3.2). */
-  readonly status: readonly string[];
-  /** Number of the attempt that is decided, from 1. */
-  readonly attempt: number;
-  readonly errorClass?: string | undefined;
-  readonly currentProvider?: string | undefined;
-  readonly context: Readonly<Record<string, unknown>>;
+/** What a condition may look at; one for each decision, so that its conditions share the variables of expressions. */
+export interface Scope extends Known {
+  /** Made by the first expression that is evaluated, and by none of the `when` objects. */
+  variables?: Variables;
 }
 
 export type Condition = (scope: Scope) => boolean;
@@ -27,7 +23,7 @@ const OWN_WORDS: ReadonlyMap<string, Read> = new Map<string, Read>([
   ['error_class', (scope) => scope.errorClass],
   ['current_provider', (scope) => scope.currentProvider],
   ['attempt', (scope) => scope.attempt],
-  ['message_type', (scope) => scope.taskType],
+  ['message_type', (scope) => scope.facts.taskType],
 ]);
 
 const COMPARE: Readonly<Record<Operator, (left: unknown, right: unknown) => boolean>> = {
@@ -48,7 +44,7 @@ export const isScalar = (value: unknown): value is Scalar =>
 /** Reads `context.<names joined by dots>`; only own members of objects count. */
 export function readContext(names: readonly string[]): Read {
   const [first = '', ...rest] = names;
-  const own = OWN_WORDS.get(first) ?? ((scope: Scope) => member(scope.context, first));
+  const own = OWN_WORDS.get(first) ?? ((scope: Scope) => member(scope.facts.context, first));
   return (scope) => rest.reduce(member, own(scope));
 }
 

@@ -18,6 +18,25 @@ export interface Facts {
   /** What the request may cost, and how long it may take. */
   readonly maxCostMicroUsd?: number | undefined;
   readonly maxLatencyMs?: number | undefined;
+  /** What only expressions read (policy 3.4). Unknown numbers are 0 there, unknown texts empty. */
+  readonly durable?: boolean | undefined;
+  readonly dialect?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly deadlineMs?: number | undefined;
+  readonly sizeBytes?: number | undefined;
+  readonly hasTools?: boolean | undefined;
+  readonly hasImages?: boolean | undefined;
+  readonly idempotent?: boolean | undefined;
+  readonly keyId?: string | undefined;
+  readonly userId?: string | undefined;
+  readonly scopes?: readonly string[] | undefined;
+  readonly tenantTier?: string | undefined;
+  readonly tenantLabels?: Readonly<Record<string, unknown>> | undefined;
+  readonly taskSizeBytes?: number | undefined;
+  /** Scalar parameters of the payload such as `temperature`, never message content. */
+  readonly taskParams?: Readonly<Record<string, unknown>> | undefined;
+  /** When the request came, in milliseconds since 1970; taken once. */
+  readonly timeMs?: number | undefined;
   /** May lower the policy's `retry.max_attempts`, never raise it. */
   readonly maxAttempts?: number | undefined;
   /** Of a dry run; else `<tenant_id>:<request_id>`. */
@@ -42,6 +61,16 @@ export interface Live {
   errorRate?(provider: string): number;
   /** Of a request with so many tokens, from the price book; undefined for an unpriced model. */
   costMicroUsd?(target: Target, model: string, inputTokens: number, outputTokens: number): number | undefined;
+  /** The tightest budget of the policy; undefined without budgets. */
+  budget?(): Budget | undefined;
+}
+
+/** One budget of a policy (policy 9.2), in micro-USD. */
+export interface Budget {
+  readonly id: string;
+  readonly limitMicroUsd: number;
+  readonly spentMicroUsd: number;
+  readonly reservedMicroUsd: number;
 }
 
 /** What the router knows when it decides one attempt. */
@@ -55,6 +84,8 @@ export interface Snapshot extends Live {
   /** Class and provider of the last failure. */
   readonly errorClass?: string | undefined;
   readonly currentProvider?: string | undefined;
+  /** The policy's canary was stopped by its own limits. */
+  readonly canaryAborted?: boolean | undefined;
   /** The provider that is bound to the session, if the binding is alive. */
   readonly sticky?: string | undefined;
 }

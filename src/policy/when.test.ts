@@ -2,16 +2,25 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Scope } from './condition.ts';
+import type { Facts } from './facts.ts';
 import { Findings } from './issue.ts';
 import { compileWhen } from './when.ts';
 
-const SCOPE: Scope = {
+const factsWith = (context: Facts['context']): Facts => ({
+  tenantId: 'kestrel',
+  requestId: 'rq-1',
   taskType: 'ai.chat',
+  stream: false,
+  context,
+});
+
+const SCOPE: Scope = {
+  live: {},
   status: ['unavailable', 'provider_unavailable', '503', '5xx'],
   attempt: 2,
   errorClass: 'unavailable',
   currentProvider: 'alder',
-  context: {
+  facts: factsWith({
     tier: 'gold',
     score: 7,
     flag: true,
@@ -22,7 +31,7 @@ const SCOPE: Scope = {
     attempt: 99,
     error_class: 'timeout',
     message_type: 'other',
-  },
+  }),
 };
 
 const VAR = (name: string): unknown => ({ var: `context.${name}` });
@@ -95,7 +104,7 @@ const BAD: readonly (readonly [when: unknown, path: string, code: string])[] = [
   [{ '==': [1, { a: 1 }] }, '/when/==/1', 'type'],
   [{ '==': [{ var: 'tier' }, 1] }, '/when/==/0/var', 'pattern'],
   [{ 'a/b~c': {} }, '/when/a~1b~0c', 'type'],
-  ['request.stream', '/when', 'not_implemented'],
+  ['request.nothing', '/when', 'unknown_variable'],
 ];
 
 for (const [when, path, code] of BAD) {
@@ -114,7 +123,7 @@ test('no condition throws, whatever the request brings', () => {
   fc.assert(
     fc.property(when, fc.dictionary(fc.string(), fc.jsonValue()), (one, context) => {
       const holds = compileWhen(one, '', { findings: new Findings(), major: 2 });
-      assert.equal(typeof holds({ ...SCOPE, context }), 'boolean');
+      assert.equal(typeof holds({ ...SCOPE, facts: factsWith(context) }), 'boolean');
     }),
   );
 });

@@ -1,4 +1,5 @@
-// Reads a `when` object (policy 3.1) into a condition. The second form of a condition, a CEL text, is not built yet.
+// Reads a condition: a `when` object (policy 3.1), or the text of an expression (policy 3.3) in a document of version 2.
+import { compileExpression, type Expression } from './cel.ts';
 import {
   all,
   compare,
@@ -9,20 +10,22 @@ import {
   type Operator,
   type Read,
   readContext,
+  type Scope,
 } from './condition.ts';
 import { pathTo } from './issue.ts';
+import type { Target } from './policy.ts';
 import { type Context, isMembers } from './shape.ts';
+import { Variables } from './variables.ts';
 
 const CONTEXT = 'context.';
-const never: Condition = () => false;
+const never = (): boolean => false;
 
 /** Compiles a condition; what is wrong with it is reported, and then the condition is of no use. */
 export function compileWhen(when: unknown, path: string, context: Context): Condition {
-  const { findings, major } = context;
+  const { findings } = context;
   if (typeof when === 'string') {
-    if (major === 1) findings.error(path, 'requires_version_2', 'an expression needs version 2');
-    else findings.error(path, 'not_implemented', 'expressions are not implemented in this release');
-    return never;
+    const expression = expressionIn(when, path, context, false);
+    return (scope) => expression(variablesOf(scope));
   }
   if (!isMembers(when)) {
     findings.error(path, 'type', 'must be an object');
@@ -35,6 +38,31 @@ export function compileWhen(when: unknown, path: string, context: Context): Cond
         : equality(key, value, pathTo(path, key), context),
     ),
   );
+}
+
+/** Compiles an expression about a candidate, in which `provider.*` may be used. */
+export function compileWhere(text: unknown, path: string, context: Context): (scope: Scope, target: Target) => boolean {
+  if (typeof text !== 'string') {
+    context.findings.error(path, 'type', 'must be a text');
+    return never;
+  }
+  const expression = expressionIn(text, path, context, true);
+  return (scope, target) => {
+    const variables = variablesOf(scope);
+    variables.target = target;
+    return expression(variables);
+  };
+}
+
+/** Why the expression that the scope was asked last was false without an answer; a word, never a value. */
+export const faultOf = (scope: Scope): string | undefined => scope.variables?.fault;
+
+const variablesOf = (scope: Scope): Variables => (scope.variables ??= new Variables(scope));
+
+function expressionIn(text: string, path: string, { findings, major }: Context, withProvider: boolean): Expression {
+  if (major === 2) return compileExpression(text, path, { findings, major, withProvider });
+  findings.error(path, 'requires_version_2', 'an expression needs version 2');
+  return never;
 }
 
 function equality(key: string, value: unknown, path: string, { findings }: Context): Condition {
