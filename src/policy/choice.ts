@@ -1,5 +1,6 @@
-// How one target is taken from the candidates: the session's binding, else the weighted draw, else the first
+// How one target is taken from the candidates: the canary, else the session's binding, else the weighted draw, else the first
 // fallback that can help. Runs for every request, so it walks the candidates once and keeps only their shares.
+import { canaryDraw, canaryShare } from './canary.ts';
 import { draw, unit } from './draw.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, removedBy } from './filters.ts';
@@ -11,6 +12,7 @@ import { narrow, REMOVED } from './strategies.ts';
 
 /** The choice and how it came about. */
 export type Choice =
+  | { readonly how: 'canary'; readonly target: Target; readonly reason: Reason }
   | { readonly how: 'bound'; readonly target: Target; readonly reason: Reason }
   | {
       readonly how: 'drawn';
@@ -36,7 +38,14 @@ export function choose(
   session: string | undefined,
 ): Choice {
   if (course.rejection !== undefined) return { how: 'rejected', rejection: course.rejection };
-  const { targets } = policy;
+  const { targets, canary } = policy;
+  const isFirst = snapshot.attempt === 1;
+  if (canary !== undefined) {
+    const drawn = canaryDraw(policy, canary, facts, snapshot, course, seed);
+    const isIn = drawn !== undefined && drawn * 100 < canaryShare(canary, snapshot);
+    if (isIn && removedBy(canary.to, facts, snapshot.failed, snapshot, course) === undefined)
+      return { how: 'canary', target: canary.to, reason: isFirst ? 'canary' : 'failover' };
+  }
   const shares: number[] = [];
   let sum = 0;
   let removed = 0;
@@ -50,12 +59,16 @@ export function choose(
       if (filter === 'breaker') breakers++;
       continue;
     }
+    if (target === canary?.to) {
+      // Only the canary's own requests and fallbacks go there.
+      shares.push(REMOVED);
+      continue;
+    }
     const share = effectiveWeight(target, snapshot, course);
     shares.push(share);
     sum += share;
     if (session !== undefined && target.name === snapshot.sticky) bound = target;
   }
-  const isFirst = snapshot.attempt === 1;
   if (bound !== undefined) return { how: 'bound', target: bound, reason: isFirst ? 'sticky' : 'failover' };
   const { strategy } = course;
   if (strategy !== 'weighted') sum = narrow(strategy, policy, facts, snapshot, shares, sum);

@@ -1,6 +1,7 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
+import { compileCanary, compileExperiment } from './compile-trial.ts';
 import { type PolicyDocument, ttlSeconds } from './document.ts';
 import { Findings } from './issue.ts';
 import type { Course, Escalation, Fallback, Policy, Target } from './policy.ts';
@@ -10,6 +11,7 @@ const TTL_SECONDS = 3_600;
 const TIMEOUT_MS = 300_000;
 const RETRY = 1;
 const POOL = 'default';
+const SESSION_KEY = 'session_id';
 const TOLERANCE = 0.1;
 const MIN_SAMPLES = 5;
 const NOTHING: readonly never[] = Object.freeze([]);
@@ -25,9 +27,14 @@ export interface PolicyKey {
 }
 
 export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy {
-  const { sticky, timeouts, rules = [], strategy = 'weighted', timeout_ms: timeoutMs = TIMEOUT_MS } = document;
+  const { sticky, timeouts, canary, rules = [], strategy = 'weighted', timeout_ms: timeoutMs = TIMEOUT_MS } = document;
   const targets = (document.providers ?? providersOf(document.weights ?? {})).map(compileTarget);
-  const isPlain = rules.length === 0 && targets.every(({ when }) => when === undefined);
+  const experiments = (document.experiments ?? []).filter(({ enabled }) => enabled !== false);
+  const isPlain =
+    rules.length === 0 &&
+    experiments.length === 0 &&
+    canary === undefined &&
+    targets.every(({ when }) => when === undefined);
   return Object.freeze({
     document,
     policyId: key.policyId,
@@ -43,6 +50,8 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     isUnweighted: targets.every(({ weight }) => weight === 0),
     targets: Object.freeze(targets),
     rules: Object.freeze(rules.map(compileRule)),
+    experiments: Object.freeze(experiments.map((item) => compileExperiment(item, sticky?.session_key ?? SESSION_KEY))),
+    canary: canary === undefined ? undefined : compileCanary(canary, targetOf(canary.to, targets)),
     plainCourse: isPlain ? plainCourse(strategy, timeoutMs) : undefined,
     sticky: sticky?.enabled === true ? compileSticky(sticky) : undefined,
     timeoutMs,
@@ -104,7 +113,7 @@ function servesAny(models: readonly string[]): (model: string) => boolean {
 
 const compileSticky = (sticky: NonNullable<PolicyDocument['sticky']>): Policy['sticky'] =>
   Object.freeze({
-    sessionKey: sticky.session_key ?? 'session_id',
+    sessionKey: sticky.session_key ?? SESSION_KEY,
     ttlMs: 1_000 * ((sticky.ttl === undefined ? sticky.ttl_seconds : ttlSeconds(sticky.ttl)) ?? TTL_SECONDS),
   });
 

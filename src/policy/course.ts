@@ -1,5 +1,6 @@
 // The course of one attempt: what the rules and experiments of a policy make of it for this request (policy 6, step 7).
 // Most policies have neither; their course is made once and costs a decision nothing.
+import { enrol } from './experiments.ts';
 import type { Tell } from './explanation-step.ts';
 import type { Facts, Live } from './facts.ts';
 import type { Arm, Course, Effect, Policy, Strategy } from './policy.ts';
@@ -13,6 +14,7 @@ export function courseOf(policy: Policy, facts: Facts, live: Live, at: Standing,
   const effects: Effect[] = [];
   const arms: Arm[] = [];
   const rejection = applyRules(policy.rules, scope, effects, tell);
+  if (rejection === undefined) enrol(policy, facts, live, scope, effects, arms, tell);
   return {
     scope,
     effects,

@@ -30,6 +30,7 @@ import {
 } from './resilience-document.ts';
 import { rule, type RuleDocument } from './rule-document.ts';
 import type { Shape } from './shape.ts';
+import { canary, type CanaryDocument, experiment, type ExperimentDocument } from './trial-document.ts';
 
 interface ProviderDocument {
   readonly name: string;
@@ -60,6 +61,8 @@ export interface PolicyDocument {
   readonly strategy?: Strategy;
   readonly strategy_options?: { readonly tolerance?: number; readonly min_samples?: number };
   readonly rules?: readonly RuleDocument[];
+  readonly experiments?: readonly ExperimentDocument[];
+  readonly canary?: CanaryDocument;
   readonly sticky?: {
     readonly enabled?: boolean;
     readonly session_key?: string;
@@ -164,8 +167,8 @@ export const POLICY_SHAPE: Shape = {
     strategy: { shape: strategy, isV2: true },
     strategy_options: { shape: strategyOptions, isV2: true },
     rules: { shape: list(rule, 0, 50), isV2: true },
-    experiments: { shape: later, isV2: true },
-    canary: { shape: later, isV2: true },
+    experiments: { shape: list(experiment, 0, 10), isV2: true },
+    canary: { shape: canary, isV2: true },
     shadow: { shape: later, isV2: true },
     sticky: { shape: sticky },
     timeout_ms: { shape: spanMs },

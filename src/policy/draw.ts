@@ -15,7 +15,7 @@ export function hash(text: string): number {
 export const unit = (text: string): number => hash(text) / TWO_TO_32;
 
 /** The draw named `label` for one attempt of a seed. */
-export const draw = (seed: string, attempt: number, label: 'select' | 'backoff'): number =>
+export const draw = (seed: string, attempt: number, label: 'select' | 'canary' | 'backoff'): number =>
   finish(fold(fold(fold(fold(fold(FNV_OFFSET, seed), ':'), String(attempt)), '|'), label)) / TWO_TO_32;
 
 function fold(start: number, text: string): number {

@@ -1,6 +1,7 @@
 // Why a decision is as it is (policy 11.1), told after the fact from the same inputs: which filter removed whom, which
 // rules held, what was drawn, which fallbacks were tried. It holds names, weights and draws, never a value of the
 // request's context.
+import { canaryTold } from './canary.ts';
 import type { Choice } from './choice.ts';
 import { forgetFault } from './conditions-told.ts';
 import { courseOf } from './course.ts';
@@ -49,18 +50,23 @@ const EARLY: ReadonlySet<string> = new Set<Filter>(['disabled', 'model', 'when',
 const EXPRESSIONS: ReadonlySet<string> = new Set<Filter>(['when', 'rule']);
 
 export function explanationOf(decided: Decided): Explanation {
-  const { policy, facts, snapshot, choice } = decided;
+  const { policy, facts, snapshot, course, seed, choice } = decided;
   const faults = new Map<string, string>();
   const candidates = candidatesOf(decided, faults);
   const removed = removals(candidates, faults);
   const steps = removed.filter(({ stage }) => EARLY.has(stage));
   courseOf(policy, facts, snapshot, snapshot, (step) => void steps.push(step));
-  steps.push(...removed.filter(({ stage }) => !EARLY.has(stage)), ...selection(decided), ...fallbacks(decided));
+  steps.push(
+    ...removed.filter(({ stage }) => !EARLY.has(stage)),
+    ...canaryTold(policy, facts, snapshot, course, seed, choice.how === 'canary'),
+    ...selection(decided),
+    ...fallbacks(decided),
+  );
   return {
     policy_id: policy.policyId,
     policy_revision: policy.revision,
     policy_version: policy.version,
-    seed: decided.seed,
+    seed,
     attempt: snapshot.attempt,
     ...('reason' in choice
       ? {
@@ -99,10 +105,16 @@ function candidatesOf(decided: Decided, faults: Map<string, string>): readonly C
       return { provider_id: target.name, state: 'removed', by };
     }
     const state = target === chosen ? 'chosen' : 'eligible';
-    return { provider_id: target.name, state, weight: effectiveWeight(target, snapshot, course) };
+    const isHeldBack = target === policy.canary?.to && target !== chosen;
+    return {
+      provider_id: target.name,
+      state,
+      weight: isHeldBack ? 0 : effectiveWeight(target, snapshot, course),
+    };
   });
 }
 
+/** One step for each filter that removed somebody. */
 const removals = (candidates: readonly Candidate[], faults: ReadonlyMap<string, string>): Told[] =>
   Object.entries(FILTERS).flatMap(([stage, text]): Told[] => {
     const providers = candidates
@@ -139,6 +151,7 @@ function selection(decided: Decided): readonly Told[] {
     case 'fallback':
     case 'none':
       return [{ stage: 'select', outcome: 'skipped', detail: 'no candidate with weight is left', data: { strategy } }];
+    case 'canary':
     case 'rejected':
       return [];
   }
@@ -147,7 +160,7 @@ function selection(decided: Decided): readonly Told[] {
 /** The candidates between which the strategy let the draw decide. */
 function tiedBy(strategy: Narrowing, { policy, facts, snapshot, course }: Decided): readonly string[] {
   const shares = policy.targets.map((target) =>
-    removedBy(target, facts, snapshot.failed, snapshot, course) === undefined
+    target !== policy.canary?.to && removedBy(target, facts, snapshot.failed, snapshot, course) === undefined
       ? effectiveWeight(target, snapshot, course)
       : REMOVED,
   );

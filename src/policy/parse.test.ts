@@ -316,6 +316,67 @@ const FINDINGS: readonly (readonly [
     ],
   ],
   [
+    'an experiment of one arm',
+    { ...V2, experiments: [{ id: 'e', arms: [{ name: 'a', share: 100 }] }] },
+    [['/experiments/0/arms', 'range']],
+  ],
+  [
+    'arms that refuse, and names twice',
+    {
+      ...V2,
+      experiments: [
+        {
+          id: 'e',
+          arms: [
+            { name: 'a', share: 50, then: { reject: {} } },
+            { name: 'a', share: 50 },
+          ],
+        },
+        {
+          id: 'e',
+          arms: [
+            { name: 'a', share: 50, then: { only: ['oak'] } },
+            { name: 'b', share: 50 },
+          ],
+        },
+      ],
+    },
+    [
+      ['/experiments/0/arms/0/then/reject', 'unknown_key'],
+      ['/experiments/1/arms/0/then/only/0', 'unknown_provider'],
+      ['/experiments/1/id', 'duplicate'],
+      ['/experiments/0/arms/1/name', 'duplicate'],
+    ],
+  ],
+  [
+    'shares that are not the whole',
+    {
+      ...V2,
+      experiments: [
+        {
+          id: 'e',
+          arms: [
+            { name: 'a', share: 50 },
+            { name: 'b', share: 49.9 },
+          ],
+        },
+      ],
+    },
+    [['/experiments/0/arms', 'shares_sum']],
+  ],
+  [
+    'a canary to no provider',
+    { ...V2, canary: { to: 'oak', share: 101, abort_on: { p99_ms: 1 } } },
+    [
+      ['/canary/share', 'range'],
+      ['/canary/abort_on/p99_ms', 'unknown_key'],
+      ['/canary/to', 'unknown_provider'],
+    ],
+  ],
+  ['a shadow', { ...V2, shadow: { to: 'elder', share: 1 } }, [['/shadow', 'not_implemented']]],
+  ['a rate limit', { ...V1, rate_limit: { enabled: true } }, [['/rate_limit', 'not_implemented']]],
+  ['budgets', { ...V2, budgets: [{ id: 'b' }] }, [['/budgets', 'not_implemented']]],
+  [
     'a bound of no request',
     listed({ name: 'a', weight: 1, max_in_flight: 0 }),
     [['/providers/0/max_in_flight', 'range']],

@@ -82,6 +82,30 @@ export interface Rule {
   readonly goesOn: boolean;
 }
 
+/** A comparison of arms, each with its share of the units (policy 5.4). */
+export interface Experiment {
+  readonly id: string;
+  readonly holds: Condition;
+  /** The context value that keeps a request in its arm. */
+  readonly unit: string;
+  /** `upTo` is the sum of the shares so far, in percent; an arm without an effect is the control. */
+  readonly arms: readonly { readonly name: string; readonly upTo: number; readonly effect: Effect | undefined }[];
+}
+
+/** A share of the requests that goes to one provider (policy 5.5). */
+export interface Canary {
+  readonly to: Target;
+  /** Percent. */
+  readonly share: number;
+  readonly holds: Condition;
+  /** The context value that keeps a request in the canary or outside; absent: each request draws. */
+  readonly unit: string | undefined;
+  /** What stops it, over the window of the breaker. */
+  readonly abortOn:
+    | { readonly errorRate: number | undefined; readonly p95Ms: number | undefined; readonly minRequests: number }
+    | undefined;
+}
+
 /** What a request takes part in. */
 export interface Arm {
   readonly experiment: string;
@@ -119,6 +143,8 @@ export interface Policy {
   /** Candidates in document order. */
   readonly targets: readonly Target[];
   readonly rules: readonly Rule[];
+  readonly experiments: readonly Experiment[];
+  readonly canary: Canary | undefined;
   /** The course of every request, if nothing in the policy depends on the request. */
   readonly plainCourse: Course | undefined;
   readonly sticky: { readonly sessionKey: string; readonly ttlMs: number } | undefined;

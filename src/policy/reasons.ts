@@ -7,6 +7,7 @@ export const REASONS = {
   latency: { priority: 50, fallbackUsed: false },
   cost: { priority: 50, fallbackUsed: false },
   least_busy: { priority: 50, fallbackUsed: false },
+  canary: { priority: 50, fallbackUsed: false },
   retry: { priority: 50, fallbackUsed: false },
   failover: { priority: 40, fallbackUsed: true },
   escalated: { priority: 30, fallbackUsed: true },

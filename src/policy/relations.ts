@@ -5,6 +5,9 @@ import { isMembers } from './shape.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
+/** Shares such as 33.3 do not sum exactly. */
+const SUM_ERROR = 1e-9;
+
 /** What a document is checked against. */
 export interface Surroundings {
   readonly tenantId: string;
@@ -32,6 +35,7 @@ export function relate(document: Members, around: Surroundings, findings: Findin
   checkReferences(document, entries, around, findings);
   checkFallbacks(document, entries, findings);
   checkRules(document, findings);
+  checkExperiments(document, findings);
 }
 
 /** A provider of the document, as far as it is readable. */
@@ -121,6 +125,21 @@ function checkRules(document: Members, findings: Findings): void {
   if (last === -1) return;
   for (const [path] of items.slice(last + 1)) {
     findings.warning(path, 'unreachable_rule', 'an earlier rule always holds and does not continue');
+  }
+}
+
+/** Every unit is in one arm, so the shares of the arms are the whole. */
+function checkExperiments(document: Members, findings: Findings): void {
+  const items = itemsOf(document['experiments'], '/experiments');
+  checkIds(items, 'id', 'experiment', findings);
+  for (const [path, { arms: list }] of items) {
+    const arms = itemsOf(list, `${path}/arms`);
+    checkIds(arms, 'name', 'arm', findings);
+    const shares = arms.map(([, { share }]) => share);
+    if (shares.length === 0 || !shares.every((share) => typeof share === 'number')) continue;
+    const sum = shares.reduce((all, share) => all + share, 0);
+    if (Math.abs(sum - 100) > SUM_ERROR)
+      findings.error(`${path}/arms`, 'shares_sum', `shares must sum to 100, not ${sum}`);
   }
 }
 

@@ -6,13 +6,17 @@ import type { Policy } from './policy.ts';
 
 const VALUE_CHARS_MAX = 128;
 
-/** The session's value as text, or undefined if the policy or the request has none. */
-export function sessionOf(policy: Policy, facts: Facts): string | undefined {
-  if (policy.sticky === undefined || !Object.hasOwn(facts.context, policy.sticky.sessionKey)) return undefined;
-  const value = facts.context[policy.sticky.sessionKey];
+/** A value of the request's context as text: of a session, or of another unit that keeps its choice. Nothing is none. */
+export function contextText({ context }: Facts, name: string): string | undefined {
+  if (!Object.hasOwn(context, name)) return undefined;
+  const value = context[name];
   if (typeof value === 'string') return value === '' ? undefined : value;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined;
 }
+
+/** The session's value as text, or undefined if the policy or the request has none. */
+export const sessionOf = (policy: Policy, facts: Facts): string | undefined =>
+  policy.sticky === undefined ? undefined : contextText(facts, policy.sticky.sessionKey);
 
 /** The key under which the router keeps the session's provider, or undefined if the request is not sticky. */
 export function stickyKey(policy: Policy, facts: Facts): string | undefined {
