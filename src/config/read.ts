@@ -87,8 +87,12 @@ const environmentNames: ReadonlyMap<string, string> = new Map(
   [...settings].filter(([, schema]) => !Type.IsArray(schema)).map(([path]) => [environmentName(path), path]),
 );
 
-const readText = (path: string, value: string): unknown =>
-  Type.IsInteger(settings.get(path)) && /^-?\d{1,15}$/.test(value) ? Number(value) : value;
+function readText(path: string, value: string): unknown {
+  const schema = settings.get(path);
+  if (Type.IsBoolean(schema) && /^(true|false)$/.test(value)) return value === 'true';
+  if (Type.IsNumber(schema) && /^\d{1,15}(\.\d{1,15})?$/.test(value)) return Number(value);
+  return Type.IsInteger(schema) && /^-?\d{1,15}$/.test(value) ? Number(value) : value;
+}
 
 const unknownSetting = (path: string): Fault => {
   const guess = nearest(path, settings.keys());

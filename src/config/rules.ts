@@ -1,4 +1,6 @@
 // What must hold between settings: what a schema of one value cannot say.
+import { heirFaults } from './heir-address.ts';
+import { policySourceOf } from './policy-source.ts';
 import type { Config } from './schema.ts';
 import type { Fault, Path } from './settle.ts';
 
@@ -81,7 +83,14 @@ function* spans({ frames, gateway: { shutdown } }: Config): Generator<Fault> {
   }
 }
 
-const RULES: readonly Rule[] = [providers, keys, tenants, spans];
+function* policies(config: Config): Generator<Fault> {
+  const { dir } = config.policy;
+  if (policySourceOf(config) !== 'files' && dir !== undefined) {
+    yield { path: ['policy', 'dir'], message: 'has a meaning with policy.source files only', isKey: true };
+  }
+}
+
+const RULES: readonly Rule[] = [providers, keys, tenants, policies, spans, heirFaults];
 
 /** Every fault between settings that are valid one by one. */
 export const brokenRules = (config: Config): Fault[] => RULES.flatMap((rule) => Array.from(rule(config)));

@@ -1,6 +1,8 @@
 // Every setting of every role, and the type that the roles receive. Keys are snake_case, as in the file.
 import { Type } from 'typebox';
+import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
+import { heirSettings } from './heir-schema.ts';
 import { providersSchema } from './provider-schema.ts';
 import { integer, secretRef, section, span, text, token } from './setting.ts';
 
@@ -37,11 +39,21 @@ export const configSchema = section({
     in_flight_max: integer(4000, 1, 1_000_000, 'Attempts that one router owns at a time; more are refused.'),
   }),
   policy: section({
-    source: Type.Enum(['files'], { default: 'files', description: 'Where policies come from.' }),
+    source: Type.Enum(['files', 'kv', 'heir'], {
+      default: 'files',
+      description: 'Where policies come from: the folder `policy.dir`, a bucket of the bus, or the HTTP policy store.',
+    }),
     dir: Type.Optional(
       text('Folder of `<tenant>/<policy>.yaml` or `.json`; absent serves the built-in policies only.'),
     ),
+    data_dir: Type.Optional(
+      text(
+        'Folder, of this process only, for the snapshot of policies and for the revisions of those in files; absent keeps revisions in memory.',
+      ),
+    ),
   }),
+  ...heirSettings,
+  decisions: decisionsSchema,
   worker: section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),
     pool: token('Pool that this worker serves.', { default: 'default' }),

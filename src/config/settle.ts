@@ -41,6 +41,8 @@ export function expectation(schema: TSchema): string {
   const { title, minimum, maximum, minLength, maxLength, pattern } = keywordsOf(schema);
   if (title === SECRET_TITLE) return 'must be env:NAME or file:/path; a literal secret is refused';
   if (Type.IsInteger(schema)) return `must be an integer from ${minimum} to ${maximum}`;
+  if (Type.IsNumber(schema)) return `must be a number from ${minimum} to ${maximum}`;
+  if (Type.IsBoolean(schema)) return 'must be true or false';
   if (Type.IsEnum(schema)) return `must be one of ${schema.enum.join(', ')}`;
   const length = minLength === undefined ? '' : ` of ${minLength} to ${maxLength} characters`;
   return `must be ${title ?? 'a text'}${length}${pattern === undefined ? '' : ` that matches ${pattern}`}`;
