@@ -4,6 +4,7 @@ import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
 import type { Config } from '../config/schema.ts';
 import { newProcessId } from '../core/ids.ts';
+import { administerOver } from '../gateway/admin-client.ts';
 import { askRouter } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startRelay } from '../gateway/relay.ts';
@@ -35,6 +36,7 @@ export async function openGateway(ground: Ground, bus: Bus, identity?: Identity)
       settings: gateway,
       exchanges: relay,
       decide: (request, timeoutMs) => askRouter(bus, { ...request, version: '2' }, timeoutMs),
+      administer: administerOver(bus),
       authenticator: openAuthenticator({ ...(identity ?? identityOf(ground)), clock: timers.clock }),
       names: openModelNames({
         providers: config.providers.list,

@@ -42,6 +42,8 @@ const PARAMS = {
     tenant_id: Id,
     provider_id: Id,
     mode: Type.Enum(['auto', 'force_open', 'force_closed']),
+    /** With `auto`: closed first, and what was counted forgotten. */
+    reset: maybe(Type.Boolean()),
   }),
 };
 

@@ -1,5 +1,5 @@
 // A code that came over the bus as the error of this house: total, nothing falls into `internal` unnamed (contracts 5.4).
-import type { DecideResponse } from '../contracts/decide.ts';
+import type { Failure } from '../contracts/failure.ts';
 import type { ErrorFrame } from '../contracts/frames.ts';
 import { BeamlineError, type ErrorCode, isErrorCode } from '../core/errors.ts';
 
@@ -21,8 +21,8 @@ const FOREIGN: Readonly<Record<string, ErrorCode>> = {
 
 const codeOf = (code: string): ErrorCode | undefined => FOREIGN[code] ?? (isErrorCode(code) ? code : undefined);
 
-export function errorOfDecision(response: DecideResponse): BeamlineError {
-  const { error } = response;
+/** Of a router's reply with `ok: false`. */
+export function errorOfReply({ error }: { readonly error?: Failure }): BeamlineError {
   if (error === undefined) return new BeamlineError('invalid_reply', 'the router refused without a reason');
   const code =
     (error.intake_error_code === undefined ? undefined : FOREIGN[error.intake_error_code]) ?? codeOf(error.code);

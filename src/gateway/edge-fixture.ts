@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { generateApiKey, hashApiKey } from '../auth/api-key.ts';
 import { openAuthenticator } from '../auth/authenticator.ts';
-import type { Role } from '../auth/principal.ts';
+import type { Authenticator, Role } from '../auth/principal.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { EndFrame } from '../contracts/frames.ts';
 import { systemClock } from '../core/clock.ts';
@@ -24,6 +24,7 @@ export interface EdgeFixture extends AsyncDisposable {
   readonly gateway: Gateway;
   readonly url: string;
   readonly key: string;
+  readonly authenticator: Authenticator;
   /** `authorization` with the key, and the content type of a JSON body. */
   readonly headers: Readonly<Record<string, string>>;
   readonly orders: Ordered[];
@@ -34,6 +35,7 @@ export interface EdgeFixture extends AsyncDisposable {
 export interface EdgeOptions {
   readonly settings?: GatewaySettings;
   readonly decide?: GatewayDeps['decide'];
+  readonly administer?: GatewayDeps['administer'];
   readonly busState?: GatewayDeps['busState'];
   readonly active?: () => number;
   readonly role?: Role;
@@ -98,25 +100,27 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
       };
     },
   };
+  const authenticator = openAuthenticator({
+    keys: [
+      {
+        id: 'key_1',
+        name: 'test',
+        prefix: key.slice(0, 17),
+        hash: hashApiKey(key, 'pepper'),
+        tenants: options.tenants ?? ['acme'],
+        role: options.role ?? 'service',
+        ...(options.models === undefined ? {} : { models: options.models }),
+      },
+    ],
+    pepper: () => 'pepper',
+    clock: systemClock,
+  });
   const gateway = await startGateway({
     settings: options.settings ?? SETTINGS,
     exchanges,
     decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
-    authenticator: openAuthenticator({
-      keys: [
-        {
-          id: 'key_1',
-          name: 'test',
-          prefix: key.slice(0, 17),
-          hash: hashApiKey(key, 'pepper'),
-          tenants: options.tenants ?? ['acme'],
-          role: options.role ?? 'service',
-          ...(options.models === undefined ? {} : { models: options.models }),
-        },
-      ],
-      pepper: () => 'pepper',
-      clock: systemClock,
-    }),
+    administer: options.administer ?? (() => Promise.reject(new Error('nobody administers'))),
+    authenticator,
     names: {
       resolve: (_tenant, model, policyId) =>
         policyId === undefined ? MODELS.get(model) : { policyId, model, providersAllow: undefined },
@@ -130,6 +134,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     gateway,
     url: gateway.url,
     key,
+    authenticator,
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     orders,
     lines,

@@ -1,6 +1,6 @@
 // Who calls, for which tenant, and whether the role may: stages 4 and 5 of the pipeline (gateway 3, 4).
 // Reads headers only, so a caller who is refused has no body read.
-import type { Authenticator } from '../auth/principal.ts';
+import type { Authenticator, Principal } from '../auth/principal.ts';
 import { requirePermission } from '../auth/roles.ts';
 import { selectTenant } from '../auth/tenant.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -8,7 +8,7 @@ import type { Counter } from '../telemetry/metrics.ts';
 import type { Call } from './call.ts';
 import type { EdgeMetrics } from './edge-metrics.ts';
 import { tenantHeader } from './order-headers.ts';
-import type { Route } from './route.ts';
+import type { PathParams, Route } from './route.ts';
 
 export class Gate {
   readonly #authenticator: Authenticator;
@@ -21,13 +21,15 @@ export class Gate {
     this.#refused = metrics.auth.of('api_key', 'refused');
   }
 
-  /** Throws `unauthorized`, `unavailable`, `tenant_required` or `forbidden`. */
-  admit(call: Call, { access }: Pick<Route, 'access'>): void {
+  /** Throws `unauthorized`, `unavailable`, `tenant_required`, `forbidden`, or `policy_not_found` for a foreign path. */
+  admit(call: Call, { access, tenantIn }: Pick<Route, 'access' | 'tenantIn'>, params: PathParams = {}): void {
     if (access === 'public') return;
     const principal = this.#principal(call);
     call.principal = principal;
     if (access === 'key') return;
-    call.tenantId = selectTenant(principal, tenantHeader(call.req.headers));
+    const header = tenantHeader(call.req.headers);
+    call.tenantId =
+      tenantIn === undefined ? selectTenant(principal, header) : tenantOfPath(principal, params['tenant'], header);
     if (access !== 'tenant') requirePermission(principal, access);
   }
 
@@ -45,4 +47,13 @@ export class Gate {
       throw BeamlineError.from(fault);
     }
   }
+}
+
+/** What belongs to another tenant is not there, for whoever asks (gateway 4.2). */
+function tenantOfPath({ tenants }: Principal, tenant: string | undefined, header: string | undefined): string {
+  if (tenant === undefined || !tenants.includes(tenant)) {
+    throw new BeamlineError('policy_not_found', 'the tenant has no such policy');
+  }
+  if (header === undefined || header === tenant) return tenant;
+  throw new BeamlineError('forbidden', 'The path and x-tenant-id name different tenants.');
 }

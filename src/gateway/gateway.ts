@@ -5,6 +5,7 @@ import type { DecideRequest, DecideResponse } from '../contracts/decide.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Administer } from './admin-client.ts';
 import type { Edge } from './call.ts';
 import { openEdgeMetrics } from './edge-metrics.ts';
 import { Gate } from './gate.ts';
@@ -23,6 +24,8 @@ export interface GatewayDeps {
   readonly exchanges: Exchanges;
   /** Asks the router for a decision alone. Rejects with a BeamlineError; a refusal is a reply with `ok: false`. */
   readonly decide: (request: Omit<DecideRequest, 'version'>, timeoutMs: number) => Promise<DecideResponse>;
+  /** Asks a router to administer, with the caller's own credential. */
+  readonly administer: Administer;
   readonly authenticator: Authenticator;
   readonly names: ModelNames;
   readonly busState: () => BusState;

@@ -92,7 +92,7 @@ function serve({ edge, gate, needs }: ListenerDeps, call: Call, route: Route<Rou
     if (edge.lifecycle.phase === 'draining' && route.access !== 'public') {
       throw new BeamlineError('draining', 'The server is shutting down.');
     }
-    gate.admit(call, route);
+    gate.admit(call, route, params);
     route.handle(call, needs, params)?.catch((fault: unknown) => call.fail(BeamlineError.from(fault)));
   } catch (fault) {
     call.fail(BeamlineError.from(fault));

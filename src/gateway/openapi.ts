@@ -144,8 +144,14 @@ function responsesOf(route: Declared): Json {
     Array.from(statuses, (status) => [status, { $ref: `#/components/responses/${name}` }]),
   );
   const good = route.response === undefined ? {} : { content: json(route.response) };
-  return { ...(isPromise(route) ? {} : { 200: { description: 'As asked.', ...good } }), ...failures };
+  const done = (route.statuses ?? [200]).map((status) => [
+    status,
+    { description: 'As asked.', ...(status === NO_CONTENT ? {} : good) },
+  ]);
+  return { ...(isPromise(route) ? {} : Object.fromEntries(done)), ...failures };
 }
+
+const NO_CONTENT = 204;
 
 /** Promised, not built. */
 const isPromise = ({ errors, response }: Declared): boolean =>

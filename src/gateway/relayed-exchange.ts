@@ -7,7 +7,7 @@ import type { frames, StreamFrame } from '../contracts/frames.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { errorOfDecision, errorOfFrame } from './bus-error.ts';
+import { errorOfReply, errorOfFrame } from './bus-error.ts';
 import { askRouter, requestOf } from './decide-client.ts';
 import { FrameOrder } from './frame-order.ts';
 import type { Exchange, Order, Reader, Routed } from './order.ts';
@@ -182,7 +182,7 @@ export class RelayedExchange implements Exchange {
       }
     }
     if (this.#isOver) return;
-    if (!response.ok) return this.#fail(errorOfDecision(response));
+    if (!response.ok) return this.#fail(errorOfReply(response));
     this.#isDecided = true;
     this.#heardMs = this.#relay.timers.clock.nowMs();
     this.#silenceMs = stream?.silence_ms ?? this.#relay.settings.silenceMs;

@@ -5,6 +5,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { ServedDocument } from './openapi.ts';
 import type { BodyLimits } from './read-body.ts';
 import type { Route } from './route.ts';
+import { breakerResetRoute } from './routes/breaker-reset.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -12,6 +13,8 @@ import { metricsRoute } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { notImplemented } from './routes/not-implemented.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import { policyRoutes } from './routes/policies.ts';
+import { policySimulationRoutes } from './routes/policies-simulation.ts';
 
 /** All that routes work with; each names the part that it needs. */
 export interface RouteNeeds extends GatewayDeps {
@@ -26,6 +29,9 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   listModels,
   getModel,
   decideRoute,
+  ...policyRoutes,
+  ...policySimulationRoutes,
+  breakerResetRoute,
   ...healthRoutes,
   metricsRoute,
   openApiRoute,

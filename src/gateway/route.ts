@@ -18,12 +18,16 @@ export interface Route<Needs = object> {
   readonly release: 'P1' | 'P2';
   /** Anybody; a verified key; one bound to a tenant; or one whose role holds the permission there. */
   readonly access: 'public' | 'key' | 'tenant' | Permission;
+  /** The path has a `:tenant` and the call is for it; one that the key does not serve is told as a missing policy. */
+  readonly tenantIn?: 'path';
   /** The permission in the words of the API, where the route does not check it yet. */
   readonly permission?: string;
   readonly summary: string;
   readonly request?: JsonSchema;
-  /** Of the 200 answer; absent for one that has no JSON body. */
+  /** Of the good answer; absent for one that has no JSON body. */
   readonly response?: JsonSchema;
+  /** Statuses of a good answer; 200 if absent. */
+  readonly statuses?: readonly number[];
   /** Codes beside those that every route may answer. */
   readonly errors: readonly ErrorCode[];
   /** Answers the call, or throws a BeamlineError. */

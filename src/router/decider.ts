@@ -150,7 +150,7 @@ export class Decider {
   }
 }
 
-function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> {
+export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideResponse['decision']> {
   const decision: NonNullable<DecideResponse['decision']> = {
     provider_id: verdict.target.name,
     reason: verdict.reason,
@@ -169,7 +169,7 @@ function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideResponse
 }
 
 /** Context merges over metadata, metadata over constraints (contracts 4.1). */
-function factsOf(request: DecideRequest | DecideRequestV1): Facts {
+export function factsOf(request: DecideRequest | DecideRequestV1): Facts {
   const { constraints, metadata, context } = request;
   return {
     tenantId: request.tenant_id,

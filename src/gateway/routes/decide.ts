@@ -2,7 +2,7 @@
 // The body is checked as the message that it becomes; fields that we do not know are dropped.
 import { decideV2, type DecideRequest, type DecideResponse } from '../../contracts/decide.ts';
 import { BeamlineError } from '../../core/errors.ts';
-import { errorOfDecision } from '../bus-error.ts';
+import { errorOfReply } from '../bus-error.ts';
 import type { Call } from '../call.ts';
 import { readOrderHeaders } from '../order-headers.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
@@ -62,7 +62,7 @@ export const decideRoute: Route<DecideNeeds> = {
     }
     const timeoutMs = Math.min(headers.deadlineMs, deadlineOf(body));
     const response = await decide(requestOf(call, body, { policyId: headers.policyId, timeoutMs }), timeoutMs);
-    if (!response.ok) throw errorOfDecision(response);
+    if (!response.ok) throw errorOfReply(response);
     const { decision, explanation } = response;
     const context = { request_id: call.requestId, trace_id: call.traceId, tenant_id: call.tenantId };
     call.json(200, { ok: true, decision, explanation, context });

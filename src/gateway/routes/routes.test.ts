@@ -146,11 +146,15 @@ test('every route is declared once, and stands in the OpenAPI document with perm
     const operation = paths[path]?.[route.method.toLowerCase()];
     assert.ok(operation, `${name} is missing`);
     assert.ok(operation['x-permission'] && operation['x-release'] && operation['x-error-codes'], name);
-    assert.equal(route.method === 'POST' && !operation['requestBody'] && !isPromise(route.errors), false, name);
+    const needsBody = route.method === 'POST' && !BODILESS.has(name) && !isPromise(route.errors);
+    assert.equal(needsBody && !operation['requestBody'], false, name);
   }
   const operations = Object.values(paths).flatMap((methods) => Object.keys(methods));
   assert.equal(operations.length, routeTable.length);
 });
+
+/** What they do is said by their path. */
+const BODILESS = new Set(['POST /api/v1/providers/:id/breaker/reset']);
 
 const isPromise = (errors: readonly string[]): boolean => errors.includes('not_implemented');
 

@@ -1,0 +1,199 @@
+// What a policy would do, without doing it (gateway 14.2): validate, complexity, explain, dry run.
+import { ADMIN_OPERATIONS, type AdminParams, type DryRun } from '../../contracts/admin-operations.ts';
+import { decideV2 } from '../../contracts/decide.ts';
+import { BeamlineError, type ErrorCode } from '../../core/errors.ts';
+import { callerOf } from '../admin-client.ts';
+import type { Call } from '../call.ts';
+import { readJson } from '../read-body.ts';
+import type { JsonSchema, Route } from '../route.ts';
+import type { PolicyNeeds } from './policies.ts';
+import { invalidField, keyIn } from './policies-request.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+
+const BASE = '/api/v1/policies/:tenant';
+const ERRORS: readonly ErrorCode[] = ['policy_not_found', 'not_found', 'validation_failed', 'invalid_reply', 'timeout'];
+const NOT_YET: readonly ErrorCode[] = [...ERRORS, 'not_implemented'];
+
+const findings = { type: 'array', items: { type: 'object', required: ['path', 'code', 'message'] } };
+const fields = (decideV2.request.schema as { properties?: Record<string, unknown> }).properties ?? {};
+/** Of a decide request, without what says where and for whom it is executed. */
+const COPIED = [
+  'request_id',
+  'task',
+  'context',
+  'constraints',
+  'metadata',
+  'stream',
+  'tenant',
+  'principal',
+  'estimate',
+  'deadline_ms',
+  'options',
+] as const;
+/** Of the body, beside the request: what stands in for the stored policy, the draw, the time and the router's knowledge. */
+const GIVEN = ['revision', 'seed', 'time_ms', 'snapshot', 'extensions'] as const;
+
+const simulated: JsonSchema = {
+  type: 'object',
+  required: ['request'],
+  properties: {
+    request: {
+      type: 'object',
+      required: ['task'],
+      properties: Object.fromEntries(COPIED.map((name) => [name, fields[name]])),
+    },
+    document: { type: 'object' },
+    revision: { type: 'integer', minimum: 0 },
+    seed: { type: 'string' },
+    time_ms: { type: 'integer', minimum: 0 },
+    snapshot: { type: 'object' },
+    extensions: { enum: ['skip', 'call'] },
+  },
+};
+const explained: JsonSchema = {
+  type: 'object',
+  required: ['ok', 'explanation', 'context'],
+  properties: {
+    ok: { const: true },
+    decision: { type: 'object' },
+    refusal: { type: 'object', required: ['code', 'message'] },
+    explanation: { type: 'object' },
+    context: { type: 'object' },
+  },
+};
+const dryRun: JsonSchema = {
+  ...explained,
+  properties: {
+    ...(explained['properties'] as object),
+    executed_extensions: { type: 'array' },
+    final_payload: { type: 'object' },
+    payload_digest: { type: 'string' },
+    blocked_by: { type: ['string', 'null'] },
+  },
+};
+
+const validate: Route<PolicyNeeds> = {
+  method: 'POST',
+  path: `${BASE}/validate`,
+  release: 'P1',
+  access: 'policy:simulate',
+  tenantIn: 'path',
+  summary: 'Check a document without writing it.',
+  request: { type: 'object', required: ['document'], properties: { document: {}, policy_id: { type: 'string' } } },
+  response: {
+    type: 'object',
+    required: ['valid', 'errors', 'warnings'],
+    properties: { valid: { type: 'boolean' }, errors: findings, warnings: findings },
+  },
+  errors: ERRORS,
+  async handle(call, { administer, bodyLimits }) {
+    const { value: body } = await readJson(call, bodyLimits.native);
+    const { document: policy, policy_id: policyId } = body;
+    if (policy === undefined) throw invalidField('document', 'is required');
+    if (policyId !== undefined && typeof policyId !== 'string') throw invalidField('policy_id', 'must be a text');
+    const key = policyId === undefined ? { tenant_id: call.tenantId } : keyIn(call, policyId);
+    call.json(200, await administer('validate_policy', { ...key, policy }, callerOf(call)));
+  },
+};
+
+const complexity: Route<PolicyNeeds> = {
+  method: 'GET',
+  path: `${BASE}/:policy/complexity`,
+  release: 'P1',
+  access: 'policy:read',
+  tenantIn: 'path',
+  summary: 'What the extensions of a policy cost a request.',
+  response: {
+    type: 'object',
+    required: ['extensions', 'score', 'level', 'estimated_latency_ms', 'warnings'],
+    properties: { score: { type: 'integer' }, level: { type: 'string' }, warnings: findings },
+  },
+  errors: ERRORS,
+  async handle(call, { administer }, params) {
+    call.json(200, await administer('get_complexity', keyIn(call, params['policy']), callerOf(call)));
+  },
+};
+
+const explain: Route<PolicyNeeds> = {
+  method: 'POST',
+  path: `${BASE}/:policy/explain`,
+  release: 'P1',
+  access: 'policy:simulate',
+  tenantIn: 'path',
+  summary: 'Decide for a request that is only described, and explain it.',
+  request: simulated,
+  response: explained,
+  errors: NOT_YET,
+  async handle(call, needs, params) {
+    const { told } = await run(call, needs, params['policy']);
+    call.json(200, { ...told, context: contextOf(call) });
+  },
+};
+
+const dryRunOf = (path: string, where: Pick<Route, 'tenantIn'>): Route<PolicyNeeds> => ({
+  method: 'POST',
+  path,
+  release: 'P1',
+  access: 'policy:simulate',
+  ...where,
+  summary: 'Decide for a request without any effect, and explain it.',
+  request: simulated,
+  response: dryRun,
+  errors: NOT_YET,
+  async handle(call, needs, params) {
+    const { told, done, payload } = await run(call, needs, params['policy']);
+    call.json(200, {
+      ...told,
+      executed_extensions: done.executed_extensions,
+      final_payload: payload,
+      payload_digest: done.payload_digest,
+      blocked_by: null,
+      context: contextOf(call),
+    });
+  },
+});
+
+interface Simulated {
+  readonly told: Pick<DryRun, 'decision' | 'refusal' | 'explanation'> & { readonly ok: true };
+  readonly done: DryRun;
+  readonly payload: AdminParams['dry_run']['request']['task']['payload'];
+}
+
+/** `policyId` is that of the path; without one the body names it. */
+async function run(call: Call, { administer, bodyLimits }: PolicyNeeds, policyId?: string): Promise<Simulated> {
+  const { value: body } = await readJson(call, bodyLimits.native);
+  const params = paramsOf(call, body, policyId);
+  const done = await administer('dry_run', params, callerOf(call));
+  const { decision, refusal, explanation } = done;
+  const told = { ok: true as const, explanation, ...(decision && { decision }), ...(refusal && { refusal }) };
+  return { told, done, payload: params.request.task.payload };
+}
+
+function paramsOf(call: Call, body: Body, policyId: string | undefined): AdminParams['dry_run'] {
+  if (body['request_id'] !== undefined) {
+    throw new BeamlineError('not_implemented', 'Stored requests are not kept yet: describe one in request.');
+  }
+  const given = body['request'];
+  if (typeof given !== 'object' || given === null) throw invalidField('request', 'must be an object');
+  const named = policyId ?? (body['policy_id'] === undefined ? 'default' : String(body['policy_id']));
+  const request: Record<string, unknown> = { version: '2', request_id: call.requestId, ...keyIn(call, named) };
+  for (const name of COPIED) if (Object.hasOwn(given, name)) request[name] = (given as Body)[name];
+  const params: Record<string, unknown> = { request };
+  for (const name of GIVEN) if (body[name] !== undefined) params[name] = body[name];
+  if (body['document'] !== undefined) params['policy'] = body['document'];
+  const declared = ADMIN_OPERATIONS.dry_run.params;
+  if (declared.check(params)) return params;
+  const [pointer = '', ...rest] = declared.fault(params).split(': ');
+  throw invalidField(pointer.slice(1).replaceAll('/', '.').slice(0, 64), rest.join(': ').slice(0, 256));
+}
+
+const contextOf = (call: Call) => ({ request_id: call.requestId, trace_id: call.traceId, tenant_id: call.tenantId });
+
+export const policySimulationRoutes: readonly Route<PolicyNeeds>[] = [
+  validate,
+  complexity,
+  explain,
+  dryRunOf(`${BASE}/:policy/dry-run`, { tenantIn: 'path' }),
+  dryRunOf('/api/v1/policies/dry-run', {}),
+];

@@ -1,0 +1,71 @@
+// The policies of a router on a source in memory, for tests of administration.
+import type { Clock } from '../core/clock.ts';
+import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { type PolicyAdmin, policyAdminOf } from './admin-policy-reads.ts';
+import { noSuchPolicy, recordAfter, tombstoneAfter } from './policy-record.ts';
+import { PolicyReplica } from './policy-replica.ts';
+import type { PolicyListener, PolicyRecord, PolicySource, PolicyWrite } from './policy-source.ts';
+import { PolicyStore } from './policy-store.ts';
+
+const PROVIDERS = ['alder', 'birch', 'cedar'];
+
+export async function memoryPolicies(
+  tenants: readonly string[],
+  clock: Clock,
+  telemetry: Telemetry,
+): Promise<PolicyAdmin> {
+  const parse: PolicyAdmin['check'] = (document, key) =>
+    parsePolicy(document, { ...key, knownProviders: new Set(PROVIDERS) });
+  const builtIns = (['default', 'direct'] as const).map((policyId) =>
+    builtInPolicy(
+      policyId,
+      PROVIDERS.map((name) => ({ name })),
+    ),
+  );
+  const source = memorySource(clock);
+  const replica = new PolicyReplica({
+    source: source.kind,
+    tenants: new Set(tenants),
+    builtIns,
+    parse,
+    clock,
+    telemetry,
+  });
+  await source.watch(replica);
+  return policyAdminOf(replica, new PolicyStore({ source, replica, parse }), parse);
+}
+
+function memorySource(clock: Clock): PolicySource {
+  const kept = new Map<string, readonly PolicyRecord[]>();
+  const listeners: PolicyListener[] = [];
+  const nameOf = ({ tenantId, policyId }: Pick<PolicyWrite, 'tenantId' | 'policyId'>): string =>
+    `${tenantId} ${policyId}`;
+  const historyOf = (name: string): readonly PolicyRecord[] => kept.get(name) ?? [];
+  function keep(name: string, record: PolicyRecord): PolicyRecord {
+    kept.set(name, [record, ...historyOf(name)]);
+    for (const listener of listeners) listener.changed(record);
+    return record;
+  }
+  return {
+    kind: 'kv',
+    async watch(listener) {
+      listeners.push(listener);
+      listener.all([]);
+    },
+    async put(write, document) {
+      const name = nameOf(write);
+      return keep(name, recordAfter(historyOf(name)[0], write, document, clock.epochMs()));
+    },
+    async delete(write) {
+      const name = nameOf(write);
+      return keep(name, tombstoneAfter(historyOf(name)[0], write, clock.epochMs()));
+    },
+    async history(tenantId, policyId) {
+      const history = historyOf(nameOf({ tenantId, policyId }));
+      if (history.length === 0) throw noSuchPolicy();
+      return history;
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}

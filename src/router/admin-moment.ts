@@ -1,0 +1,37 @@
+// What a router knows at this moment, asked for without a trace: for decisions that shall have no effect (policy 11.2).
+// A breaker takes the settings of whoever asks it and may open by them, so a dry run looks at it and does not ask.
+import type { Facts, Snapshot } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import { stickyKey } from '../policy/sticky.ts';
+import type { LiveState } from './live-state.ts';
+import type { StickyBindings } from './sticky-bindings.ts';
+
+/** The snapshot of a request's first attempt; valid in this turn only. */
+export type Moment = (policy: Policy, facts: Facts) => Snapshot;
+
+export const momentOf =
+  (live: Pick<LiveState, 'first' | 'breakers'>, bindings: Pick<StickyBindings, 'get'>): Moment =>
+  (policy, facts) => {
+    const { tenantId } = facts;
+    const key = stickyKey(policy, facts);
+    const known = live.first(tenantId, { ...policy, breaker: undefined }, key === undefined ? key : bindings.get(key));
+    const open = new Set(
+      live
+        .breakers()
+        .filter((one) => one.tenantId === tenantId && one.state === 'open')
+        .filter(({ mode }) => policy.breaker !== undefined || mode === 'force_open')
+        .map(({ providerId }) => providerId),
+    );
+    return lookedAt(known, open);
+  };
+
+/** The same snapshot with another answer to one question; a question that it does not answer stays so. */
+function lookedAt(known: Snapshot, open: ReadonlySet<string>): Snapshot {
+  return new Proxy(known, {
+    get(target, name) {
+      if (name === 'isOpen') return (provider: string) => open.has(provider);
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+}
