@@ -29,7 +29,7 @@ function openEnvironment(names: readonly (typeof NAMES)[number][]): Environment 
   return (
     environment
       // The evaluator compares the order of int and double, but not their equality.
-      .registerOperator('int == double', (int: bigint, double: number) => int <= double && int >= double)
+      .registerOperator('int == double', equalNumbers)
       .registerFunction('matches(string, string): bool', neverRuns, SYNC)
       .registerFunction('_matched(string, int): bool', matched, SYNC)
       .registerFunction('_contained(string, string): bool', contained, SYNC)
@@ -41,6 +41,9 @@ function openEnvironment(names: readonly (typeof NAMES)[number][]): Environment 
       .registerFunction('_timestamp(int): google.protobuf.Timestamp', (s: bigint) => dateIn(Number(s) * 1_000), SYNC)
   );
 }
+
+/** Without rounding either of them. */
+const equalNumbers = (int: bigint, double: number): boolean => Number.isInteger(double) && BigInt(double) === int;
 
 /** Its calls are rewritten; the evaluator only needs to know its type. */
 function neverRuns(): never {

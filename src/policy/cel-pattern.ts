@@ -3,9 +3,8 @@
 import { RE2JS } from 're2js';
 
 const INSTRUCTIONS_MAX = 1_000;
-/** Product of all counts such as `{3}` or `{2,5}`; the engine itself refuses nested ones above 1 000. */
-const REPEATS_MAX = 100_000;
-const COUNT = /\{(\d+)(?:,(\d*))?\}/g;
+/** An escape, a class, a count such as `{3}` or `{2,5}`, or any other character. */
+const TOKEN = /\\.|\[(?:\\.|[^\]])*\]|\{(\d+)(?:,(\d*))?\}|./gsu;
 
 export interface Pattern {
   /** Whether any part of the text matches. */
@@ -19,9 +18,7 @@ export type ReadPattern =
   | { readonly kind: 'invalid' | 'too_complex'; readonly message: string };
 
 export function readPattern(source: string): ReadPattern {
-  let repeats = 1;
-  for (const [, least, most] of source.matchAll(COUNT)) repeats *= Math.max(1, Number(least), Number(most ?? 0));
-  if (repeats > REPEATS_MAX) return { kind: 'too_complex', message: 'the pattern repeats too much' };
+  if (atomsIn(source) > INSTRUCTIONS_MAX) return { kind: 'too_complex', message: 'the pattern is too large' };
   try {
     const compiled = RE2JS.compile(source);
     const instructions = compiled.programSize();
@@ -30,4 +27,28 @@ export function readPattern(source: string): ReadPattern {
   } catch (fault) {
     return { kind: 'invalid', message: fault instanceof Error ? fault.message : 'the pattern cannot be read' };
   }
+}
+
+/** How many atoms the pattern has once its counts are written out; what is malformed is left to the engine. */
+function atomsIn(source: string): number {
+  const outer: number[] = [];
+  let atoms = 0;
+  let last = 0;
+  for (const [token, least, most] of source.matchAll(TOKEN)) {
+    if (token === '(') {
+      outer.push(atoms);
+      atoms = 0;
+    } else if (token === ')') {
+      last = atoms;
+      atoms += outer.pop() ?? 0;
+    } else if (least !== undefined) {
+      const times = Math.max(1, Number(least), Number(most ?? 0));
+      atoms += last * (times - 1);
+      last *= times;
+    } else {
+      last = 1;
+      atoms++;
+    }
+  }
+  return outer.reduce((sum, more) => sum + more, atoms);
 }

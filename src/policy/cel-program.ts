@@ -1,7 +1,7 @@
 // Writes an accepted tree back as the text that is evaluated. It means the same, but pays for what grows with the
 // caller's data, tests patterns on our own engine, and reads numbers and moments strictly.
 import type { ASTNode } from '@marcbachmann/cel-js';
-import { countNodes, isChained, isMacro, type Refusal, refused, textOf } from './cel-tree.ts';
+import { countNodes, isChained, isInfix, isMacro, type Refusal, refused, textOf } from './cel-tree.ts';
 import { type Pattern, readPattern } from './cel-pattern.ts';
 
 export interface Program {
@@ -33,11 +33,12 @@ export function writeProgram(tree: ASTNode): Program | Refusal {
     return 0;
   };
   const text = (node: ASTNode): string => write(node, ours);
-  /** `has` wants the path itself, and a path is paid for once. */
-  const path = (node: ASTNode): string => {
-    isPath = true;
-    const written = write(node, ours);
-    isPath = false;
+  /** `has` wants the path itself, and a path is paid for once; an index in it is no part of it. */
+  const path = (node: ASTNode, isTrue = true): string => {
+    const before = isPath;
+    isPath = isTrue;
+    const written = text(node);
+    isPath = before;
     return written;
   };
   const walk = (name: string, list: ASTNode, body: readonly ASTNode[]): string => {
@@ -56,12 +57,13 @@ export function writeProgram(tree: ASTNode): Program | Refusal {
       if (name === 'matches') return `_matched(${text(receiver)}, ${numberOf(textOf(first) ?? '')})`;
       return name === 'contains' && first !== undefined ? `_contained(${text(receiver)}, ${text(first)})` : undefined;
     }
+    if (isPath && node.op === '[]') return `${text(node.args[0])}[${path(node.args[1], false)}]`;
     if (node.op !== 'call') {
       return bodies > 0 && !isPath && CALLERS.has(rootOf(node)) ? `_seen(${path(node)})` : undefined;
     }
     const [name, [first, second]] = node.args;
     if (first === undefined) return undefined;
-    if (name === 'has') return isPath ? undefined : `has(${path(first)})`;
+    if (name === 'has') return `has(${path(first)})`;
     if (name === 'matches') return `_matched(${text(first)}, ${numberOf(textOf(second) ?? '')})`;
     if (name === 'timestamp') return `_timestamp(${text(first)})`;
     return TO_INTEGER.has(name) ? `${name}(_number(${text(first)}))` : undefined;
@@ -96,6 +98,12 @@ function write(node: ASTNode, ours: Ours): string {
   const text = (child: ASTNode): string => write(child, ours);
   const own = ours(node);
   if (own !== undefined) return own;
+  if (isInfix(node)) {
+    const [left, right] = node.args;
+    // Without brackets of its own a chain of any length nests no deeper than the evaluator reads.
+    const start = isChained(node, left) ? text(left).slice(1, -1) : text(left);
+    return `(${start} ${node.op} ${text(right)})`;
+  }
   switch (node.op) {
     case 'value':
       return literal(node.args);
@@ -120,30 +128,16 @@ function write(node: ASTNode, ours: Ours): string {
       return `{${node.args.map(([key, value]) => `${text(key)}: ${text(value)}`).join(', ')}}`;
     case '?:':
       return `(${text(node.args[0])} ? ${text(node.args[1])} : ${text(node.args[2])})`;
-    default: {
-      const [left, right] = node.args;
-      // Without brackets of its own a chain of any length nests no deeper than the evaluator reads.
-      const start = isChained(node, left) ? text(left).slice(1, -1) : text(left);
-      return `(${start} ${node.op} ${text(right)})`;
-    }
   }
 }
 
 type Literal = Extract<ASTNode, { readonly op: 'value' }>['args'];
 
 function literal(value: Literal): string {
-  switch (typeof value) {
-    case 'string':
-      return `"${value.replaceAll(/["\\\n\r]/g, (char) => ESCAPES[char] ?? char)}"`;
-    case 'number':
-      return `(${Number.isInteger(value) ? value.toExponential() : value})`;
-    case 'bigint':
-      return `(${value})`;
-    case 'boolean':
-      return String(value);
-    default:
-      break;
-  }
+  if (typeof value === 'string') return `"${value.replaceAll(/["\\\n\r]/g, (char) => ESCAPES[char] ?? char)}"`;
+  if (typeof value === 'number') return `(${Number.isInteger(value) ? value.toExponential() : value})`;
+  if (typeof value === 'bigint') return `(${value})`;
+  if (typeof value === 'boolean') return String(value);
   if (value === null) return 'null';
   if (!(value instanceof Uint8Array)) return `(${String(value)}u)`;
   return `b"${Array.from(value, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}"`;

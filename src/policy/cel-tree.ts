@@ -1,6 +1,6 @@
 // What an expression may be made of (policy 3.3): how large and how deep it is, which functions it calls, and that its
 // patterns are literals. The evaluator knows more functions than the language; those are refused here.
-import type { ASTNode } from '@marcbachmann/cel-js';
+import type { ASTNode, BinaryOperator } from '@marcbachmann/cel-js';
 import type { ErrorIssueCode } from './issue.ts';
 
 /** Why an expression is not accepted. */
@@ -27,7 +27,13 @@ export const refused = (code: ErrorIssueCode, message: string): Refusal => ({ ki
 /** Whether a method call goes through a list with a variable of its own. */
 export const isMacro = (method: string): boolean => MACROS.has(method);
 
+/** A node with an operator between two others. */
+type Infix = Extract<ASTNode, { readonly op: BinaryOperator | '&&' | '||' }>;
+
+export const isInfix = (node: ASTNode): node is Infix => INFIX.has(node.op);
+
 export function childrenOf(node: ASTNode): readonly ASTNode[] {
+  if (isInfix(node)) return node.args;
   switch (node.op) {
     case 'value':
     case 'id':
@@ -44,14 +50,17 @@ export function childrenOf(node: ASTNode): readonly ASTNode[] {
       return [node.args[1], ...node.args[2]];
     case 'map':
       return node.args.flat();
-    default:
+    case '[]':
+    case '[?]':
+    case '?:':
+    case 'list':
       return node.args;
   }
 }
 
 /** `a || b || c` is one level, however long: such chains nest in the tree, and not in the eyes of their author. */
 export const isChained = (node: ASTNode, child: ASTNode): boolean =>
-  child.op === node.op && INFIX.has(node.op) && childrenOf(node)[0] === child;
+  isInfix(node) && child.op === node.op && node.args[0] === child;
 
 export const countNodes = (node: ASTNode): number =>
   childrenOf(node).reduce((sum, child) => sum + countNodes(child), 1);

@@ -47,19 +47,9 @@ export function charsOf(value: unknown, max: number): number {
 }
 
 function valueOf(value: unknown, depth: number): CelValue | undefined {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-    case 'bigint':
-      return value;
-    case 'number':
-      return numberOf(value);
-    case 'object':
-      break;
-    default:
-      return undefined;
-  }
-  if (value === null) return null;
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
+  if (typeof value === 'number') return numberOf(value);
+  if (typeof value !== 'object') return undefined;
   if (depth > DEPTH_MAX) return undefined;
   if (!Array.isArray(value)) return membersOf(value as Readonly<Record<string, unknown>>, depth + 1);
   const list: CelValue[] = [];

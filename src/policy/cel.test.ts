@@ -127,7 +127,9 @@ const REFUSED: readonly (readonly [text: string, code: string])[] = [
   [`${'[1].all(x, '.repeat(32)}true${')'.repeat(32)}`, 'expression_too_complex'],
   [`${'1+'.repeat(250)}1 == 1`, 'expression_too_complex'],
   ["request.model.matches('.{900}.{900}')", 'expression_too_complex'],
-  [`request.model.matches('${'.{50}'.repeat(4)}')`, 'expression_too_complex'],
+  [`request.model.matches('${'.{250}'.repeat(4)}')`, 'expression_too_complex'],
+  [`request.model.matches('(${'a'.repeat(900)}){900}')`, 'expression_too_complex'],
+  ["request.model.matches('(([a-z]{12}x){12}){12}')", 'expression_too_complex'],
   [`request.model.matches('${'a'.repeat(1_500)}')`, 'expression_too_complex'],
 ];
 
@@ -149,6 +151,11 @@ test('a finding says where in the text', () => {
 test('an expression may use all that the limits allow', () => {
   assert.equal(answer(`${'!'.repeat(30)}true`, new Variables(KNOWN)), true);
   assert.equal(answer(Array(240).fill('true').join('&&'), new Variables(KNOWN)), true);
+  const host = String.raw`^[a-z]{2,63}(\.[a-z]{2,63}){1,3}$`;
+  assert.equal(
+    answer(`!request.model.matches(r'${host}') && !request.model.matches('[{99}(]{3}')`, new Variables(KNOWN)),
+    true,
+  );
   assert.equal(answer(`'${'a'.repeat(1_980)}' != 'b'`, new Variables(KNOWN)), true);
 });
 
@@ -160,6 +167,10 @@ const CUT_OFF: readonly (readonly [text: string, context: Facts['context']])[] =
   ['context.list.exists(n, n == 0)', { list: NUMBERS }],
   ['context.list.all(a, context.list.all(b, a != b || a == b))', { list: NUMBERS.slice(0, 100) }],
   ['context.list.all(a, context.text == context.text)', { list: NUMBERS.slice(0, 100), text: LONG }],
+  [
+    'context.pair[context.list.filter(a, context.text != context.text).size()] == 0',
+    { list: NUMBERS.slice(0, 100), text: LONG, pair: [0] },
+  ],
   ['context.map.all(key, key != "")', { map: Object.fromEntries(NUMBERS.map((n) => [`k${n}`, n])) }],
   ['context.list.map(t, t + t).size() > 0', { list: Array(100).fill(LONG) }],
   [`["aaaaaaaa"]${'.map(s, s + s)'.repeat(20)}.size() == 1`, {}],

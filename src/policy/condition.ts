@@ -5,7 +5,7 @@ import type { Known, Variables } from './variables.ts';
 
 /** What a condition may look at; one for each decision, so that its conditions share the variables of expressions. */
 export interface Scope extends Known {
-  /** Made by the first expression that is evaluated, and by none of the `when` objects. */
+  /** Made by the first expression that is evaluated; a copy of a scope with other facts must not take it along. */
   variables?: Variables;
 }
 
