@@ -1,0 +1,160 @@
+// Keeps what was decided and how it ended, off the request path (policy 11.3).
+// L1. The request path only makes a record and puts it into a bounded queue; writing happens on a timer, in batches.
+// L2. What does not fit, cannot be written or is not JSON is dropped and counted; a request never hears of it.
+// L3. A sink that fails once is not asked again until the router starts anew: a full disk is told once.
+import type { AttemptOutcome } from '../contracts/outcome.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import type { Verdict } from '../policy/decide.ts';
+import { type DecisionRecord, type OutcomeRecord, recordOf } from '../policy/decision-record.ts';
+import { unit } from '../policy/draw.ts';
+import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Counter } from '../telemetry/metrics.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+
+const QUEUE_MAX = 4_096;
+const FLUSH_MS = 200;
+/** Records of one write: few enough that making their text does not hold up a request for long. */
+const BATCH_MAX = 128;
+/** Longest line; a request's context may be large. */
+const LINE_CHARS_MAX = 262_144;
+
+/** One line of JSON, and the policy that decided; undefined for an outcome. */
+export interface LogLine {
+  readonly text: string;
+  readonly policy: Policy | undefined;
+}
+
+/** Where lines are kept. */
+export interface RecordSink extends AsyncDisposable {
+  /** Resolves when the system has the lines. Is not called again before that. */
+  write(lines: readonly LogLine[]): Promise<void>;
+}
+
+export interface DecisionLogDeps {
+  readonly sink: RecordSink;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  /** Share of the requests that are recorded, 0 to 1; the seed says which, so all attempts of a request are or none. */
+  readonly sample: number;
+  readonly queueMax?: number;
+}
+
+interface Entry {
+  readonly record: DecisionRecord | OutcomeRecord;
+  readonly policy: Policy | undefined;
+}
+
+export class DecisionLog implements AsyncDisposable {
+  readonly #deps: DecisionLogDeps;
+  readonly #queueMax: number;
+  readonly #dropped: Counter;
+  #queue: Entry[] = [];
+  #timer: Timer | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #hasFailed = false;
+
+  constructor(deps: DecisionLogDeps) {
+    this.#deps = deps;
+    this.#queueMax = deps.queueMax ?? QUEUE_MAX;
+    this.#dropped = deps.telemetry.metrics
+      .counter({
+        name: 'router_decision_records_dropped_total',
+        help: 'Records of decisions and outcomes that were lost: the queue was full or they could not be written.',
+      })
+      .of();
+  }
+
+  /** Not for dry runs, which leave no trace. */
+  decided(policy: Policy, facts: Facts, snapshot: Snapshot, verdict: Verdict): void {
+    if (!this.#isSampled(facts) || !this.#hasRoom()) return;
+    const record = recordOf(policy, facts, snapshot, verdict, this.#deps.timers.clock.epochMs());
+    this.#put({ record, policy });
+  }
+
+  /** Hears every outcome of a request; those that end nothing are passed over. */
+  ended(facts: Facts, outcome: AttemptOutcome): void {
+    const { state } = outcome;
+    if (state === 'committed' || !this.#isSampled(facts) || !this.#hasRoom()) return;
+    this.#put({
+      record: {
+        type: 'outcome',
+        time_ms: this.#deps.timers.clock.epochMs(),
+        tenant_id: facts.tenantId,
+        request_id: facts.requestId,
+        attempt: outcome.attempt,
+        provider_id: outcome.provider_id,
+        state,
+        code: outcome.error?.code,
+        latency_ms: outcome.latency_ms,
+        ttft_ms: outcome.ttft_ms,
+        output_tokens: outcome.output_tokens,
+      },
+      policy: undefined,
+    });
+  }
+
+  /** Writes what is queued and closes the sink. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer?.cancel();
+    await this.#writing;
+    await this.#flush();
+    await this.#deps.sink[Symbol.asyncDispose]();
+  }
+
+  #isSampled(facts: Facts): boolean {
+    const { sample } = this.#deps;
+    return sample >= 1 || (sample > 0 && unit(`record|${seedOf(facts)}`) < sample);
+  }
+
+  #hasRoom(): boolean {
+    if (!this.#hasFailed && this.#queue.length < this.#queueMax) return true;
+    this.#dropped.add();
+    return false;
+  }
+
+  #put(entry: Entry): void {
+    this.#queue.push(entry);
+    this.#timer ??= this.#deps.timers.after(FLUSH_MS, () => {
+      this.#writing = this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#queue.length > 0 && !this.#hasFailed) {
+      const lines = this.#linesOf(this.#queue.splice(0, BATCH_MAX));
+      try {
+        // eslint-disable-next-line no-await-in-loop -- lines keep the order of the decisions
+        if (lines.length > 0) await this.#deps.sink.write(lines);
+      } catch (fault) {
+        this.#fail(fault, lines.length);
+      }
+    }
+    this.#timer = undefined;
+  }
+
+  #fail(fault: unknown, lost: number): void {
+    this.#hasFailed = true;
+    this.#dropped.add(lost + this.#queue.length);
+    this.#queue = [];
+    this.#deps.telemetry.log.error('decision_records_stopped', { fault });
+  }
+
+  #linesOf(entries: readonly Entry[]): readonly LogLine[] {
+    const lines: LogLine[] = [];
+    for (const { record, policy } of entries) {
+      const text = textOf(record);
+      if (text === undefined || text.length > LINE_CHARS_MAX) this.#dropped.add();
+      else lines.push({ text, policy });
+    }
+    return lines;
+  }
+}
+
+function textOf(record: DecisionRecord | OutcomeRecord): string | undefined {
+  try {
+    return JSON.stringify(record);
+  } catch {
+    return undefined;
+  }
+}
