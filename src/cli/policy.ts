@@ -4,6 +4,7 @@ import { EXIT } from './exit.ts';
 import { policyCheckCommand } from './policy-check.ts';
 import { policyDiffCommand } from './policy-diff.ts';
 import { policyExplainCommand } from './policy-explain.ts';
+import { policyReplayCommand } from './policy-replay.ts';
 import { policyTestCommand } from './policy-test.ts';
 import { complain } from './print.ts';
 
@@ -14,15 +15,6 @@ interface Later {
 }
 
 const LATER: Readonly<Record<string, Later>> = {
-  replay: {
-    description: 'Decide recorded requests again',
-    args: {
-      policy: { type: 'string', valueHint: 'file' },
-      from: { type: 'string', valueHint: 'dir' },
-      'max-change': { type: 'string', valueHint: 'percent' },
-      json: { type: 'boolean', default: false },
-    },
-  },
   experiment: {
     description: 'Report the arms of an experiment',
     args: { id: { type: 'positional', required: false } },
@@ -46,13 +38,14 @@ const unbuilt = ([name, { description, args }]: readonly [string, Later]): reado
 ];
 
 export const policyCommand = defineCommand({
-  meta: { name: 'policy', description: 'Check, test, explain and compare routing policies' },
+  meta: { name: 'policy', description: 'Check, test, explain, compare and replay routing policies' },
   subCommands: {
     check: policyCheckCommand,
     validate: policyCheckCommand,
     test: policyTestCommand,
     explain: policyExplainCommand,
     diff: policyDiffCommand,
+    replay: policyReplayCommand,
     ...Object.fromEntries(Object.entries(LATER).map(unbuilt)),
   },
 });

@@ -1,0 +1,148 @@
+// Reads files of decision records, in the order in which they were written, without ever holding more than one piece of one.
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { BeamlineError } from '../core/errors.ts';
+import type { DecisionRecord, OutcomeRecord } from '../policy/decision-record.ts';
+import { parsePolicy } from '../policy/parse.ts';
+import type { Policy } from '../policy/policy.ts';
+import { isMembers } from '../policy/shape.ts';
+import { DECISION_FILE, type PolicyLine } from './decision-files.ts';
+
+const PIECE_BYTES = 1_048_576;
+const NEWLINE = 0x0a;
+
+export class DecisionFilesReader {
+  readonly #paths: readonly string[];
+  /** The policies of the file that is read, by tenant, id and revision. */
+  readonly #policies = new Map<string, Policy>();
+  #torn = 0;
+
+  /** Throws the system's fault for a directory that cannot be read. */
+  constructor(dirs: readonly string[]) {
+    this.#paths = dirs.flatMap((dir) =>
+      readdirSync(dir)
+        .filter((name) => DECISION_FILE.test(name))
+        .toSorted()
+        .map((name) => join(dir, name)),
+    );
+  }
+
+  get files(): number {
+    return this.#paths.length;
+  }
+
+  /** Files whose last line was broken off; they were read up to it. */
+  get torn(): number {
+    return this.#torn;
+  }
+
+  /** Throws the system's fault, or `validation_failed` for a line before the last that is not a record. */
+  *entries(): Generator<DecisionRecord | OutcomeRecord> {
+    for (const path of this.#paths) yield* this.#entriesOf(path);
+  }
+
+  /** The policy that made a record; to be asked before the next one is read. */
+  own({ tenant_id: tenant, policy_id: id, revision }: DecisionRecord): Policy | undefined {
+    return this.#policies.get(keyOf(tenant, id, revision)) ?? this.#policies.get(keyOf('*', id, revision));
+  }
+
+  *#entriesOf(path: string): Generator<DecisionRecord | OutcomeRecord> {
+    this.#policies.clear();
+    let number = 0;
+    let broken: number | undefined;
+    for (const line of linesOf(path)) {
+      number++;
+      // Only the last line may be broken, and whether it was the last is known now.
+      if (broken !== undefined) throw unreadable(path, broken);
+      const value = valueOf(line);
+      if (isEntry(value)) yield value;
+      else if (isPolicyLine(value)) this.#learn(value);
+      else if (!isForeign(value)) broken = number;
+    }
+    if (broken !== undefined) this.#torn++;
+  }
+
+  #learn(line: PolicyLine): void {
+    const { tenant_id: tenantId, policy_id: policyId, revision, document } = line;
+    // It was valid where it decided, so whatever it names was a provider there.
+    const knownProviders = new Set(textsIn(document));
+    const parsed = parsePolicy(document, { tenantId, policyId, revision, knownProviders });
+    // A document that this release does not read leaves its records untested, and the report says how many were tested.
+    if (parsed.kind === 'valid') this.#policies.set(keyOf(tenantId, policyId, revision), parsed.policy);
+  }
+}
+
+/** Every text of a JSON value, keys included. */
+function* textsIn(value: unknown): Generator<string> {
+  if (typeof value === 'string') yield value;
+  else if (Array.isArray(value)) for (const item of value) yield* textsIn(item);
+  else if (isMembers(value))
+    for (const [key, item] of Object.entries(value)) {
+      yield key;
+      yield* textsIn(item);
+    }
+}
+
+const keyOf = (tenantId: string, policyId: string, revision: number): string => `${tenantId} ${policyId} ${revision}`;
+
+const unreadable = (path: string, line: number): BeamlineError =>
+  new BeamlineError('validation_failed', `${path}:${line}:1 is not a decision record`);
+
+/** Lines without their ends; what follows the last end is a line as well. */
+function* linesOf(path: string): Generator<string> {
+  const file = openSync(path, 'r');
+  try {
+    let rest = Buffer.alloc(0);
+    for (;;) {
+      const piece = Buffer.allocUnsafe(PIECE_BYTES);
+      const length = readSync(file, piece);
+      if (length === 0) break;
+      const bytes = Buffer.concat([rest, piece.subarray(0, length)]);
+      let from = 0;
+      for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
+        yield bytes.toString('utf8', from, end);
+        from = end + 1;
+      }
+      rest = bytes.subarray(from);
+    }
+    if (rest.length > 0) yield rest.toString('utf8');
+  } finally {
+    closeSync(file);
+  }
+}
+
+function valueOf(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+const TYPES: ReadonlySet<unknown> = new Set(['decision', 'outcome', 'policy']);
+
+/** Of a type that this release does not know. */
+const isForeign = (value: unknown): boolean =>
+  isMembers(value) && typeof value['type'] === 'string' && !TYPES.has(value['type']);
+
+function isEntry(value: unknown): value is DecisionRecord | OutcomeRecord {
+  if (!isMembers(value)) return false;
+  if (value['type'] === 'outcome') return typeof value['provider_id'] === 'string' && isNumber(value['latency_ms']);
+  const { facts, snapshot, verdict } = value as Members & Partial<Record<keyof DecisionRecord, unknown>>;
+  return (
+    value['type'] === 'decision' &&
+    isNumber(value['attempt']) &&
+    isMembers(facts) &&
+    isMembers(facts['context']) &&
+    isMembers(snapshot) &&
+    Array.isArray(snapshot['providers']) &&
+    isMembers(verdict)
+  );
+}
+
+const isPolicyLine = (value: unknown): value is PolicyLine =>
+  isMembers(value) && value['type'] === 'policy' && isNumber(value['revision']);
+
+const isNumber = (value: unknown): value is number => typeof value === 'number';
