@@ -12,7 +12,7 @@ import { memoryPolicies } from '../router/admin-fixture.ts';
 import { Breakers } from '../router/breakers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
-import { authorizeBy } from './authorize.ts';
+import { administrationOf } from './administration.ts';
 
 const DOCUMENT = { version: '2.0', weights: { alder: 1 } };
 const OTHER = { version: '2.0', weights: { birch: 1 } };
@@ -31,17 +31,17 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
   const bus = openMemoryBus({ timers, telemetry });
   const edge = await openEdge({ role, tenants, administer: administerOver(bus) });
   const breakers = new Breakers(telemetry);
+  const policies = await memoryPolicies(['acme', 'zeta'], systemClock, telemetry);
   const served = serveAdmin({
     bus,
     telemetry,
-    authorize: authorizeBy(edge.authenticator),
-    policies: await memoryPolicies(['acme', 'zeta'], systemClock, telemetry),
+    ...administrationOf(policies, edge.authenticator, systemClock),
+    routerId: 'r-1',
     breakers: {
       breakers: () => breakers.list(systemClock.nowMs()),
       force: (tenantId, provider, mode) => breakers.force(tenantId, provider, mode, systemClock.nowMs()),
     },
     moment: () => ({ attempt: 1, failed: new Set(), failureWords: [] }),
-    health: () => ({ router_id: 'r-1', source: { kind: 'kv', reachable: true }, policies: 0 }),
   });
   const ask = async (method: string, path: string, { body, headers }: Asked = {}) => {
     const response = await fetch(`${edge.url}/api/v1${path}`, {

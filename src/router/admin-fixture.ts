@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts';
 import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { type PolicyAdmin, policyAdminOf } from './admin-policy-reads.ts';
+import type { PolicyAdmin } from './admin-policy-reads.ts';
 import { noSuchPolicy, recordAfter, tombstoneAfter } from './policy-record.ts';
 import { PolicyReplica } from './policy-replica.ts';
 import type { PolicyListener, PolicyRecord, PolicySource, PolicyWrite } from './policy-source.ts';
@@ -10,11 +10,7 @@ import { PolicyStore } from './policy-store.ts';
 
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 
-export async function memoryPolicies(
-  tenants: readonly string[],
-  clock: Clock,
-  telemetry: Telemetry,
-): Promise<PolicyAdmin> {
+export async function memoryPolicies(tenants: readonly string[], clock: Clock, telemetry: Telemetry) {
   const parse: PolicyAdmin['check'] = (document, key) =>
     parsePolicy(document, { ...key, knownProviders: new Set(PROVIDERS) });
   const builtIns = (['default', 'direct'] as const).map((policyId) =>
@@ -33,7 +29,7 @@ export async function memoryPolicies(
     telemetry,
   });
   await source.watch(replica);
-  return policyAdminOf(replica, new PolicyStore({ source, replica, parse }), parse);
+  return { kind: source.kind, replica, store: new PolicyStore({ source, replica, parse }), parse };
 }
 
 function memorySource(clock: Clock): PolicySource {

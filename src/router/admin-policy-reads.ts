@@ -15,6 +15,8 @@ export interface PolicyAdmin extends Policies {
   get(tenantId: string, policyId: string): PolicyRecord | undefined;
   /** The policies of a tenant that are not deleted. */
   list(tenantId: string): readonly PolicyRecord[];
+  /** Of all tenants. */
+  count(): number;
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
   history(tenantId: string, policyId: string): Promise<readonly PolicyRecord[]>;
   /** Throws `validation_failed` with `errors` and `warnings` in the details, `precondition_failed`, `capacity_exceeded`, `unavailable`. */
@@ -29,7 +31,7 @@ export interface PolicyAdmin extends Policies {
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
 export function policyAdminOf(
-  replica: Pick<PolicyReplica, 'find' | 'recordsOf'>,
+  replica: Pick<PolicyReplica, 'find' | 'records' | 'recordsOf'>,
   store: Pick<PolicyStore, 'history' | 'put' | 'rollback' | 'delete'>,
   check: PolicyAdmin['check'],
 ): PolicyAdmin {
@@ -39,6 +41,7 @@ export function policyAdminOf(
     find: (tenantId, policyId) => replica.find(tenantId, policyId),
     get: (tenantId, policyId) => list(tenantId).find(({ policy_id }) => policy_id === policyId),
     list,
+    count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),
     put: (write, document) => store.put(write, document),
     rollback: (write, toRevision) => store.rollback(write, toRevision),

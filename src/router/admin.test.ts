@@ -11,6 +11,7 @@ import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { serveAdmin } from './admin.ts';
 import { memoryPolicies } from './admin-fixture.ts';
+import { policyAdminOf } from './admin-policy-reads.ts';
 import type { Authorize } from './admin-principal.ts';
 import { Breakers } from './breakers.ts';
 
@@ -59,12 +60,15 @@ async function open() {
     ['zeta', 'alder', 'auto'],
   ] as const)
     breakers.force(tenant, provider, mode, clock.nowMs());
+  const { replica, store, parse } = await memoryPolicies(['acme'], clock, telemetry);
   let opened = 0;
   serveAdmin({
     bus,
     telemetry,
     authorize,
-    policies: await memoryPolicies(['acme'], clock, telemetry),
+    policies: policyAdminOf(replica, store, parse),
+    source: () => ({ kind: 'kv', reachable: true }),
+    routerId: 'r-1',
     breakers: {
       breakers: () => breakers.list(clock.nowMs()),
       force: (tenantId, provider, mode) => breakers.force(tenantId, provider, mode, clock.nowMs()),
@@ -78,7 +82,6 @@ async function open() {
         return provider === 'alder';
       },
     }),
-    health: () => ({ router_id: 'r-1', source: { kind: 'files', reachable: true }, policies: 1 }),
   });
   const ask = (op: string, params: object, authorization: string | undefined = 'Bearer admin', tenantId = 'acme') =>
     bus.request(
@@ -242,9 +245,10 @@ test('breakers are told of the caller’s tenants only, and forced', async () =>
 
 test('health tells of the process and of the source', async () => {
   const { ask } = await open();
+  await ask('put_policy', { ...NAMED, policy: DOCUMENT });
   assert.deepEqual(resultOf(await ask('health', {}, 'Bearer viewer')), {
     router_id: 'r-1',
-    source: { kind: 'files', reachable: true },
+    source: { kind: 'kv', reachable: true },
     policies: 1,
   });
 });

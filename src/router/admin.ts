@@ -21,15 +21,21 @@ import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
 import { simulations } from './admin-simulations.ts';
 
-export interface AdminDeps {
-  readonly bus: Bus;
-  readonly telemetry: Telemetry;
+/** What the process gives a router, so that it can be administered. */
+export interface Administration {
   readonly authorize: Authorize;
   readonly policies: PolicyAdmin;
+  /** How the source of policies is now. */
+  source(): RouterHealth['source'];
+}
+
+export interface AdminDeps extends Administration {
+  readonly bus: Bus;
+  readonly telemetry: Telemetry;
+  readonly routerId: string;
   readonly breakers: BreakerAdmin;
   /** What the router knows now, for a decision that has no effect. */
   readonly moment: Moment;
-  readonly health: () => RouterHealth;
 }
 
 export function serveAdmin(deps: AdminDeps): Subscription {
@@ -38,7 +44,7 @@ export function serveAdmin(deps: AdminDeps): Subscription {
     ...policyWrites(deps.policies),
     ...simulations(deps.policies, deps.moment),
     ...breakerOperations(deps.breakers, deps.policies),
-    health: deps.health,
+    health: () => ({ router_id: deps.routerId, source: deps.source(), policies: deps.policies.count() }),
     replay: notBuilt,
     get_extension_health: notBuilt,
   };
