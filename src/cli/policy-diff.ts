@@ -1,11 +1,12 @@
 // `beamline policy diff`: what a change of a policy does to requests, before anybody sends one.
 import { defineCommand } from 'citty';
+import { readYamlFile } from '../config/yaml-file.ts';
 import type { Policy } from '../policy/policy.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { columns } from './explanation-text.ts';
 import { catalogueArgs, catalogueOf, openPolicyFile } from './policy-file.ts';
 import { type Fixture, type FixtureFile, readFixtures } from './policy-fixtures.ts';
-import { sampleRequests } from './policy-samples.ts';
+import { modelsNamed, sampleRequests } from './policy-samples.ts';
 import { runTrial, type TrialOutcome } from './policy-trial.ts';
 import { complain, print } from './print.ts';
 
@@ -37,7 +38,7 @@ export const policyDiffCommand = defineCommand({
     if (typeof after === 'number') return after;
     const requests: FixtureFile<readonly Fixture[]> =
       fixtures === undefined
-        ? { kind: 'readable', found: sampleRequests([before, after], count, args.seed) }
+        ? { kind: 'readable', found: sampleRequests([before, after], modelsOf(args.old, args.new), count, args.seed) }
         : readFixtures(fixtures, [before, after]);
     if (requests.kind === 'unreadable') {
       for (const line of requests.faults) complain(line);
@@ -49,7 +50,10 @@ export const policyDiffCommand = defineCommand({
   },
 });
 
-type Side = Omit<TrialOutcome, 'tries' | 'fallbackUsed'>;
+const modelsOf = (...paths: readonly string[]): readonly string[] =>
+  paths.flatMap((path) => modelsNamed(readYamlFile(path).tree));
+
+type Side = Pick<TrialOutcome, 'provider' | 'model' | 'reason' | 'error' | 'explanation'>;
 
 interface Report {
   readonly requests: number;
@@ -89,7 +93,9 @@ function compare(before: Policy, after: Policy, requests: readonly Fixture[]): R
   return { requests: requests.length, same: requests.length - changed, changed, rejected, shares, changes };
 }
 
-const sideOf = ({ tries: _tries, fallbackUsed: _isFallback, ...side }: TrialOutcome): Side => side;
+function sideOf({ tries: _tries, tags: _tags, arms: _arms, fallbackUsed: _isUsed, ...side }: TrialOutcome): Side {
+  return side;
+}
 
 function textOf({ requests, same, changed, rejected, shares, changes }: Report): string {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

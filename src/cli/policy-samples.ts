@@ -2,6 +2,7 @@
 import { unit } from '../policy/draw.ts';
 import type { Policy } from '../policy/policy.ts';
 import { factsOf, type RequestDocument } from '../policy/request-document.ts';
+import { isMembers } from '../policy/shape.ts';
 import { snapshotOf } from '../policy/snapshot-document.ts';
 import type { Fixture } from './policy-fixtures.ts';
 
@@ -12,11 +13,25 @@ const INPUT_TOKENS_MIN = 10;
 const INPUT_TOKENS_ORDERS = 4;
 const OUTPUT_TOKENS_MAX = 4_000;
 
-/** `count` requests for the models that the policies name, each with a session. */
-export function sampleRequests(policies: readonly Policy[], count: number, seed: string): readonly Fixture[] {
+/** Requested names that a document knows; a pattern stands for one that it matches. */
+export function modelsNamed(document: unknown): readonly string[] {
+  const providers = isMembers(document) ? document['providers'] : undefined;
+  return (Array.isArray(providers) ? providers : []).flatMap((provider: unknown): readonly string[] => {
+    const models = isMembers(provider) ? provider['models'] : undefined;
+    const names = Array.isArray(models) ? models.filter((name) => typeof name === 'string') : [];
+    return names.map((name) => name.replace(/\*$/, 'sample'));
+  });
+}
+
+/** `count` requests for these models, each with a session. */
+export function sampleRequests(
+  policies: readonly Policy[],
+  models: readonly string[],
+  count: number,
+  seed: string,
+): readonly Fixture[] {
   const keys = new Set(policies.map(({ sticky }) => sticky?.sessionKey ?? 'session_id'));
-  const models = new Set(policies.flatMap(({ targets }) => targets.flatMap(({ model }) => model ?? [])));
-  const names = models.size === 0 ? ['small'] : [...models];
+  const names = models.length === 0 ? ['small'] : [...new Set(models)];
   return Array.from({ length: count }, (_, index): Fixture => {
     const chance = (label: string): number => unit(`sample|${seed}|${index}|${label}`);
     const session = `s-${Math.floor(chance('session') * SESSIONS)}`;

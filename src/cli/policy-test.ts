@@ -37,7 +37,7 @@ export const policyTestCommand = defineCommand({
 });
 
 /** What the fixture expected and did not get, with the explanation; undefined if all of it came. */
-function failureOf(policy: Policy, fixture: Fixture): string | undefined {
+export function failureOf(policy: Policy, fixture: Fixture): string | undefined {
   const outcome = runTrial(policy, fixture.trial);
   const wrong = differences(fixture, outcome);
   if (wrong.length === 0) return undefined;
@@ -61,7 +61,11 @@ function differences({ expect }: Fixture, outcome: TrialOutcome): readonly strin
   const unwanted = listOf(expect.not_provider);
   if (outcome.provider !== undefined && unwanted.includes(outcome.provider))
     lines.push(`expected any provider but ${unwanted.join(', ')}, got ${outcome.provider}`);
-  const { fallback_used: wantsFallback, tries } = expect;
+  const { fallback_used: wantsFallback, tag, arm, tries } = expect;
+  if (tag !== undefined && !outcome.tags.includes(tag))
+    lines.push(`expected tag ${tag}, got ${outcome.tags.join(', ') || 'none'}`);
+  if (arm !== undefined && !outcome.arms.includes(arm))
+    lines.push(`expected arm ${arm}, got ${outcome.arms.join(', ') || 'none'}`);
   if (wantsFallback !== undefined && wantsFallback !== outcome.fallbackUsed)
     lines.push(`expected fallback_used ${wantsFallback}, got ${outcome.fallbackUsed ?? 'none'}`);
   if (tries !== undefined && tries.join(' ') !== outcome.tries.join(' '))

@@ -7,6 +7,7 @@ import type { Facts, Snapshot } from '../policy/facts.ts';
 import { allFailed, begun, moved, retried } from '../policy/history.ts';
 import { nextStep } from '../policy/next-step.ts';
 import type { Policy } from '../policy/policy.ts';
+import { REASONS } from '../policy/reasons.ts';
 import { type Failure, statusWords } from '../policy/status-words.ts';
 
 /** How one attempt fails. */
@@ -34,6 +35,9 @@ export interface TrialOutcome {
   readonly reason?: string;
   readonly fallbackUsed?: boolean;
   readonly error?: string;
+  /** Of the rules that matched and of the arms that the request is in, `experiment/arm`. */
+  readonly tags: readonly string[];
+  readonly arms: readonly string[];
   /** The provider of each attempt. */
   readonly tries: readonly string[];
   /** Of the last decision. */
@@ -42,44 +46,53 @@ export interface TrialOutcome {
 
 export function runTrial(policy: Policy, { facts, snapshot, failures }: Trial): TrialOutcome {
   const first = decide(policy, facts, snapshot, true);
-  if (first.kind === 'none') return { error: first.code, tries: [], explanation: first.explanation };
+  if (first.kind === 'none') return { ...NOTHING, error: first.code, explanation: first.explanation };
   let outcome = outcomeOf(first, []);
   let history = begun(first.target);
-  let timeLeftMs = policy.timeoutMs;
+  let timeLeftMs = Math.min(first.timeoutMs, facts.deadlineMs ?? first.timeoutMs);
   for (const given of failures) {
     const failure = failureOf(given);
     timeLeftMs -= given.after_ms ?? 0;
     const step = nextStep(policy, facts, history, failure, timeLeftMs, snapshot);
-    const { tries, explanation } = outcome;
-    if (step.kind === 'end') return { error: step.code, tries, explanation };
+    if (step.kind === 'end') return endedBy(step.code, outcome, outcome.explanation);
     timeLeftMs -= step.waitMs;
     if (step.kind === 'redraw') {
       const later = snapshotAfter(snapshot, history.attempt + 1, allFailed(history), failure, history.current.name);
       const verdict = decide(policy, facts, later, true);
-      if (verdict.kind === 'none') return { error: answerCode(failure.code), tries, explanation: verdict.explanation };
+      if (verdict.kind === 'none') return endedBy(answerCode(failure.code), outcome, verdict.explanation);
       history = moved(history, verdict.target, verdict.reason === 'failover' ? 'failover' : 'fallback');
-      outcome = outcomeOf(verdict, tries);
+      outcome = outcomeOf(verdict, outcome.tries);
     } else {
       const { target, reason } = step;
-      history = step.kind === 'again' ? retried(history, step.item) : moved(history, target, 'fallback');
+      history = step.kind === 'again' ? retried(history, step.item) : moved(history, target, step.reason);
       outcome = {
+        ...outcome,
         provider: target.name,
         model: target.model ?? facts.model,
         reason,
-        fallbackUsed: step.kind === 'to',
-        tries: [...tries, target.name],
-        explanation,
+        fallbackUsed: REASONS[reason].fallbackUsed,
+        tries: [...outcome.tries, target.name],
       };
     }
   }
   return outcome;
 }
 
+const NOTHING = { tags: [], arms: [], tries: [] } as const;
+
+const endedBy = (
+  error: string,
+  { tags, arms, tries }: TrialOutcome,
+  explanation: Explanation | undefined,
+): TrialOutcome => ({ error, tags, arms, tries, explanation });
+
 const outcomeOf = (verdict: Extract<Verdict, { kind: 'chosen' }>, tries: readonly string[]): TrialOutcome => ({
   provider: verdict.target.name,
   model: verdict.model,
   reason: verdict.reason,
   fallbackUsed: verdict.fallbackUsed,
+  tags: verdict.tags,
+  arms: verdict.arms.map(({ experiment, arm }) => `${experiment}/${arm}`),
   tries: [...tries, verdict.target.name],
   explanation: verdict.explanation,
 });

@@ -235,6 +235,15 @@ test('a policy without change has no difference', () => {
   assert.match(stdout, /^1000 requests: 1000 same, 0 changed$/m);
 });
 
+test('diff asks for the models that the documents name', () => {
+  writeFileSync(
+    join(folder, 'models.json'),
+    JSON.stringify({ version: '2.0', providers: [{ name: 'birch', weight: 1, models: ['gpt-*', 'small'] }] }),
+  );
+  const { stdout } = policy(['diff', 'other.json', 'models.json', '--samples', '100']);
+  assert.match(stdout, /^100 requests: 100 same, 0 changed$/m);
+});
+
 test('what is not built says so: exit 69', () => {
   const { status, stdout, stderr } = policy(['experiment', 'prompt-7']);
   assert.deepEqual([status, stdout], [69, '']);

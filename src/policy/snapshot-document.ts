@@ -1,6 +1,6 @@
 // A snapshot that a person wrote: what the router would know at the moment of a decision, for tests of policies and for
 // dry runs. What it does not say is unknown, and removes nothing.
-import type { Snapshot } from './facts.ts';
+import type { Budget, Snapshot } from './facts.ts';
 import { pathTo } from './issue.ts';
 import type { Shape } from './shape.ts';
 
@@ -33,12 +33,21 @@ export interface SnapshotDocument {
   readonly cost_micro_usd?: ByName;
   readonly in_flight?: ByName;
   readonly capacity?: ByName;
+  readonly canary_aborted?: boolean;
+  /** The tightest budget of the policy. */
+  readonly budget?: {
+    readonly id?: string;
+    readonly limit_micro_usd?: number;
+    readonly spent_micro_usd?: number;
+    readonly reserved_micro_usd?: number;
+  };
 }
 
 const text: Shape = { kind: 'text', charsMin: 1, charsMax: 128 };
 const names: Shape = { kind: 'list', of: text, min: 0, max: MAP_MAX };
 const byName = (of: Shape): Shape => ({ kind: 'map', key: /^.{1,128}$/u, of, min: 0, max: MAP_MAX });
-const amounts = byName({ kind: 'number', min: 0, max: 1e15, isInteger: false });
+const amount: Shape = { kind: 'number', min: 0, max: 1e15, isInteger: false };
+const amounts = byName(amount);
 
 export const SNAPSHOT_SHAPE: Shape = {
   kind: 'record',
@@ -58,6 +67,18 @@ export const SNAPSHOT_SHAPE: Shape = {
     cost_micro_usd: { shape: amounts },
     in_flight: { shape: amounts },
     capacity: { shape: amounts },
+    canary_aborted: { shape: { kind: 'boolean' } },
+    budget: {
+      shape: {
+        kind: 'record',
+        fields: {
+          id: { shape: text },
+          limit_micro_usd: { shape: amount },
+          spent_micro_usd: { shape: amount },
+          reserved_micro_usd: { shape: amount },
+        },
+      },
+    },
   },
 };
 
@@ -88,6 +109,7 @@ export function snapshotOf(document: SnapshotDocument): Snapshot {
     errorClass: document.error_class,
     currentProvider: document.current_provider,
     sticky: document.sticky,
+    canaryAborted: document.canary_aborted,
     isOpen: (provider) => open?.has(provider) === true,
     isCooling: (provider) => cooling?.has(provider) === true,
     hasCapacity: ({ name }) => full?.has(name) !== true,
@@ -100,8 +122,16 @@ export function snapshotOf(document: SnapshotDocument): Snapshot {
     inFlight: (provider) => own(inFlight, provider) ?? 0,
     capacity: ({ name }) => own(capacity, name),
     costMicroUsd: ({ name }) => (costs === undefined ? undefined : own(costs, name)),
+    budget: () => (document.budget === undefined ? undefined : budgetOf(document.budget)),
   };
 }
+
+const budgetOf = (budget: NonNullable<SnapshotDocument['budget']>): Budget => ({
+  id: budget.id ?? 'budget',
+  limitMicroUsd: budget.limit_micro_usd ?? 0,
+  spentMicroUsd: budget.spent_micro_usd ?? 0,
+  reservedMicroUsd: budget.reserved_micro_usd ?? 0,
+});
 
 const own = <V>(values: Readonly<Record<string, V>>, name: string): V | undefined =>
   Object.hasOwn(values, name) ? values[name] : undefined;
