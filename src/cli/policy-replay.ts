@@ -26,7 +26,7 @@ export const policyReplayCommand = defineCommand({
   args: {
     policy: { type: 'string', required: true, valueHint: 'file', description: 'The document to try' },
     from: { type: 'string', required: true, valueHint: 'dir', description: 'Data directory of a router' },
-    'dir...': { type: 'positional', required: false, description: 'More data directories, after that of --from' },
+    'dir...': { type: 'positional', required: false, description: 'More data directories' },
     ...catalogueArgs,
     'max-change': { type: 'string', valueHint: 'percent', description: 'Exit 1 if more decisions change' },
     json: { type: 'boolean', default: false, description: 'Print one JSON object' },
@@ -91,7 +91,7 @@ const isUnreadable = (fault: unknown): fault is Error =>
 /** Every `--from`; the parser keeps the last one only. */
 function directoriesOf(words: readonly string[]): readonly string[] {
   return words.flatMap((word, at) => {
-    if (word === '--from') return words[at + 1] ?? [];
+    if (/^--from$/.test(word)) return words[at + 1] ?? [];
     return word.startsWith('--from=') ? word.slice('--from='.length) : [];
   });
 }
