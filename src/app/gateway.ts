@@ -2,20 +2,27 @@
 import { openAuthenticator, type AuthenticatorOptions } from '../auth/authenticator.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
-import type { Config } from '../config/schema.ts';
 import { newProcessId } from '../core/ids.ts';
 import { administerOver } from '../gateway/admin-client.ts';
 import { askRouter } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startRelay } from '../gateway/relay.ts';
+import type { PolicyReplica } from '../router/policy-replica.ts';
 import type { Ground } from './ground.ts';
-import { loadPolicies } from './policies.ts';
 import { requiredSecret } from './secret.ts';
 
 type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
 
+/** Ids of a tenant's stored policies, which are names of models too. */
+type PolicyIds = Pick<PolicyReplica, 'idsOf'>;
+
 /** `identity` replaces the keys of the configuration, for a process that made a key of its own. */
-export async function openGateway(ground: Ground, bus: Bus, identity?: Identity): Promise<Gateway> {
+export async function openGateway(
+  ground: Ground,
+  bus: Bus,
+  policies: PolicyIds,
+  identity?: Identity,
+): Promise<Gateway> {
   const { config, timers, telemetry } = ground;
   const { gateway, frames } = config;
   await using opening = new AsyncDisposableStack();
@@ -41,7 +48,7 @@ export async function openGateway(ground: Ground, bus: Bus, identity?: Identity)
       names: openModelNames({
         providers: config.providers.list,
         tenants: gateway.tenants,
-        policiesOf: policyIds(config),
+        policiesOf: (tenantId) => policies.idsOf(tenantId),
       }),
       busState: () => bus.state,
       telemetry,
@@ -56,13 +63,4 @@ function identityOf({ config, timers }: Ground): Identity {
   const { keys, pepper } = config.gateway.auth;
   if (pepper.current === undefined) return { keys, pepper: () => undefined };
   return { keys, pepper: requiredSecret('gateway.auth.pepper.current', pepper.current, timers.clock) };
-}
-
-function policyIds(config: Config): (tenantId: string) => ReadonlySet<string> {
-  const ids = new Map<string, Set<string>>();
-  for (const { tenantId, policyId } of loadPolicies(config)) {
-    ids.set(tenantId, (ids.get(tenantId) ?? new Set<string>()).add(policyId));
-  }
-  const none: ReadonlySet<string> = new Set<string>();
-  return (tenantId) => ids.get(tenantId) ?? none;
 }

@@ -1,70 +1,135 @@
-// Loads the policies of the configured folder: `<dir>/<tenant>/<policy>.yaml` or `.json`, names encoded as tokens.
-// Every fault of every document is told at once; a start with a bad document is refused.
-import { globSync } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
+// The wiring of policies: one source as configured, a replica that decisions read, a snapshot where there is a folder
+// for data, and the store that writes. A process opens them once, whatever roles it runs.
+import { join } from 'node:path';
+import type { Bus } from '../bus/bus.ts';
+import { policySourceOf } from '../config/policy-source.ts';
 import type { Config } from '../config/schema.ts';
-import { readYamlFile } from '../config/yaml-file.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
-import type { Policy } from '../policy/policy.ts';
-import { openPolicies, type Policies } from '../router/policies.ts';
+import { openPolicyKv } from '../router/policy-kv.ts';
+import { PolicyReplica } from '../router/policy-replica.ts';
+import { PolicySnapshot } from '../router/policy-snapshot.ts';
+import type { PolicySource } from '../router/policy-source.ts';
+import { PolicyStore } from '../router/policy-store.ts';
+import { readIfThere, writeWhole } from './atomic-file.ts';
+import type { Ground } from './ground.ts';
+import type { ParseDocument } from './policy-file-faults.ts';
+import { openPolicyFiles } from './policy-files.ts';
+import { openPolicyHistory } from './policy-history.ts';
 
-/** Revision of a document in a file; the folder keeps no history. */
-const FILE_REVISION = 1;
-
-export function loadPolicies(config: Config): readonly Policy[] {
-  const { dir } = config.policy;
-  if (dir === undefined) return [];
-  const knownProviders = new Set(config.providers.list.map(({ id }) => id));
-  const faults: string[] = [];
-  const policies: Policy[] = [];
-  for (const path of globSync('*/*.{yaml,yml,json}', { cwd: dir }).toSorted()) {
-    const file = readYamlFile(join(dir, path));
-    faults.push(...file.faults);
-    if (file.faults.length > 0) continue;
-    const parsed = parsePolicy(file.tree, {
-      knownProviders,
-      tenantId: decodeToken(basename(dirname(path))),
-      policyId: decodeToken(basename(path, extname(path))),
-      revision: FILE_REVISION,
-    });
-    if (parsed.kind === 'valid') policies.push(parsed.policy);
-    else
-      faults.push(
-        ...parsed.errors.map(
-          (issue) =>
-            `${file.locate(keysOf(issue.path), issue.code === 'unknown_key')} ${issue.path} ${issue.code} ${issue.message}`,
-        ),
-      );
-  }
-  if (faults.length === 0) return policies;
-  throw new BeamlineError('validation_failed', faults.join('\n'), { details: { reason: 'configuration', faults } });
+export interface OpenedPolicies extends AsyncDisposable {
+  readonly kind: PolicySource['kind'];
+  readonly replica: PolicyReplica;
+  readonly store: PolicyStore;
+  /** The parser that replica and store use. */
+  readonly parse: ParseDocument;
 }
 
-/** The policies of the known tenants; `tenants` are those of the keys and of `gateway.tenants`. */
-export function policiesOf(config: Config, tenants: Iterable<string>): Policies {
-  const providers = config.providers.list.map(({ id, pool, models }) => ({
-    name: id,
-    pool,
-    ...(Object.keys(models).length === 0 ? {} : { models: Object.keys(models) }),
-  }));
-  return openPolicies({
-    tenants: new Set(tenants),
-    stored: loadPolicies(config),
-    builtIns: [builtInPolicy('default', providers), builtInPolicy('direct', providers)],
+/**
+ * `dataDir` belongs to one process: who only reads has none. Throws `validation_failed` for faults in files, and for a
+ * folder that cannot be read while there is no snapshot. A bus or a server that is away is found later.
+ */
+export async function openPolicies(
+  ground: Ground,
+  bus: Bus,
+  of: { readonly tenants: Iterable<string>; readonly dataDir: string | undefined },
+): Promise<OpenedPolicies> {
+  const { config, timers, telemetry } = ground;
+  const parse = parserOf(config);
+  const kind = policySourceOf(config);
+  const builtIns = builtInsOf(config);
+  const replica = new PolicyReplica({
+    source: kind,
+    tenants: new Set(of.tenants),
+    builtIns,
+    parse,
+    clock: timers.clock,
+    telemetry,
   });
+  await using opening = new AsyncDisposableStack();
+  const snapshot =
+    of.dataDir === undefined
+      ? undefined
+      : opening.use(
+          new PolicySnapshot({ replica, source: kind, timers, log: telemetry.log, file: fileIn(of.dataDir) }),
+        );
+  const source = opening.use(await openSource(ground, bus, { dataDir: of.dataDir, parse, replica }));
+  await source.watch(snapshot ?? replica);
+  if (!replica.isReady) await snapshot?.restore();
+  if (!replica.isReady && kind === 'files') {
+    throw new BeamlineError('validation_failed', `policy.dir ${config.policy.dir} cannot be read`, {
+      details: { reason: 'configuration' },
+    });
+  }
+  const opened = opening.move();
+  return {
+    kind,
+    replica,
+    parse,
+    store: new PolicyStore({ source, replica, parse }),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
+/** Tenants of the keys and of `gateway.tenants`. */
 export const tenantsOf = ({ gateway }: Config): readonly string[] => [
   ...new Set([...gateway.auth.keys.flatMap(({ tenants }) => tenants), ...gateway.tenants.map(({ id }) => id)]),
 ];
 
-const decodeToken = (token: string): string =>
-  token.replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+interface SourceNeeds {
+  readonly dataDir: string | undefined;
+  readonly parse: ParseDocument;
+  readonly replica: PolicyReplica;
+}
 
-/** A JSON Pointer as keys; a number is an index. */
-const keysOf = (pointer: string): (string | number)[] =>
-  pointer
-    .split('/')
-    .slice(1)
-    .map((key) => (/^\d+$/.test(key) ? Number(key) : key.replaceAll('~1', '/').replaceAll('~0', '~')));
+async function openSource(ground: Ground, bus: Bus, { dataDir, parse, replica }: SourceNeeds): Promise<PolicySource> {
+  const { config, timers, telemetry } = ground;
+  const { dir } = config.policy;
+  switch (policySourceOf(config)) {
+    case 'files':
+      if (dir === undefined) return builtInsOnly;
+      return openPolicyFiles({
+        dir,
+        history: openPolicyHistory(dataDir),
+        parse,
+        timers,
+        log: telemetry.log.for('policies'),
+        refuse: (tenantId, policyId, lines) => replica.refuse(tenantId, policyId, lines),
+      });
+    case 'kv':
+      return openPolicyKv({ bus, timers, telemetry });
+    case 'heir':
+      throw notBuilt('HTTP policy store');
+  }
+}
+
+/** Without a folder there is nothing to read, and nowhere to write. */
+const builtInsOnly: PolicySource = {
+  kind: 'files',
+  watch: async (listener) => listener.all([]),
+  put: () => Promise.reject(notBuilt('a policy store without policy.dir')),
+  delete: () => Promise.reject(notBuilt('a policy store without policy.dir')),
+  history: () => Promise.reject(notBuilt('a policy store without policy.dir')),
+  [Symbol.asyncDispose]: async () => undefined,
+};
+
+const notBuilt = (what: string): BeamlineError => new BeamlineError('not_implemented', `there is no ${what} here`);
+
+function parserOf({ providers }: Config): ParseDocument {
+  const knownProviders = new Set(providers.list.map(({ id }) => id));
+  return (document, key) => parsePolicy(document, { ...key, knownProviders });
+}
+
+function builtInsOf({ providers }: Config) {
+  const served = providers.list.map(({ id, pool, models }) => ({
+    name: id,
+    pool,
+    ...(Object.keys(models).length === 0 ? {} : { models: Object.keys(models) }),
+  }));
+  return [builtInPolicy('default', served), builtInPolicy('direct', served)];
+}
+
+function fileIn(dataDir: string) {
+  const path = join(dataDir, 'policies.snapshot.json');
+  return { read: () => readIfThere(path), write: (text: string) => writeWhole(path, text) };
+}

@@ -3,16 +3,16 @@ import type { Bus } from '../bus/bus.ts';
 import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
+import type { Policies } from '../router/policies.ts';
 import { startRouter } from '../router/router.ts';
 import type { Ground } from './ground.ts';
-import { policiesOf } from './policies.ts';
 
-export async function openRouter(ground: Ground, bus: Bus, tenants: readonly string[]): Promise<Role> {
+export async function openRouter(ground: Ground, bus: Bus, policies: Policies): Promise<Role> {
   const { router, frames, worker } = ground.config;
   return startRouter({
     ...ground,
     bus,
-    policies: policiesOf(ground.config, tenants),
+    policies,
     settings: {
       ...router,
       id: router.id ?? newProcessId('router'),

@@ -7,15 +7,18 @@ import { openBus } from './bus.ts';
 import { openGateway } from './gateway.ts';
 import { type Ground, openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
-import { tenantsOf } from './policies.ts';
+import { openPolicies, type OpenedPolicies, tenantsOf } from './policies.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
 type Open = (ground: Ground, bus: Bus) => Promise<Role>;
 
 const ROLES = {
-  gateway: (ground, bus) => openGateway(ground, bus),
-  router: (ground, bus) => openRouter(ground, bus, tenantsOf(ground.config)),
+  gateway: (ground, bus) =>
+    // For the names of models only: revisions and snapshot are the router's.
+    withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica)),
+  router: (ground, bus) =>
+    withPolicies(ground, bus, ground.config.policy.data_dir, ({ replica }) => openRouter(ground, bus, replica)),
   worker: openWorker,
   ledger: openLedger,
 } as const satisfies Record<string, Open>;
@@ -28,6 +31,19 @@ export async function runRole(name: RoleName, config: Config, sink: LogSink): Pr
   opening.use(ground.timers);
   const bus = opening.use(await openBus(ground, name));
   const role = opening.use(await ROLES[name](ground, bus));
+  const opened = opening.move();
+  return { ...role, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+async function withPolicies(
+  ground: Ground,
+  bus: Bus,
+  dataDir: string | undefined,
+  open: (policies: OpenedPolicies) => Promise<Role>,
+): Promise<Role> {
+  await using opening = new AsyncDisposableStack();
+  const policies = opening.use(await openPolicies(ground, bus, { tenants: tenantsOf(ground.config), dataDir }));
+  const role = opening.use(await open(policies));
   const opened = opening.move();
   return { ...role, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

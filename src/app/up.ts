@@ -6,7 +6,7 @@ import { openBus } from './bus.ts';
 import { openGateway } from './gateway.ts';
 import { openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
-import { tenantsOf } from './policies.ts';
+import { openPolicies, tenantsOf } from './policies.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
@@ -27,8 +27,10 @@ export async function openUp(config: Config, sink: LogSink): Promise<Running> {
   const own = config.gateway.auth.keys.length > 0 ? undefined : generateKey();
   opening.use(await openLedger(ground, bus));
   opening.use(await openWorker(ground, bus));
-  opening.use(await openRouter(ground, bus, own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)]));
-  const gateway = opening.use(await openGateway(ground, bus, own?.identity));
+  const tenants = own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)];
+  const policies = opening.use(await openPolicies(ground, bus, { tenants, dataDir: config.policy.data_dir }));
+  opening.use(await openRouter(ground, bus, policies.replica));
+  const gateway = opening.use(await openGateway(ground, bus, policies.replica, own?.identity));
   const opened = opening.move();
   return { url: gateway.url, key: own?.key, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -61,6 +61,24 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'a list has everything that is there, and nothing that was deleted',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      assert.deepEqual(await theirs.entries(), []);
+      const ids = Array.from({ length: 300 }, (_, n) => keyOf('acme', `p-${n}`));
+      await Promise.all(ids.map((id) => ours.put(id, `value of ${id}`)));
+      const last = await ours.put(key, 'one');
+      await ours.delete(keyOf('acme', 'p-0'));
+      const entries = await theirs.entries();
+      assert.equal(entries.length, 300);
+      assert.deepEqual(
+        entries.find((entry) => entry.key === key),
+        { key, value: 'one', revision: last, deleted: false },
+      );
+      assert.ok(!entries.some((entry) => entry.key === keyOf('acme', 'p-0')));
+    },
+  ],
+  [
     'a watcher sees what is there, then every change, until its signal',
     async ({ bus, peer }) => {
       const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);

@@ -51,6 +51,11 @@ export class MemoryBucket implements KeyValue {
     this.#write(key, '', true);
   }
 
+  async entries(): Promise<readonly Entry[]> {
+    this.#dropExpired();
+    return Array.from(this.#held.values(), ({ entry }) => entry).filter(({ deleted }) => !deleted);
+  }
+
   async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
     const queue = new WatchQueue();
     this.#dropExpired();

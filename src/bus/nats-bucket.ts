@@ -10,6 +10,7 @@ import { storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
 const END_WAIT_MS = 2_000;
+const LIST_WAIT_MS = 5_000;
 const WRONG_REVISION = new Set([10_071, 10_164]);
 
 export class NatsBucket implements KeyValue {
@@ -42,6 +43,10 @@ export class NatsBucket implements KeyValue {
 
   delete(key: string): Promise<void> {
     return this.#on(key, (kv) => kv.delete(key));
+  }
+
+  entries(): Promise<readonly Entry[]> {
+    return this.#run((kv) => this.#list(kv));
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
@@ -121,8 +126,27 @@ export class NatsBucket implements KeyValue {
     };
   }
 
+  /** The library ends a list early when its connection is lost: what is left tells a part from the whole. */
+  async #list(kv: KV): Promise<readonly Entry[]> {
+    let { values: left } = await kv.status();
+    const listed = await kv.history();
+    const timer = this.#link.timers.after(LIST_WAIT_MS, () => listed.stop());
+    const entries: Entry[] = [];
+    for await (const entry of listed) {
+      left = entry.delta ?? 0;
+      if (entry.operation === 'PUT') entries.push(entryOf(entry));
+    }
+    timer.cancel();
+    if (left === 0) return entries;
+    throw new BeamlineError('unavailable', 'the bucket could not be read to its end');
+  }
+
   async #on<R>(key: string, work: (kv: KV) => Promise<R>): Promise<R> {
     assertKey(key);
+    return this.#run(work);
+  }
+
+  async #run<R>(work: (kv: KV) => Promise<R>): Promise<R> {
     const nc = this.#link.connected();
     try {
       return await work(await this.#bind(nc));

@@ -29,6 +29,10 @@ export function encodeToken(id: string): string {
   return id.replace(/[^A-Za-z0-9_-]/g, (char) => `=${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
 }
 
+/** The id of a token that `encodeToken` made; other texts come back as they are. */
+export const decodeToken = (token: string): string =>
+  token.replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+
 export const fillSubject = <Template extends string>(
   template: Template,
   params: Readonly<Record<ParamsOf<Template>, string>>,

@@ -10,7 +10,7 @@ import type { PolicyRecord, PolicyWrite } from './policy-source.ts';
 import type { PolicyStore, Written } from './policy-store.ts';
 
 /** The policies of the source, as administration needs them; reads come from the replica. */
-export interface PolicyAdmin extends Policies {
+export interface PolicyAdmin extends Pick<Policies, 'find'> {
   /** The newest revision; undefined for what was never written, and for what was deleted. */
   get(tenantId: string, policyId: string): PolicyRecord | undefined;
   /** The policies of a tenant that are not deleted. */

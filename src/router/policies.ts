@@ -5,9 +5,11 @@ import type { Policy } from '../policy/policy.ts';
 export interface Policies {
   /** Throws `forbidden` for a tenant that is not ours and `policy_not_found` for a policy that it does not have. */
   find(tenantId: string, policyId: string): Policy;
+  /** Whether decisions carry `policy_stale`: their source has been away for long. `nowMs` is monotonic. */
+  isStale(nowMs: number): boolean;
 }
 
-/** `stored` win over `builtIns`, which every known tenant has. */
+/** Policies that never change. `stored` win over `builtIns`, which every known tenant has. */
 export function openPolicies(of: {
   readonly tenants: ReadonlySet<string>;
   readonly stored: readonly Policy[];
@@ -30,5 +32,6 @@ export function openPolicies(of: {
       if (policy === undefined) throw new BeamlineError('policy_not_found', 'the tenant has no such policy');
       return policy;
     },
+    isStale: () => false,
   };
 }

@@ -1,0 +1,200 @@
+// Every policy of every tenant, compiled, in memory: what a router decides by, whatever its source does (policy 12.1).
+// R1. A change is validated and compiled aside and takes its place at once; who holds the old policy keeps it.
+// R2. An invalid change is skipped: the last good revision stays.
+// R3. A record is applied only over a lower revision, tombstones included; a full list removes what it does not name.
+import type { Clock } from '../core/clock.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { PolicyKey } from '../policy/compile.ts';
+import type { Parsed } from '../policy/parse.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Counter, Family } from '../telemetry/metrics.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Policies } from './policies.ts';
+import type { PolicyListener, PolicyRecord, PolicySource } from './policy-source.ts';
+
+/** Decisions carry `policy_stale` once the source has been away for this long. */
+const STALE_MS = 60_000;
+const NO_IDS: ReadonlySet<string> = new Set<string>();
+
+export interface ReplicaOptions {
+  readonly source: PolicySource['kind'];
+  /** The tenants that this process knows. */
+  readonly tenants: ReadonlySet<string>;
+  /** What every known tenant has, unless a stored policy of that id replaces it. */
+  readonly builtIns: readonly Policy[];
+  readonly parse: (document: unknown, key: PolicyKey) => Parsed;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+
+interface Held {
+  readonly record: PolicyRecord;
+  /** Undefined for a tombstone. */
+  readonly policy: Policy | undefined;
+}
+
+/** `away`: the source was heard, or a snapshot was read, and it is out of reach since a moment of the clock. */
+type Reach =
+  | { readonly kind: 'unheard' }
+  | { readonly kind: 'live' }
+  | { readonly kind: 'away'; readonly sinceMs: number; readonly isRestored: boolean };
+
+export class PolicyReplica implements Policies, PolicyListener {
+  readonly #options: ReplicaOptions;
+  readonly #log: Log;
+  readonly #results: Family<Counter>;
+  readonly #builtIns: ReadonlyMap<string, Policy>;
+  readonly #held = new Map<string, Map<string, Held>>();
+  /** Ids of the policies that are there, for names of models. */
+  readonly #ids = new Map<string, Set<string>>();
+  /** The revision that was refused last, so that a list that repeats it is not told again. */
+  readonly #refused = new Map<string, number>();
+  #reach: Reach = { kind: 'unheard' };
+
+  constructor(options: ReplicaOptions) {
+    const { metrics, log } = options.telemetry;
+    this.#options = options;
+    this.#log = log.for('policies');
+    this.#builtIns = new Map(options.builtIns.map((policy) => [policy.policyId, policy]));
+    this.#results = metrics.counter({
+      name: 'router_policy_source_total',
+      help: 'What came from the source of policies, by what was made of it.',
+      labels: ['result'],
+    });
+    const age = metrics.gauge({
+      name: 'router_policy_revision_age_seconds',
+      help: 'How long the source of policies has been out of reach.',
+      labels: ['source'],
+    });
+    metrics.beforeRender(() => age.of(options.source).set(this.ageMs(options.clock.nowMs()) / 1_000));
+  }
+
+  /** Also throws `unavailable` until the source or a snapshot was read. */
+  find(tenantId: string, policyId: string): Policy {
+    if (!this.#options.tenants.has(tenantId)) {
+      throw new BeamlineError('forbidden', 'the tenant is not served here', {
+        details: { intake: 'TENANT_FORBIDDEN' },
+      });
+    }
+    if (this.#reach.kind === 'unheard') throw new BeamlineError('unavailable', 'the policies were not read yet');
+    const policy = this.#held.get(tenantId)?.get(policyId)?.policy ?? this.#builtIns.get(policyId);
+    if (policy === undefined) throw new BeamlineError('policy_not_found', 'the tenant has no such policy');
+    return policy;
+  }
+
+  get isReady(): boolean {
+    return this.#reach.kind !== 'unheard';
+  }
+
+  isStale(nowMs: number): boolean {
+    const reach = this.#reach;
+    return reach.kind === 'away' && (reach.isRestored || nowMs - reach.sinceMs >= STALE_MS);
+  }
+
+  /** Milliseconds since the source was heard; 0 while it is in reach. */
+  ageMs(nowMs: number): number {
+    return this.#reach.kind === 'away' ? Math.max(0, nowMs - this.#reach.sinceMs) : 0;
+  }
+
+  /** Ids of the tenant's stored policies now, without the built-in ones. */
+  idsOf(tenantId: string): ReadonlySet<string> {
+    return this.#ids.get(tenantId) ?? NO_IDS;
+  }
+
+  /** Everything that is held of a tenant, tombstones included. */
+  recordsOf(tenantId: string): readonly PolicyRecord[] {
+    return Array.from(this.#held.get(tenantId)?.values() ?? [], ({ record }) => record);
+  }
+
+  records(): readonly PolicyRecord[] {
+    return [...this.#held.keys()].flatMap((tenantId) => this.recordsOf(tenantId));
+  }
+
+  all(records: readonly PolicyRecord[]): void {
+    const listed = new Set(records.map(nameOf));
+    for (const record of this.records()) if (!listed.has(nameOf(record))) this.#remove(record);
+    for (const name of this.#refused.keys()) if (!listed.has(name)) this.#refused.delete(name);
+    for (const record of records) this.#apply(record);
+    this.#heard();
+    this.#log.info('policies_listed', { source: this.#options.source, count: records.length });
+  }
+
+  changed(record: PolicyRecord): void {
+    this.#heard();
+    if (!this.#apply(record)) return;
+    const { tenant_id, policy_id, revision, deleted } = record;
+    const state = `${deleted ? 'deleted by' : 'is now'} revision ${revision}`;
+    this.#log.info('policy_changed', { tenant_id, policy: policy_id, state });
+  }
+
+  unreachable(fault: unknown): void {
+    this.#results.of('unreachable').add();
+    if (this.#reach.kind === 'away') return;
+    this.#log.warn('policy_source_unreachable', { source: this.#options.source, fault });
+    if (this.#reach.kind === 'unheard') return;
+    this.#reach = { kind: 'away', sinceMs: this.#options.clock.nowMs(), isRestored: false };
+  }
+
+  /** Takes a snapshot, unless the source was heard already; what is held and newer stays. */
+  restore(records: readonly PolicyRecord[], savedEpochMs: number): void {
+    if (this.#reach.kind !== 'unheard') return;
+    const { clock } = this.#options;
+    for (const record of records) this.#apply(record);
+    const ageMs = Math.max(0, clock.epochMs() - savedEpochMs);
+    this.#reach = { kind: 'away', sinceMs: clock.nowMs() - ageMs, isRestored: true };
+    this.#log.warn('policies_restored', { count: records.length, state: `${Math.round(ageMs / 1_000)} s old` });
+  }
+
+  /** Tells of a change that was skipped, every finding in a line of its own. */
+  refuse(tenantId: string, policyId: string, findings: readonly string[]): void {
+    this.#results.of('refused').add();
+    for (const fault of findings) this.#log.error('policy_refused', { tenant_id: tenantId, policy: policyId, fault });
+  }
+
+  #heard(): void {
+    if (this.#reach.kind === 'live') return;
+    if (this.#reach.kind === 'away') this.#log.info('policy_source_reached', { source: this.#options.source });
+    this.#reach = { kind: 'live' };
+  }
+
+  /** Whether the record took its place. */
+  #apply(record: PolicyRecord): boolean {
+    const { tenant_id: tenantId, policy_id: policyId, revision } = record;
+    const held = this.#held.get(tenantId)?.get(policyId);
+    if (held !== undefined && held.record.revision >= revision) return false;
+    if (record.deleted) return this.#put(record, undefined);
+    const parsed = this.#options.parse(record.policy, { tenantId, policyId, revision });
+    if (parsed.kind === 'valid') return this.#put(record, parsed.policy);
+    if (this.#refused.get(nameOf(record)) === revision) return false;
+    this.#refused.set(nameOf(record), revision);
+    const lines = parsed.errors.map(({ path, code, message }) => `${path} ${code} ${message}`);
+    this.refuse(tenantId, policyId, lines);
+    return false;
+  }
+
+  #put(record: PolicyRecord, policy: Policy | undefined): true {
+    const { tenant_id: tenantId, policy_id: policyId } = record;
+    const held = this.#held.get(tenantId) ?? new Map<string, Held>();
+    const ids = this.#ids.get(tenantId) ?? new Set<string>();
+    this.#held.set(tenantId, held.set(policyId, { record, policy }));
+    if (policy === undefined) ids.delete(policyId);
+    else this.#ids.set(tenantId, ids.add(policyId));
+    this.#refused.delete(nameOf(record));
+    this.#results.of(policy === undefined ? 'deleted' : 'applied').add();
+    return true;
+  }
+
+  #remove({ tenant_id: tenantId, policy_id: policyId }: PolicyRecord): void {
+    const held = this.#held.get(tenantId);
+    held?.delete(policyId);
+    if (held?.size === 0) this.#held.delete(tenantId);
+    const ids = this.#ids.get(tenantId);
+    ids?.delete(policyId);
+    if (ids?.size === 0) this.#ids.delete(tenantId);
+    this.#results.of('removed').add();
+  }
+}
+
+/** Ids have no spaces. */
+const nameOf = ({ tenant_id, policy_id }: PolicyRecord): string => `${tenant_id} ${policy_id}`;
