@@ -48,7 +48,7 @@ export function serveAdmin(deps: AdminDeps): Subscription {
     replay: notBuilt,
     get_extension_health: notBuilt,
   };
-  const log = deps.telemetry.log.for('router');
+  const { log } = deps.telemetry;
   return deps.bus.serve(everyOf(adminV2), { queue: 'router' }, async (request, received) => {
     const op = received.subject.slice(received.subject.lastIndexOf('.') + 1);
     if (!isAdminOperation(op)) throw new BeamlineError('invalid_request', 'there is no such operation');
