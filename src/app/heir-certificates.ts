@@ -1,0 +1,47 @@
+// Two certificates of this machine for the tests of the policy store's client, each its own authority; valid for 2020 to
+// 2119. They protect nothing.
+
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export const firstCertificate: Certificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBXzCCAQWgAwIBAgIBATAKBggqhkjOPQQDAjAQMQ4wDAYDVQQDDAVmaXJzdDAg
+Fw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowEDEOMAwGA1UEAwwFZmly
+c3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASzNlnNBi2R3QFCNQXbR/LsdChl
+IzKCReORpnr7VFwdX6Vhi/IfDHu4xbibt7qkEq085l5yFJq/1ST5+Rrj/sKRo04w
+TDAPBgNVHRMBAf8EBTADAQH/MBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAd
+BgNVHQ4EFgQUAgELnoa+qBONg9NRTluDP/hup28wCgYIKoZIzj0EAwIDSAAwRQIg
+KQDoy5HvZNGfzNyVbyja1ooV5cpytSHnfUTfDZqfFoQCIQD+gNMm7sOAizGb9ltT
+Vo8ODctx5UbsCciYln9h4x0cAg==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAuhcPNvnKuXDIOHc
+cKmhAekpqveC+DRRlGf5jCbYemqhRANCAASzNlnNBi2R3QFCNQXbR/LsdChlIzKC
+ReORpnr7VFwdX6Vhi/IfDHu4xbibt7qkEq085l5yFJq/1ST5+Rrj/sKR
+-----END PRIVATE KEY-----
+`,
+};
+
+export const secondCertificate: Certificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBYTCCAQegAwIBAgIBATAKBggqhkjOPQQDAjARMQ8wDQYDVQQDDAZzZWNvbmQw
+IBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBExDzANBgNVBAMMBnNl
+Y29uZDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABJChNTxtjXo+J/nmR/hkkIO3
+7xeR0otPs/zMDnv0K6baQdBcQocnCh+aol3HsWqP5lNZk2PLQlcpZumTAHcBkryj
+TjBMMA8GA1UdEwEB/wQFMAMBAf8wGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAAB
+MB0GA1UdDgQWBBTBJnd9JPlyrFPUTb6WjnW0ox6PqzAKBggqhkjOPQQDAgNIADBF
+AiBjQjQTHmx7a47+PXAH6+DuWLzu/atVzm/eWgfL1I9wswIhAN39IwN8PfgLH7aJ
+nmUxn2b3Hn0C04RgrwGoDXSXVyYd
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgr8wKAnN8UWGhJXET
+Ra6j7/VtcDP64Op0qwTSPcawoy2hRANCAASQoTU8bY16Pif55kf4ZJCDt+8XkdKL
+T7P8zA579Cum2kHQXEKHJwofmqJdx7Fqj+ZTWZNjy0JXKWbpkwB3AZK8
+-----END PRIVATE KEY-----
+`,
+};
