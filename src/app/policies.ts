@@ -15,6 +15,7 @@ import { readIfThere, writeWhole } from './atomic-file.ts';
 import type { Ground } from './ground.ts';
 import type { ParseDocument } from './policy-file-faults.ts';
 import { openPolicyFiles } from './policy-files.ts';
+import { openHeirSource } from './policy-heir.ts';
 import { openPolicyHistory } from './policy-history.ts';
 
 export interface OpenedPolicies extends AsyncDisposable {
@@ -99,7 +100,7 @@ async function openSource(ground: Ground, bus: Bus, { dataDir, parse, replica }:
     case 'kv':
       return openPolicyKv({ bus, timers, telemetry });
     case 'heir':
-      throw notBuilt('HTTP policy store');
+      return openHeirSource(config, ground);
   }
 }
 
