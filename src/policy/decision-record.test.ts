@@ -1,3 +1,4 @@
+/* eslint-disable unicorn/no-thenable -- the word of the language */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -12,7 +13,7 @@ const NAMES = ['alder', 'birch', 'cedar', 'rowan'];
 function policyOf(document: object): Policy | undefined {
   const parsed = parsePolicy(
     { version: '2.0', ...document },
-    { knownProviders: new Set(['rowan']), tenantId: 'kestrel', policyId: 'default', revision: 14 },
+    { knownProviders: new Set(['rowan', 'sorrel', 'willow']), tenantId: 'kestrel', policyId: 'default', revision: 14 },
   );
   return parsed.kind === 'valid' ? parsed.policy : undefined;
 }
@@ -23,6 +24,8 @@ const POLICY = policyOf({
     { name: 'birch', weight: 30, model: 'medium-2b' },
   ],
   fallbacks: [{ when: {}, to: 'rowan' }],
+  escalate_on: [{ when: {}, to: 'sorrel' }],
+  canary: { to: 'willow', share: 5 },
 });
 
 /** A record that was written to a file and read again. */
@@ -103,14 +106,16 @@ test('a record holds every fact', () => {
   assert.deepEqual(written(POLICY, EVERY_FACT, EVERY_STATE).facts, EVERY_FACT);
 });
 
-test('a record answers every question of the live state for every target, those of fallbacks included', () => {
+test('a record answers every question of the live state for every target, those included that the policy only names', () => {
   assert.ok(POLICY !== undefined);
   const again = snapshotOf(written(POLICY, EVERY_FACT, EVERY_STATE));
   assert.deepEqual(Object.keys(again).toSorted(), Object.keys(EVERY_STATE).toSorted());
-  const targets = [...POLICY.targets, ...POLICY.fallbacks.map(({ to }) => to)];
+  const { fallbacks, escalations, canary } = POLICY;
+  assert.ok(canary !== undefined);
+  const targets = [...POLICY.targets, ...[...fallbacks, ...escalations, canary].map(({ to }) => to)];
   assert.deepEqual(
     targets.map(({ name }) => name),
-    ['alder', 'birch', 'rowan'],
+    ['alder', 'birch', 'rowan', 'sorrel', 'willow'],
   );
   for (const [key, value] of Object.entries(again)) {
     const ask = Object.hasOwn(ASKED, key) ? ASKED[key as keyof Live] : undefined;
@@ -145,7 +150,7 @@ test('of providers, pools and models that were not asked about it knows nothing'
   const [alder] = POLICY.targets;
   assert.ok(alder !== undefined);
   assert.deepEqual(
-    [again.isOpen?.('willow'), again.poolFactor?.('attic'), again.latency?.('willow', true)],
+    [again.isOpen?.('maple'), again.poolFactor?.('attic'), again.latency?.('maple', true)],
     [false, 1, undefined],
   );
   assert.equal(again.costMicroUsd?.(alder, 'another', 12, 34), undefined);
@@ -164,6 +169,9 @@ const RULES = [
   { id: 'spent', when: 'budget.used_ratio > 0.5', then: { reject: { code: 'forbidden', message: 'spent' } } },
   { id: 'again', when: "context.error_class == 'timeout'", then: { weights: { birch: 9 } } },
 ];
+
+/** A key of the document, or its absence. */
+const maybe = (key: string, value: unknown) => ({ [key]: fc.constantFrom(undefined, value) });
 
 const documents = fc.record({
   providers: fc.uniqueArray(fc.constantFrom('alder', 'birch', 'cedar'), { minLength: 1 }).chain((names) =>
@@ -187,6 +195,16 @@ const documents = fc.record({
   strategy: fc.constantFrom('weighted', 'priority', 'latency', 'cost', 'least_busy'),
   sticky: fc.record({ enabled: fc.boolean() }),
   rules: fc.subarray(RULES),
+  ...maybe('experiments', [
+    {
+      id: 'prompt-7',
+      arms: [
+        { name: 'control', share: 50 },
+        { name: 'b', share: 50, then: { weights: { birch: 80 }, tag: 'b' } },
+      ],
+    },
+  ]),
+  ...maybe('canary', { to: 'rowan', share: 50, abort_on: { error_rate: 0.5 } }),
   fallbacks: fc.array(fc.record({ when: fc.record({ status: fc.constantFrom(...words) }), to: fc.constant('rowan') }), {
     maxLength: 2,
   }),
@@ -210,6 +228,7 @@ const states = fc.record({
   failureWords: fc.subarray(words),
   errorClass: fc.constantFrom(undefined, 'timeout'),
   sticky: fc.constantFrom(undefined, ...NAMES),
+  canaryAborted: fc.constantFrom(undefined, true),
   open: fc.subarray(NAMES),
   cooling: fc.subarray(NAMES),
   full: fc.subarray(NAMES),
@@ -241,6 +260,7 @@ interface StateParts {
   readonly failureWords: readonly string[];
   readonly errorClass: string | undefined;
   readonly sticky: string | undefined;
+  readonly canaryAborted: boolean | undefined;
   readonly open: readonly string[];
   readonly cooling: readonly string[];
   readonly full: readonly string[];

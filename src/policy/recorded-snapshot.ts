@@ -58,12 +58,13 @@ export function recordedSnapshotOf(policy: Policy, facts: Facts, snapshot: Snaps
 
 const targets = new WeakMap<Policy, readonly Target[]>();
 
-/** Every target that a decision of the policy may ask about: the document's, then those that it names as a way out. */
+/** Every target that a decision of the policy may ask about: the document's, then those that it only names. */
 function targetsOf(policy: Policy): readonly Target[] {
   const known = targets.get(policy);
   if (known !== undefined) return known;
   const all = new Map(policy.targets.map((target) => [target.name, target]));
-  for (const { to } of [...policy.fallbacks, ...policy.escalations]) if (!all.has(to.name)) all.set(to.name, to);
+  const named = [...policy.fallbacks, ...policy.escalations, ...(policy.canary === undefined ? [] : [policy.canary])];
+  for (const { to } of named) if (!all.has(to.name)) all.set(to.name, to);
   const list = [...all.values()];
   targets.set(policy, list);
   return list;
