@@ -271,6 +271,20 @@ for (const [situation, fallbacks, snapshot, [first, second]] of EMPTY) {
   });
 }
 
+test('of the fallbacks of an empty choice, the first that holds and is free is taken', () => {
+  const names = ['alder', 'birch', 'cedar', 'rowan'];
+  const item = fc.record({ to: fc.constantFrom(...names), holds: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(item, { maxLength: 6 }), fc.subarray(['cedar', 'rowan']), (items, alsoOpen) => {
+      const fallbacks = items.map(({ to, holds }) => ITEM(holds ? ALL_FAILED : { status: 'timeout' }, to));
+      const down = new Set(['alder', 'birch', ...alsoOpen]);
+      const expected = items.find(({ to, holds }) => holds && !down.has(to));
+      const verdict = decide(policyOf({ fallbacks }), FACTS, open('alder', 'birch', ...alsoOpen), false);
+      assert.equal(verdict.kind === 'chosen' ? verdict.target.name : undefined, expected?.to);
+    }),
+  );
+});
+
 test('an explanation tells which fallbacks were passed over and why', () => {
   const fallbacks = [ITEM({ status: 'timeout' }, 'cedar'), ITEM({}, 'birch'), ITEM({}, 'rowan')];
   const { explanation } = chosen(policyOf({ fallbacks }), FACTS, open('alder', 'birch'));

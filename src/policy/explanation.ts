@@ -2,16 +2,13 @@
 // rules held, what was drawn, which fallbacks were tried. It holds names, weights and draws, never a value of the
 // request's context.
 import { canaryTold } from './canary.ts';
-import type { Choice } from './choice.ts';
 import { forgetFault } from './conditions-told.ts';
 import { courseOf } from './course.ts';
 import type { ExplanationStep, Told } from './explanation-step.ts';
-import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, FILTERS, type Filter, removedBy } from './filters.ts';
-import type { Course, Policy, Target } from './policy.ts';
+import type { Target } from './policy.ts';
 import { REASONS, type Reason } from './reasons.ts';
-import { emptyScope, refusalOf } from './rescue.ts';
-import { narrow, type Narrowing, REMOVED } from './strategies.ts';
+import { type Decided, fallbacksTold, selectionTold } from './selection-told.ts';
 import { faultOf } from './when.ts';
 
 export type Candidate =
@@ -33,16 +30,6 @@ export type Explanation = {
   readonly candidates: readonly Candidate[];
 };
 
-/** The inputs of a decision and what came of them. */
-export interface Decided {
-  readonly policy: Policy;
-  readonly facts: Facts;
-  readonly snapshot: Snapshot;
-  readonly course: Course;
-  readonly seed: string;
-  readonly choice: Choice;
-}
-
 /** The filters that run before rules do. */
 const EARLY: ReadonlySet<string> = new Set<Filter>(['disabled', 'model', 'when', 'constraint']);
 
@@ -59,8 +46,8 @@ export function explanationOf(decided: Decided): Explanation {
   steps.push(
     ...removed.filter(({ stage }) => !EARLY.has(stage)),
     ...canaryTold(policy, facts, snapshot, course, seed, choice.how === 'canary'),
-    ...selection(decided),
-    ...fallbacks(decided),
+    ...selectionTold(decided),
+    ...fallbacksTold(decided),
   );
   return {
     policy_id: policy.policyId,
@@ -128,58 +115,3 @@ const removals = (candidates: readonly Candidate[], faults: ReadonlyMap<string, 
         : { providers, faults: Object.fromEntries(failed.map((name) => [name, faults.get(name)])) };
     return [{ stage, outcome: 'removed', detail: `${providers.join(', ')}: ${text}`, data }];
   });
-
-function selection(decided: Decided): readonly Told[] {
-  const { choice } = decided;
-  const { strategy } = decided.course;
-  switch (choice.how) {
-    case 'bound':
-      return [{ stage: 'sticky', outcome: 'chosen', detail: `${choice.target.name}: bound to the session`, data: {} }];
-    case 'drawn': {
-      const draw = choice.draw.toFixed(6);
-      const drawn = { strategy, draw: Number(draw) };
-      const tied = strategy === 'weighted' ? undefined : tiedBy(strategy, decided);
-      return [
-        {
-          stage: 'select',
-          outcome: 'chosen',
-          detail: `${strategy} draw ${draw}${tied === undefined ? '' : ` among ${tied.join(', ')}`}`,
-          data: tied === undefined ? drawn : { ...drawn, tied },
-        },
-      ];
-    }
-    case 'fallback':
-    case 'none':
-      return [{ stage: 'select', outcome: 'skipped', detail: 'no candidate with weight is left', data: { strategy } }];
-    case 'canary':
-    case 'rejected':
-      return [];
-  }
-}
-
-/** The candidates between which the strategy let the draw decide. */
-function tiedBy(strategy: Narrowing, { policy, facts, snapshot, course }: Decided): readonly string[] {
-  const shares = policy.targets.map((target) =>
-    target !== policy.canary?.to && removedBy(target, facts, snapshot.failed, snapshot, course) === undefined
-      ? effectiveWeight(target, snapshot, course)
-      : REMOVED,
-  );
-  const sum = shares.reduce((all, share) => all + Math.max(0, share), 0);
-  narrow(strategy, policy, facts, snapshot, shares, sum);
-  return policy.targets.filter((_, index) => (shares[index] ?? REMOVED) > 0).map(({ name }) => name);
-}
-
-function fallbacks({ policy, facts, snapshot, course, choice }: Decided): readonly Told[] {
-  if (choice.how !== 'fallback' && choice.how !== 'none') return [];
-  const scope = emptyScope(policy, facts, snapshot, choice.hasOpenBreaker);
-  const steps: Told[] = [];
-  for (const [item, fallback] of policy.fallbacks.entries()) {
-    const refusal = refusalOf(fallback, scope, facts, snapshot, course);
-    const data = { item, to: fallback.to.name };
-    if (refusal === undefined)
-      return [...steps, { stage: 'fallback', outcome: 'chosen', detail: `item ${item}: to ${data.to}`, data }];
-    const because = refusal === 'condition' ? 'condition does not hold' : `${data.to}: ${FILTERS[refusal]}`;
-    steps.push({ stage: 'fallback', outcome: 'skipped', detail: `item ${item}: ${because}`, data });
-  }
-  return steps;
-}

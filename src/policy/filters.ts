@@ -31,7 +31,7 @@ export function removedBy(
 ): Filter | undefined {
   const unfit = unfitBy(target, facts, live, course.scope);
   if (unfit !== undefined) return unfit;
-  if (isRuledOut(target, course.effects, course.scope)) return 'rule';
+  if (course.effects.length > 0 && isRuledOut(target, course.effects, course.scope)) return 'rule';
   if (failed.has(target.name)) return 'failed';
   return busyBy(target, live, 0);
 }
@@ -66,6 +66,6 @@ export function busyBy(target: Target, live: Live, afterMs: number): Filter | un
 
 /** The share in a weighted choice: weight times the factor of the pool's health. */
 export function effectiveWeight(target: Target, live: Live, course: Course): number {
-  const weight = weightOf(target, course.effects);
+  const weight = course.effects.length === 0 ? target.weight : weightOf(target, course.effects);
   return live.poolFactor === undefined ? weight : weight * live.poolFactor(target.pool);
 }

@@ -201,6 +201,13 @@ test('an expression without an answer is false, and says so', () => {
   assert.deepEqual(explanation?.steps[4]?.data, { providers: ['birch'], faults: { birch: 'no_such_key' } });
 });
 
+test('an hour is that of the place of the policy', () => {
+  const rules = [{ id: 'r', when: 'time.hour == 9', then: { only: ['birch'] } }];
+  const facts: Facts = { ...FACTS, timeMs: Date.UTC(2026, 6, 1, 7, 30) };
+  assert.deepEqual(weightsIn(policyOf(rules, { timezone: 'Europe/Berlin' }), facts), { birch: 30 });
+  assert.deepEqual(weightsIn(policyOf(rules), facts), { alder: 70, birch: 30, cedar: 0 });
+});
+
 test('a provider may say itself whom it serves', () => {
   const providers = [
     { name: 'alder', weight: 1, when: 'request.stream || provider.weight > 1.5' },
