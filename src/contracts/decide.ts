@@ -115,6 +115,11 @@ const DecideResponseV2 = Type.Object({
       expected_latency_ms: maybe(Count),
       expected_cost_micro_usd: maybe(Count),
       sticky: maybe(Type.Boolean()),
+      experiments: maybe(Type.Array(Type.Object({ id: Id, arm: Id }))),
+      canary: maybe(Type.Enum(['stable', 'canary'])),
+      tags: maybe(Type.Array(Id)),
+      // The policy's source has been out of reach for a minute or more.
+      policy_stale: maybe(Type.Boolean()),
       alternatives: maybe(Type.Array(Id)),
       seed: maybe(Type.String()),
     }),
