@@ -49,7 +49,10 @@ export interface StackOptions {
 export interface Stack extends AsyncDisposable {
   /** Without `/v1`. */
   readonly url: string;
+  /** Of the tenant `acme`. */
   readonly key: string;
+  /** Of the tenants `FAILING_TENANTS`: what a provider did to one of them changes nothing for the others. */
+  readonly failingKey: string;
   readonly providerKey: string;
   readonly pepper: string;
   readonly upstream: Upstream;
@@ -90,7 +93,7 @@ export async function startStack(mode: Mode, options: StackOptions = {}): Promis
     }),
   );
   const nats = mode === 'nats' ? opening.use(await startNatsServer()) : undefined;
-  const { config, key } = writeConfig(folder, server.url);
+  const { config, key, failingKey } = writeConfig(folder, server.url);
   const env = { BEAMLINE_PEPPER: PEPPER, TEST_PROVIDER_KEY: PROVIDER_KEY };
   const started: TestProcess[] = [];
   const start = (args: readonly string[]): TestProcess => {
@@ -118,6 +121,7 @@ export async function startStack(mode: Mode, options: StackOptions = {}): Promis
   return {
     url,
     key,
+    failingKey,
     providerKey: PROVIDER_KEY,
     pepper: PEPPER,
     upstream,
@@ -151,8 +155,12 @@ function observe(upstream: { running: number; cut: number }): () => void {
   return () => void unsubscribe('http.server.request.start', begun);
 }
 
-function writeConfig(folder: string, baseUrl: string): { config: string; key: string } {
+/** Breakers and cooldowns are those of a tenant, so each test of a failing provider can have one of its own. */
+export const FAILING_TENANTS: readonly string[] = Array.from({ length: 20 }, (_, n) => `failing-${n}`);
+
+function writeConfig(folder: string, baseUrl: string): { config: string; key: string; failingKey: string } {
   const key = generateApiKey('test');
+  const failingKey = generateApiKey('test');
   const models = Object.fromEntries(
     Object.keys(SCRIPT).map((name) => [name, { price: { input: 1_000_000, output: 2_000_000 } }]),
   );
@@ -162,14 +170,15 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
     keys: [{ id: 'k1', secret: 'env:TEST_PROVIDER_KEY' }],
     models,
   };
-  const record = {
-    id: 'key_test',
+  const recordOf = (id: string, secret: string, tenants: readonly string[]) => ({
+    id,
     name: 'test',
-    prefix: prefixOf(key),
-    hash: hashApiKey(key, PEPPER),
-    tenants: ['acme'],
+    prefix: prefixOf(secret),
+    hash: hashApiKey(secret, PEPPER),
+    tenants,
     role: 'service',
-  };
+  });
+  const records = [recordOf('key_test', key, ['acme']), recordOf('key_failing', failingKey, FAILING_TENANTS)];
   mkdirSync(join(folder, 'policies', 'acme'), { recursive: true });
   writeFileSync(
     join(folder, 'policies', 'acme', 'fixed.yaml'),
@@ -178,12 +187,14 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
   writeFileSync(
     join(folder, 'policies', 'acme', 'steady.yaml'),
     [
-      'version: "1.0"',
+      'version: "2.0"',
       'providers:',
       '  - { name: alder, weight: 100 }',
       '  - { name: birch }',
       'fallbacks:',
       '  - { when: { status: 5xx }, retry: 1, backoff: { base_ms: 20, jitter: false }, to: birch }',
+      // The tests fail more of their requests than a deployment would bear.
+      'retry: { budget: { min_retries: 100 } }',
     ].join('\n'),
   );
   const config = join(folder, 'beamline.yaml');
@@ -192,7 +203,7 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
     JSON.stringify({
       frames: { heartbeat_ms: 300, silence_ms: 1_500 },
       gateway: {
-        auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: [record] },
+        auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: records },
         stream: { heartbeat_ms: 400 },
         router: { decide_timeout_ms: 1_000 },
         shutdown: { lame_duck_ms: 0, timeout_ms: 10_000 },
@@ -210,5 +221,5 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
       },
     }),
   );
-  return { config, key };
+  return { config, key, failingKey };
 }

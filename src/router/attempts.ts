@@ -4,6 +4,7 @@
 // A3. A worker that is lost, full or unreachable costs no attempt of the policy: the same target is tried again at once,
 //     at most `WORKER_TRIES_MAX` times; only then the policy decides.
 // A4. If no attempt is left, exactly one `error` frame leaves here.
+// A5. An attempt holds its place at the provider from before its push until it is over; a repeat of A3 keeps it.
 import type { Bus } from '../bus/bus.ts';
 import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
 import { type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
@@ -15,15 +16,17 @@ import type { AttemptOutcome } from '../contracts/outcome.ts';
 import { BeamlineError, errorRow, type ErrorCode } from '../core/errors.ts';
 import { answerCode, executionRow } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { decide } from '../policy/decide.ts';
-import type { Facts, Snapshot } from '../policy/facts.ts';
-import { allFailed, begun, type History, moved, repeated, retried } from '../policy/history.ts';
+import { decide, type Verdict } from '../policy/decide.ts';
+import type { Facts } from '../policy/facts.ts';
+import { begun, type History, moved, repeated, retried } from '../policy/history.ts';
 import { nextStep, type Step } from '../policy/next-step.ts';
 import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
-import { type Failure, statusWords } from '../policy/status-words.ts';
+import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { assignmentOf, type Ordered } from './assignment-of.ts';
+import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
+import type { Hold, LiveState } from './live-state.ts';
+import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
 
 const WORKER_TRIES_MAX = 3;
@@ -36,6 +39,7 @@ export interface AttemptsDeps {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly settings: RouterSettings;
+  readonly live: LiveState;
 }
 
 export interface First {
@@ -44,6 +48,9 @@ export interface First {
   readonly reason: string;
   readonly priority: number;
 }
+
+type Chosen = Extract<Verdict, { kind: 'chosen' }>;
+type NextTry = Exclude<Step, { kind: 'end' }>;
 
 type Phase =
   | { readonly kind: 'pushed'; readonly workerId: string | undefined }
@@ -58,7 +65,9 @@ export class Attempts {
   readonly #correlation: Correlation;
   readonly #deadlineMs: number;
   readonly #onOver: (attempts: Attempts) => void;
+  readonly #budget: RetryBudget | undefined;
   #history: History;
+  #hold: Hold | undefined;
   #chosen: First;
   #phase: Phase = { kind: 'pushed', workerId: undefined };
   #isCommitted = false;
@@ -86,12 +95,20 @@ export class Attempts {
     const { request } = of.ordered;
     this.#deliverTo = addressIn(frames, request.deliver_to ?? '');
     this.#correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
+    this.#budget = deps.live.budget(request.tenant_id, of.ordered.policy);
     this.#history = begun(of.first.target);
     this.#timer = this.#arm();
   }
 
-  begin(): void {
+  /** Sends the first attempt; false if its provider admits nobody now: then nothing was sent, and this is over. */
+  begin(): boolean {
+    if (!this.#take(this.#chosen.target)) {
+      this.#over();
+      return false;
+    }
+    this.#budget?.first(this.#deps.timers.clock.nowMs());
     this.#push();
+    return true;
   }
 
   outcome(outcome: AttemptOutcome): void {
@@ -175,14 +192,14 @@ export class Attempts {
       this.#history = repeated(this.#history);
       return this.#push();
     }
-    this.#follow(
-      nextStep(this.ordered.policy, this.#facts, this.#history, failure, this.#timeLeftMs()),
-      failure,
-      message,
-    );
+    this.#letGo();
+    this.#follow(failure, message);
   }
 
-  #follow(step: Step, failure: Failure, message: string): void {
+  #follow(failure: Failure, message: string): void {
+    const { policy, request } = this.ordered;
+    const live = this.#deps.live.now(request.tenant_id, policy);
+    const step = nextStep(policy, this.#facts, this.#history, failure, this.#timeLeftMs(), live);
     this.#deps.telemetry.log.debug('attempt_failed', {
       request_id: this.ordered.request.request_id,
       assignment_id: this.ordered.assignmentId,
@@ -190,51 +207,80 @@ export class Attempts {
       code: failure.code,
       state: step.kind,
     });
+    if (step.kind === 'end') return this.#end(step.code, message, failure);
+    if (!this.#mayRetry()) return this.#exhausted(failure, message);
+    this.#wait(step.waitMs, () => this.#go(step, failure, message));
+  }
+
+  /** After the wait. What was possible before it may no longer be: then it is asked again what follows. */
+  #go(step: NextTry, failure: Failure, message: string): void {
+    if (!this.#mayRetry()) return this.#exhausted(failure, message);
     switch (step.kind) {
-      case 'end':
-        return this.#end(step.code, message, failure);
       case 'again':
-        return this.#wait(step.waitMs, () => {
-          this.#history = retried(this.#history, step.item);
-          this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
-          this.#push();
-        });
-      case 'to':
-        return this.#wait(step.waitMs, () => {
-          const model = step.target.model ?? this.#facts.model;
-          this.#move(
-            {
-              target: step.target,
-              model,
-              reason: step.reason,
-              priority: REASONS.fallback.priority,
-            },
-            'fallback',
-          );
-        });
-      case 'redraw':
-        return this.#wait(step.waitMs, () => this.#redraw(failure, message));
+        if (!this.#take(step.target)) return this.#follow(failure, message);
+        this.#history = retried(this.#history, step.item);
+        this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
+        return this.#retry();
+      case 'to': {
+        const { target, reason } = step;
+        if (!this.#take(target)) return this.#follow(failure, message);
+        const { priority } = REASONS[reason];
+        return this.#move({ target, model: target.model ?? this.#facts.model, reason, priority }, reason);
+      }
+      case 'redraw': {
+        const drawn = this.#draw(failure);
+        if (drawn === undefined) return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
+        return this.#move(drawn, drawn.reason === 'failover' ? 'failover' : 'fallback');
+      }
     }
   }
 
-  #redraw(failure: Failure, message: string): void {
-    const snapshot: Snapshot = {
-      attempt: this.#history.attempt + 1,
-      failed: allFailed(this.#history),
-      failureWords: statusWords(failure),
-      errorClass: failure.class,
-      currentProvider: this.#history.current.name,
-    };
-    const verdict = decide(this.ordered.policy, this.#facts, snapshot, false);
-    if (verdict.kind === 'none') return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
-    this.#move(verdict, verdict.reason === 'failover' ? 'failover' : 'fallback');
+  /** Decides until the chosen provider admits the attempt, at most once per candidate (policy 6, step 13). */
+  #draw(failure: Failure): Chosen | undefined {
+    const { policy, request } = this.ordered;
+    for (let left = policy.targets.length + policy.fallbacks.length; left > 0; left--) {
+      const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure);
+      const verdict = decide(policy, this.#facts, snapshot, false);
+      if (verdict.kind === 'none') return undefined;
+      if (this.#take(verdict.target)) return verdict;
+    }
+    return undefined;
   }
 
-  #move(chosen: First, reason: 'fallback' | 'failover'): void {
+  #move(chosen: First, reason: 'fallback' | 'failover' | 'escalated'): void {
     this.#chosen = chosen;
     this.#workerTries = 0;
     this.#history = moved(this.#history, chosen.target, reason);
+    this.#retry();
+  }
+
+  #retry(): void {
+    this.#budget?.spend(this.#deps.timers.clock.nowMs());
     this.#push();
+  }
+
+  #mayRetry(): boolean {
+    return this.#budget?.allows(this.#deps.timers.clock.nowMs()) ?? false;
+  }
+
+  #take(target: Target): boolean {
+    const { live, timers } = this.#deps;
+    const { request, policy, assignmentId } = this.ordered;
+    const hold: Hold = {
+      tenantId: request.tenant_id,
+      policy,
+      provider: target.name,
+      assignmentId,
+      deadlineMs: timers.clock.nowMs() + attemptMs(policy, this.#timeLeftMs()),
+    };
+    if (!live.hold(hold)) return false;
+    this.#hold = hold;
+    return true;
+  }
+
+  #letGo(): void {
+    if (this.#hold !== undefined) this.#deps.live.letGo(this.#hold);
+    this.#hold = undefined;
   }
 
   /** The wait is really waited; heartbeats keep the gateway's silence from running out. */
@@ -245,7 +291,16 @@ export class Attempts {
     this.#timer = this.#arm();
   }
 
-  #end(code: ErrorCode, message: string, failure: Failure | undefined): void {
+  #exhausted(failure: Failure, message: string): void {
+    this.#end(answerCode(failure.code, failure.detailCode), message, failure, { retry_budget_exhausted: true });
+  }
+
+  #end(
+    code: ErrorCode,
+    message: string,
+    failure: Failure | undefined,
+    details?: Readonly<Record<string, unknown>>,
+  ): void {
     const { retryAfterMs, detailCode } = failure ?? {};
     try {
       this.#deps.bus.publish(
@@ -259,6 +314,7 @@ export class Attempts {
             retryable: errorRow(code).retry,
             ...(retryAfterMs === undefined ? {} : { retry_after_ms: Math.ceil(retryAfterMs) }),
             ...(detailCode === undefined ? {} : { detail_code: detailCode }),
+            ...(details === undefined ? {} : { details }),
           },
           committed: false,
         },
@@ -277,6 +333,7 @@ export class Attempts {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
     this.#timer.cancel();
+    this.#letGo();
     this.#onOver(this);
   }
 

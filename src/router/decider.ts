@@ -10,7 +10,7 @@ import { BeamlineError } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
 import type { LiveMap } from '../core/live-map.ts';
 import { decide, type Verdict } from '../policy/decide.ts';
-import type { Facts, Snapshot } from '../policy/facts.ts';
+import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
@@ -21,9 +21,7 @@ import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
 const FULL_RETRY_MS = 1_000;
-const NO_PROVIDERS: ReadonlySet<string> = new Set<string>();
-const NO_WORDS: readonly string[] = [];
-const FIRST_ATTEMPT: Snapshot = { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS };
+const MICRO = 1_000_000;
 
 export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
@@ -60,8 +58,8 @@ export class Decider {
         provider_id: verdict.target.name,
         reason: verdict.reason,
         priority: verdict.priority,
-        expected_latency_ms: 0,
-        expected_cost: 0,
+        expected_latency_ms: Math.round(verdict.expectedLatencyMs ?? 0),
+        expected_cost: (verdict.expectedCostMicroUsd ?? 0) / MICRO,
         metadata: {},
         policy_id: policy.policyId,
         policy_revision: policy.revision,
@@ -77,13 +75,26 @@ export class Decider {
     const { request_id, tenant_id, trace_id, options, deliver_to } = request;
     const policy = policies.find(tenant_id, request.policy_id ?? 'default');
     const facts = factsOf(request);
-    const verdict = this.#decide(facts, policy, options?.explain !== undefined && options.explain !== 'none', 'v2');
+    const isExplained = options?.explain !== undefined && options.explain !== 'none';
     const isDry = options?.dry_run === true;
+    let verdict = this.#decide(facts, policy, isExplained, 'v2');
+    let assignment: DecideResponse['assignment'];
+    if (request.push_assignment === true && !isDry) {
+      assignment = this.#push(request, facts, policy, verdict);
+      // Who admits nobody now is open for the next decision, so each candidate is refused at most once (policy 6, step 13).
+      for (let left = candidates(policy); assignment === undefined && left > 0; left--) {
+        verdict = this.#decide(facts, policy, isExplained, 'v2');
+        assignment = this.#push(request, facts, policy, verdict);
+      }
+      if (assignment === undefined) {
+        throw new BeamlineError('circuit_breaker_open', 'no provider admits the request', {
+          retryAfterMs: FULL_RETRY_MS,
+        });
+      }
+    }
     if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
       bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
     }
-    const assignment =
-      request.push_assignment === true && !isDry ? this.#push(request, facts, policy, verdict) : undefined;
     const response: DecideResponse = {
       version: '2',
       ok: true,
@@ -101,9 +112,7 @@ export class Decider {
   #decide(facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
-    const snapshot: Snapshot =
-      bound === undefined ? FIRST_ATTEMPT : { attempt: 1, failed: NO_PROVIDERS, failureWords: NO_WORDS, sticky: bound };
-    const verdict = decide(policy, facts, snapshot, explain);
+    const verdict = decide(policy, facts, this.#deps.live.first(facts.tenantId, policy, bound), explain);
     this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
     throw new BeamlineError(verdict.code, verdict.message, {
@@ -112,13 +121,8 @@ export class Decider {
     });
   }
 
-  /** Starts the attempts of an interactive request. */
-  #push(
-    request: DecideRequest,
-    facts: Facts,
-    policy: Policy,
-    first: Chosen,
-  ): NonNullable<DecideResponse['assignment']> {
+  /** Starts the attempts of an interactive request; undefined if the chosen provider admits nobody now. */
+  #push(request: DecideRequest, facts: Facts, policy: Policy, first: Chosen): DecideResponse['assignment'] {
     const { settings, timers, inFlight } = this.#deps;
     if (request.deliver_to === undefined) {
       throw new BeamlineError('not_implemented', 'durable assignments are not built yet: give deliver_to');
@@ -128,7 +132,7 @@ export class Decider {
         retryAfterMs: FULL_RETRY_MS,
       });
     }
-    const timeLeftMs = Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
+    const timeLeftMs = Math.min(request.deadline_ms ?? first.timeoutMs, first.timeoutMs);
     if (timeLeftMs < DEADLINE_MIN_MS) throw new BeamlineError('deadline_exceeded', 'too little time is left');
     const assignmentId = newAssignmentId();
     const attempts = new Attempts(this.#deps, {
@@ -139,7 +143,7 @@ export class Decider {
       onOver: () => inFlight.delete(assignmentId),
     });
     inFlight.set(assignmentId, attempts);
-    attempts.begin();
+    if (!attempts.begin()) return undefined;
     return {
       assignment_id: assignmentId,
       attempt: 1,
@@ -161,6 +165,10 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   };
   if (verdict.model !== undefined) decision.model = verdict.model;
   if (verdict.isSticky) decision.sticky = true;
+  if (verdict.expectedLatencyMs !== undefined) decision.expected_latency_ms = Math.round(verdict.expectedLatencyMs);
+  if (verdict.expectedCostMicroUsd !== undefined) {
+    decision.expected_cost_micro_usd = Math.round(verdict.expectedCostMicroUsd);
+  }
   if (verdict.explanation !== undefined) {
     decision.alternatives = [...verdict.alternatives];
     decision.seed = verdict.seed;
@@ -168,9 +176,14 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   return decision;
 }
 
+const candidates = ({ targets, fallbacks }: Policy): number => targets.length + fallbacks.length;
+
 /** Context merges over metadata, metadata over constraints (contracts 4.1). */
 export function factsOf(request: DecideRequest | DecideRequestV1): Facts {
-  const { constraints, metadata, context } = request;
+  const { metadata, context } = request;
+  const constraints: DecideRequest['constraints'] = request.constraints;
+  const estimate = 'estimate' in request ? request.estimate : undefined;
+  const costUsd = constraints?.max_cost;
   return {
     tenantId: request.tenant_id,
     requestId: request.request_id,
@@ -181,10 +194,12 @@ export function factsOf(request: DecideRequest | DecideRequestV1): Facts {
       metadata === undefined && constraints === undefined
         ? (context ?? {})
         : { ...constraints, ...metadata, ...context },
-    providersAllow:
-      constraints !== undefined && 'providers_allow' in constraints ? constraints.providers_allow : undefined,
-    providersDeny:
-      constraints !== undefined && 'providers_deny' in constraints ? constraints.providers_deny : undefined,
+    providersAllow: constraints?.providers_allow,
+    providersDeny: constraints?.providers_deny,
+    maxCostMicroUsd: constraints?.max_cost_micro_usd ?? (costUsd === undefined ? undefined : costUsd * MICRO),
+    maxLatencyMs: constraints?.max_latency_ms,
+    inputTokens: estimate?.input_tokens,
+    maxOutputTokens: estimate?.max_output_tokens,
     maxAttempts: request.options?.retry?.max_attempts,
   };
 }

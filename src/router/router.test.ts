@@ -1,148 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openMemoryBus } from '../bus/memory.ts';
-import { type ExecAssignment, type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
-import { type Cancel, cancel } from '../contracts/cancel.ts';
-import { at, everyOf } from '../contracts/contract.ts';
+import { cancel } from '../contracts/cancel.ts';
+import { at } from '../contracts/contract.ts';
 import { type DecideRequest, decideV1, decideV2 } from '../contracts/decide.ts';
-import { frames, type StreamFrame } from '../contracts/frames.ts';
-import { workerHeartbeat } from '../contracts/heartbeat.ts';
-import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
 import { execResult } from '../contracts/result.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
-import { ManualClock } from '../core/clock.ts';
-import { Timers } from '../core/timers.ts';
-import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
-import type { Policy } from '../policy/policy.ts';
-import { openLog } from '../telemetry/log.ts';
-import { Metrics } from '../telemetry/metrics.ts';
-import { openPolicies } from './policies.ts';
-import { startRouter } from './router.ts';
-
-const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
-const PROVIDERS = ['alder', 'birch', 'cedar'];
-
-function policyOf(document: object): Policy {
-  const known = { knownProviders: new Set(PROVIDERS), tenantId: 'acme', policyId: 'test', revision: 7 };
-  const parsed = parsePolicy({ version: '2.0', ...document }, known);
-  assert.ok(parsed.kind === 'valid', JSON.stringify(parsed));
-  return parsed.policy;
-}
-
-type Answer = 'accept' | 'absent' | Partial<ExecAssignmentAck>;
-
-/** A router between a scripted worker and everybody who hears it. */
-async function open(document: object = { weights: { alder: 1 } }, settings: { inFlightMax?: number } = {}) {
-  const clock = new ManualClock(1_790_000_000_000);
-  const timers = new Timers(clock);
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
-  const bus = openMemoryBus({ timers, telemetry });
-  const heard = { frames: [] as StreamFrame[], pushed: [] as ExecAssignment[], cancels: [] as Cancel[] };
-  const script: Answer[] = [];
-  const late: (() => void)[] = [];
-  bus.subscribe(everyOf(frames), {}, (frame) => void heard.frames.push(frame));
-  bus.subscribe(at(cancel), {}, (message) => void heard.cancels.push(message));
-  bus.serve(at(execCall, { pool: 'default' }), {}, (assignment) => {
-    heard.pushed.push(assignment);
-    const answer = script.shift() ?? 'accept';
-    const ack = { assignment_id: assignment.assignment_id, status: 'accepted' as const, worker_id: 'w-1' };
-    if (answer === 'absent') return new Promise<ExecAssignmentAck>((resolve) => late.push(() => resolve(ack)));
-    return answer === 'accept' ? ack : { ...ack, ...answer };
-  });
-  const router = await startRouter({
-    bus,
-    timers,
-    telemetry,
-    policies: openPolicies({
-      tenants: new Set(['acme']),
-      stored: [policyOf(document)],
-      builtIns: [
-        builtInPolicy(
-          'default',
-          PROVIDERS.map((name) => ({ name })),
-        ),
-      ],
-    }),
-    settings: {
-      id: 'r-1',
-      accept_wait_ms: 1_000,
-      in_flight_max: settings.inFlightMax ?? 100,
-      heartbeat_ms: 1_000,
-      silence_ms: 3_000,
-      worker_lost_ms: 3_000,
-    },
-  });
-  const pass = async (ms: number): Promise<void> => {
-    for (let left = ms; left > 0; left -= 50) {
-      clock.advance(Math.min(50, left));
-      timers.tick();
-    }
-    await settled();
-  };
-  const decide = async (more: Partial<DecideRequest> = {}) => {
-    const response = await bus.request(
-      at(decideV2),
-      { ...REQUEST, ...more },
-      { timeoutMs: 1_000, correlation: CORRELATION },
-    );
-    await settled();
-    return response;
-  };
-  const outcome = async (more: Partial<AttemptOutcome>): Promise<void> => {
-    const last = heard.pushed.at(-1);
-    assert.ok(last);
-    bus.publish(
-      at(attemptOutcome),
-      {
-        version: '2',
-        assignment_id: last.assignment_id,
-        attempt: last.attempt ?? 1,
-        request_id: last.request_id,
-        tenant_id: 'acme',
-        provider_id: last.executor.provider_id,
-        worker_id: 'w-1',
-        latency_ms: 5,
-        timestamp_ms: 1,
-        state: 'failed',
-        committed: false,
-        ...more,
-      },
-      CORRELATION,
-    );
-    await settled();
-  };
-  const fail = (code: string, more: object = {}): Promise<void> =>
-    outcome({ error: { class: 'unavailable', code, retryable: true, message: 'no', ...more } });
-  const stop = async (): Promise<void> => {
-    for (const answer of late) answer();
-    let isStopped = false;
-    const stopped = Promise.resolve(router[Symbol.asyncDispose]()).then(() => (isStopped = true));
-    while (!isStopped) await pass(50);
-    await stopped;
-    await bus[Symbol.asyncDispose]();
-    timers[Symbol.dispose]();
-  };
-  const providers = (): string[] => heard.pushed.map(({ executor }) => executor.provider_id);
-  return { bus, heard, script, decide, outcome, fail, pass, stop, providers };
-}
-
-const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-const REQUEST: DecideRequest = {
-  version: '2',
-  request_id: 'rq-1',
-  tenant_id: 'acme',
-  trace_id: 't-1',
-  task: { type: 'ai.chat', model: 'small', payload: { messages: [] } },
-  policy_id: 'test',
-  push_assignment: true,
-  stream: true,
-  deliver_to: 'beamline.exec.v2.frames.gw.s1',
-  deadline_ms: 30_000,
-  dialect: 'openai.chat',
-  principal: { key_id: 'key_1' },
-};
+import { CORRELATION, openRouter as open, REQUEST, settled } from './router-fixture.ts';
 
 test('a decision is answered, and its assignment is pushed with what a worker needs', async () => {
   const { heard, decide, outcome, stop } = await open();
@@ -326,14 +190,8 @@ test('a bad request of the caller is not tried elsewhere', async () => {
 });
 
 test('a worker that stops beating is lost: its uncommitted calls go to another one', async () => {
-  const { bus, heard, decide, pass, outcome, stop } = await open();
-  bus.publish(at(workerHeartbeat), {
-    version: '1',
-    worker_id: 'w-1',
-    timestamp: '2026-11-21T10:00:00.000Z',
-    status: 'ready',
-    resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
-  });
+  const { beat, heard, decide, pass, outcome, stop } = await open();
+  beat('w-1');
   await decide();
   await pass(5_000);
   assert.deepEqual(
@@ -459,14 +317,8 @@ test('a request without a model, for a policy that names none, is told so', asyn
 });
 
 test('a lost worker ends the watch over a committed attempt, and nothing is pushed again', async () => {
-  const { bus, heard, decide, outcome, pass, stop } = await open(undefined, { inFlightMax: 1 });
-  bus.publish(at(workerHeartbeat), {
-    version: '1',
-    worker_id: 'w-1',
-    timestamp: '2026-11-21T10:00:00.000Z',
-    status: 'ready',
-    resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
-  });
+  const { beat, heard, decide, outcome, pass, stop } = await open(undefined, { inFlightMax: 1 });
+  beat('w-1');
   await decide();
   await outcome({ state: 'committed', committed: true });
   await pass(5_000);

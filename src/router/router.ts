@@ -12,6 +12,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Attempts } from './attempts.ts';
 import { Decider } from './decider.ts';
 import { Fleet } from './fleet.ts';
+import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
 import type { RouterSettings } from './settings.ts';
 import { StickyBindings } from './sticky-bindings.ts';
@@ -44,7 +45,14 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     }),
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
-  opened.use(bus.subscribe(at(attemptOutcome), {}, (outcome) => inFlight.get(outcome.assignment_id)?.outcome(outcome)));
+  const live = new LiveState({ clock: timers.clock, telemetry, fleet });
+  opened.use(
+    bus.subscribe(at(attemptOutcome), {}, (outcome) => {
+      // Those of every router are heard, so that all come to the same view; and before what follows is decided.
+      live.heard(outcome);
+      inFlight.get(outcome.assignment_id)?.outcome(outcome);
+    }),
+  );
   opened.use(
     bus.subscribe(at(cancel), {}, ({ assignment_id, attempt }) => {
       // A cancel of one attempt is a router's own, or about a race that is already lost.
@@ -57,6 +65,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     ...deps,
     telemetry,
     inFlight,
+    live,
     bindings: new StickyBindings(timers.clock),
   });
   opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
@@ -70,8 +79,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     .of();
   log.info('router_ready', { source: settings.id });
 
-  const live = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
-  return { name: 'router', [Symbol.asyncDispose]: () => live.disposeAsync() };
+  const started = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
+  return { name: 'router', [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
 /** Resolves when no attempt is left, or lets go of those that are when the time is over. */

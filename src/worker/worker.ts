@@ -17,6 +17,9 @@ import type { WorkerSettings } from './settings.ts';
 /** Part of the shutdown time that is kept for flushing after the calls were abandoned. */
 const FLUSH_MS = 1_000;
 
+/** Routers send nothing to a worker that is critical, so it says soon when it is no longer. */
+const CRITICAL_BEAT_MS = 250;
+
 export interface WorkerDeps extends Omit<IntakeDeps, 'reporter'> {
   readonly bus: Bus;
   readonly timers: Timers;
@@ -67,23 +70,16 @@ function startHeartbeats(deps: WorkerDeps, intake: Intake): { say(status: Worker
 
   const beat = (): void => {
     timer?.cancel();
-    timer = timers.after(settings.heartbeat_ms, beat);
     const nowMs = timers.clock.nowMs();
     const { user, system } = process.cpuUsage(used);
     const cpuShare = (user + system) / 1000 / Math.max(1, nowMs - sinceMs) / availableParallelism();
     used = process.cpuUsage();
     sinceMs = nowMs;
-    if (bus.state !== 'connected') return;
-    bus.publish(
-      to,
-      heartbeatOf(status, {
-        settings,
-        slots: intake.slots,
-        providers,
-        cpuShare,
-        clock: timers.clock,
-      }),
-    );
+    const { slots } = intake;
+    const heartbeat = heartbeatOf(status, { settings, slots, providers, cpuShare, clock: timers.clock });
+    const isCritical = heartbeat.overload_status === 'critical';
+    timer = timers.after(isCritical ? Math.min(CRITICAL_BEAT_MS, settings.heartbeat_ms) : settings.heartbeat_ms, beat);
+    if (bus.state === 'connected') bus.publish(to, heartbeat);
   };
   const reconnected = bus.onState((state) => {
     if (state === 'connected') beat();

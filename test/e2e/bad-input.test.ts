@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { dataOf } from '../events.ts';
-import { MODES, type Stack, startStack } from '../stack.ts';
+import { FAILING_TENANTS, MODES, type Stack, startStack } from '../stack.ts';
 
 interface Answer {
   readonly status: number;
@@ -64,7 +64,7 @@ for (const mode of MODES) {
     after(async () => {
       assert.ok(stack);
       await stack[Symbol.asyncDispose]();
-      const secrets = [stack.providerKey, stack.pepper, stack.key];
+      const secrets = [stack.providerKey, stack.pepper, stack.key, stack.failingKey];
       for (const secret of secrets) {
         assert.equal(stack.output().includes(secret), false, 'a secret was printed');
         assert.equal(
@@ -102,17 +102,25 @@ for (const mode of MODES) {
       }
     }
 
+    let tenants = 0;
+    const fail = async (body: object): Promise<Answer> => {
+      const tenant = FAILING_TENANTS[tenants++];
+      assert.ok(stack && tenant !== undefined);
+      const headers = { authorization: `Bearer ${stack.failingKey}`, 'x-tenant-id': tenant };
+      return send({ headers, body: JSON.stringify({ ...body, messages }) });
+    };
+
     for (const [model, [status, code], whole] of FAILING) {
       if (whole !== undefined) {
         test(`${model} is answered ${whole.join(' ')}`, async () => {
-          const answer = await send({ body: JSON.stringify({ model: `alder/${model}`, messages }) });
+          const answer = await fail({ model: `alder/${model}` });
           const { error } = JSON.parse(answer.text) as { error: { code: string } };
           assert.deepEqual([answer.status, error.code], whole);
         });
       }
 
       test(`${model} streamed is answered ${status} ${code}, once, and never [DONE]`, async () => {
-        const answer = await send({ body: JSON.stringify({ model: `alder/${model}`, messages, stream: true }) });
+        const answer = await fail({ model: `alder/${model}`, stream: true });
         assert.equal(answer.status, status);
         const bodies = status === 200 ? dataOf(answer.text) : [answer.text];
         assert.ok(!bodies.includes('[DONE]'));

@@ -1,0 +1,128 @@
+// What a router knows of providers and workers, learned from what every router hears (policy 4, 5.2, 7.2, 8).
+// L1. An attempt that this router sends is held before it leaves and let go when it is over, however it ends; so neither
+//     a permit of a half-open breaker nor a place in flight can leak.
+import type { AttemptOutcome } from '../contracts/outcome.ts';
+import type { BreakerMode } from '../core/breaker.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Live, Snapshot } from '../policy/facts.ts';
+import type { History } from '../policy/history.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Failure } from '../policy/status-words.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { Breakers, type BreakerView } from './breakers.ts';
+import { Cooldowns } from './cooldowns.ts';
+import type { Fleet } from './fleet.ts';
+import { InFlight } from './in-flight.ts';
+import { Latencies } from './latencies.ts';
+import { LiveSnapshot } from './live-snapshot.ts';
+import { type RetryBudget, RetryBudgets } from './retry-budgets.ts';
+
+/** Codes that say something of our workers and nothing of the provider (worker 7). */
+const FLEET_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST']);
+
+/** One attempt on one provider. */
+export interface Hold {
+  readonly tenantId: string;
+  readonly policy: Policy;
+  readonly provider: string;
+  readonly assignmentId: string;
+  /** After it the attempt is over, on the monotonic clock. */
+  readonly deadlineMs: number;
+}
+
+export class LiveState {
+  readonly #clock: Clock;
+  readonly #breakers: Breakers;
+  readonly #cooldowns = new Cooldowns();
+  readonly #latencies = new Latencies();
+  readonly #inFlight = new InFlight();
+  readonly #budgets = new RetryBudgets();
+  readonly #snapshot: LiveSnapshot;
+
+  constructor(of: { readonly clock: Clock; readonly telemetry: Telemetry; readonly fleet: Fleet }) {
+    this.#clock = of.clock;
+    this.#breakers = new Breakers(of.telemetry);
+    this.#snapshot = new LiveSnapshot({
+      breakers: this.#breakers,
+      cooldowns: this.#cooldowns,
+      latencies: this.#latencies,
+      inFlight: this.#inFlight,
+      fleet: of.fleet,
+    });
+    of.telemetry.metrics.beforeRender(() => this.#breakers.elapse(of.clock.nowMs()));
+  }
+
+  /** For the first attempt of a request. Valid in this turn only, as the others. */
+  first(tenantId: string, policy: Policy, sticky: string | undefined): Snapshot {
+    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs(), sticky);
+  }
+
+  /** For the draw that follows a failed attempt. */
+  after(tenantId: string, policy: Policy, history: History, failure: Failure): Snapshot {
+    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs()).after(history, failure);
+  }
+
+  /** For what follows a failure without a draw. */
+  now(tenantId: string, policy: Policy): Live {
+    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs());
+  }
+
+  /** Undefined when there is no room for another budget. */
+  budget(tenantId: string, policy: Policy): RetryBudget | undefined {
+    const { policyId } = policy;
+    return this.#budgets.of({ tenantId, policyId, settings: policy.retry.budget }, this.#clock.nowMs());
+  }
+
+  /** Takes a place in flight, and a permit if the breaker is half-open; false: the breaker admits nobody. */
+  hold({ tenantId, policy, provider, assignmentId, deadlineMs }: Hold): boolean {
+    const nowMs = this.#clock.nowMs();
+    const permit = { key: assignmentId, nowMs, deadlineMs };
+    if (!this.#breakers.admit(tenantId, provider, policy.breaker, permit)) return false;
+    this.#inFlight.begun(tenantId, provider, nowMs);
+    return true;
+  }
+
+  letGo({ tenantId, provider, assignmentId }: Hold): void {
+    this.#breakers.release(tenantId, provider, assignmentId);
+    this.#inFlight.ended(tenantId, provider);
+  }
+
+  /** Hears how an attempt of any router ended. */
+  heard(outcome: AttemptOutcome): void {
+    const { state, tenant_id: tenantId, provider_id: provider, error } = outcome;
+    const nowMs = this.#clock.nowMs();
+    if (state === 'succeeded') {
+      this.#latencies.add(tenantId, provider, { firstChunkMs: outcome.ttft_ms, totalMs: outcome.latency_ms }, nowMs);
+      return this.#record(outcome, false, nowMs);
+    }
+    if (error?.code === 'PROVIDER_RATE_LIMITED') this.#cooldowns.start(tenantId, provider, error.retry_after_ms, nowMs);
+    if ((state === 'failed' || state === 'timed_out') && isFault(outcome)) this.#record(outcome, true, nowMs);
+  }
+
+  /** Holds a breaker open or closed until `auto`. */
+  force(tenantId: string, providerId: string, mode: BreakerMode): BreakerView {
+    return this.#breakers.force(tenantId, providerId, mode, this.#clock.nowMs());
+  }
+
+  breakers(): readonly BreakerView[] {
+    return this.#breakers.list(this.#clock.nowMs());
+  }
+
+  /** The worker's own time of the attempt tells when it was sent: clocks of other machines are not asked. */
+  #record(outcome: AttemptOutcome, isFailure: boolean, nowMs: number): void {
+    this.#breakers.record(outcome.tenant_id, outcome.provider_id, {
+      key: outcome.assignment_id,
+      nowMs,
+      sentMs: nowMs - outcome.latency_ms,
+      isFailure,
+      latencyMs: outcome.ttft_ms ?? outcome.latency_ms,
+    });
+  }
+}
+
+/** A failure of the provider itself: class unavailable or timeout, but not of our workers (policy 8). */
+function isFault({ state, error }: AttemptOutcome): boolean {
+  if (error === undefined) return state === 'timed_out';
+  if (FLEET_CODES.has(error.code) || FLEET_CODES.has(error.detail_code ?? '')) return false;
+  return error.class === 'unavailable' || error.class === 'timeout';
+}
