@@ -116,9 +116,10 @@ const builtInsOnly: PolicySource = {
 
 const notBuilt = (what: string): BeamlineError => new BeamlineError('not_implemented', `there is no ${what} here`);
 
-function parserOf({ providers }: Config): ParseDocument {
+function parserOf({ providers, extensions }: Config): ParseDocument {
   const knownProviders = new Set(providers.list.map(({ id }) => id));
-  return (document, key) => parsePolicy(document, { ...key, knownProviders });
+  const knownExtensions = new Map(extensions.map(({ id, type }) => [id, type]));
+  return (document, key) => parsePolicy(document, { ...key, knownProviders, knownExtensions });
 }
 
 function builtInsOf({ providers }: Config) {

@@ -1,4 +1,5 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
+import { compileExtensions } from './compile-extensions.ts';
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
 import { compileCanary, compileExperiment } from './compile-trial.ts';
@@ -64,6 +65,7 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     fallbacks: Object.freeze(fallbacksOf(document).map((item) => compileFallback(item, targets))),
     escalations: Object.freeze((document.escalate_on ?? []).map((item) => compileEscalation(item, targets))),
     breaker: compileBreaker(document.circuit_breaker),
+    extensions: compileExtensions(document.pre, document.validators),
   } satisfies Policy);
 }
 

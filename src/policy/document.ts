@@ -17,6 +17,7 @@ import {
   when,
   where,
 } from './document-parts.ts';
+import { type PreDocument, pre, type ValidatorDocument, validators } from './extension-document.ts';
 import { isTimeZone } from './local-time.ts';
 import {
   backoff,
@@ -74,6 +75,8 @@ export interface PolicyDocument {
   readonly retry?: RetryDocument;
   readonly fallbacks?: readonly FallbackDocument[];
   readonly escalate_on?: readonly EscalationDocument[];
+  readonly pre?: readonly PreDocument[];
+  readonly validators?: readonly ValidatorDocument[];
   readonly circuit_breaker?: BreakerDocument;
   readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
 }
@@ -180,9 +183,9 @@ export const POLICY_SHAPE: Shape = {
     circuit_breaker: { shape: breaker },
     rate_limit: { shape: later },
     budgets: { shape: later, isV2: true },
-    pre: { shape: later },
+    pre: { shape: pre },
     post: { shape: later },
-    validators: { shape: later },
+    validators: { shape: validators },
     health_check: { shape: { kind: 'idle' } },
     defaults: { shape: { kind: 'idle' } },
   },

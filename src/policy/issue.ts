@@ -19,9 +19,10 @@ export type ErrorIssueCode =
   | 'unknown_variable'
   | 'unsupported_function'
   | 'expression_too_complex'
+  | 'unknown_extension'
   | 'not_implemented';
 
-export type WarningCode = 'no_effect' | 'fallback_to_self' | 'unreachable_rule';
+export type WarningCode = 'no_effect' | 'clamped' | 'fallback_to_self' | 'unreachable_rule';
 
 /** One finding; `path` is a JSON Pointer into the document. */
 export interface Issue {

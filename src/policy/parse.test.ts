@@ -288,7 +288,7 @@ const FINDINGS: readonly (readonly [
       ['/fallbacks/0/to', 'required'],
     ],
   ],
-  ['validators', { ...V1, validators: [{ id: 'pii' }] }, [['/validators', 'not_implemented']]],
+  ['post', { ...V1, post: [{ id: 'tidy' }] }, [['/post', 'not_implemented']]],
   [
     'keys without effect',
     { ...V1, health_check: {}, defaults: {} },

@@ -126,6 +126,19 @@ export interface Course {
   readonly rejection: Rejection | undefined;
 }
 
+/** One use of an extension (policy 10). */
+export interface ExtensionItem {
+  readonly id: string;
+  readonly stage: 'pre' | 'validator';
+  /** `required` and `block` end the request when the extension fails; the others go on, `warn` with a word. */
+  readonly onFailure: 'end' | 'warn' | 'ignore';
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Undefined: the registry's own. */
+  readonly timeoutMs: number | undefined;
+  readonly retry: number | undefined;
+  readonly holds: Condition;
+}
+
 export interface Policy {
   /** What it was compiled from, for those who keep records. */
   readonly document: unknown;
@@ -167,4 +180,6 @@ export interface Policy {
   readonly fallbacks: readonly Fallback[];
   readonly escalations: readonly Escalation[];
   readonly breaker: BreakerSettings | undefined;
+  /** What is asked before the decision; empty for most. */
+  readonly extensions: readonly ExtensionItem[];
 }

@@ -10,7 +10,8 @@ import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
-import { type Descriptor, type ExtensionItem, Extensions } from './extensions.ts';
+import type { ExtensionItem } from '../policy/policy.ts';
+import { type Descriptor, Extensions } from './extensions.ts';
 
 type Answer = (request: ExtensionRequest) => ExtensionReply | Promise<ExtensionReply>;
 
@@ -29,6 +30,7 @@ const item = (id: string, stage: 'pre' | 'validator', more: Partial<ExtensionIte
   config: {},
   timeoutMs: undefined,
   retry: undefined,
+  holds: () => true,
   ...more,
 });
 

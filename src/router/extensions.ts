@@ -14,6 +14,7 @@ import {
 } from '../contracts/extension.ts';
 import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
+import type { ExtensionItem } from '../policy/policy.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
@@ -26,17 +27,6 @@ export interface Descriptor {
   readonly enabled: boolean;
   /** Defaults under the policy item's own. */
   readonly config: Readonly<Record<string, unknown>>;
-}
-
-/** One use of an extension in a policy. */
-export interface ExtensionItem {
-  readonly id: string;
-  readonly stage: 'pre' | 'validator';
-  /** `required` and `block` end the request when the extension fails; `optional`, `warn` and `ignore` go on. */
-  readonly onFailure: 'end' | 'warn' | 'ignore';
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly timeoutMs: number | undefined;
-  readonly retry: number | undefined;
 }
 
 /** What was called, for explanations. */

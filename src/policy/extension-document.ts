@@ -1,0 +1,41 @@
+// The keys of what runs before a decision: pre-processors and validators (policy 2, 10).
+import { integer, list, text, when, word } from './document-parts.ts';
+import type { Shape } from './shape.ts';
+
+interface ItemDocument {
+  readonly id: string;
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly timeout_ms?: number;
+  readonly retry?: number;
+  readonly when?: unknown;
+}
+export interface PreDocument extends ItemDocument {
+  readonly mode?: 'required' | 'optional';
+}
+export interface ValidatorDocument extends ItemDocument {
+  readonly on_fail?: 'block' | 'warn' | 'ignore';
+}
+
+export const EXTENSION_ID = /^[a-z][a-z0-9_]{0,63}$/;
+/** Of one stage. */
+const ITEMS_MAX = 5;
+
+const item = {
+  id: { shape: text(1, 64, EXTENSION_ID), isRequired: true },
+  config: { shape: { kind: 'open' } },
+  timeout_ms: { shape: integer(1, 300_000) },
+  retry: { shape: integer(0, 10) },
+  when: { shape: when, isV2: true },
+} as const;
+
+export const pre: Shape = list(
+  { kind: 'record', fields: { ...item, mode: { shape: word(['required', 'optional']) } } },
+  0,
+  ITEMS_MAX,
+);
+
+export const validators: Shape = list(
+  { kind: 'record', fields: { ...item, on_fail: { shape: word(['block', 'warn', 'ignore']) } } },
+  0,
+  ITEMS_MAX,
+);

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parsePolicy } from './parse.ts';
+
+const parse = (more: object, known?: ReadonlyMap<string, 'pre' | 'validator'>) =>
+  parsePolicy(
+    { version: '2.0', weights: { alder: 1 }, ...more },
+    {
+      tenantId: 'acme',
+      policyId: 'default',
+      revision: 1,
+      knownProviders: new Set(['alder']),
+      ...(known === undefined ? {} : { knownExtensions: known }),
+    },
+  );
+
+const faults = (parsed: ReturnType<typeof parse>): readonly string[] =>
+  parsed.kind === 'valid' ? [] : parsed.errors.map(({ path, code }) => `${path} ${code}`);
+
+test('items become what the router asks, with the defaults of their stage', () => {
+  const parsed = parse({
+    pre: [{ id: 'tidy' }, { id: 'redact', mode: 'required', timeout_ms: 200, retry: 2, config: { a: 1 } }],
+    validators: [{ id: 'pii_guard' }, { id: 'tone', on_fail: 'warn' }, { id: 'log', on_fail: 'ignore' }],
+  });
+  assert.ok(parsed.kind === 'valid');
+  assert.deepEqual(
+    parsed.policy.extensions.map(({ id, stage, onFailure, timeoutMs, retry }) => [
+      id,
+      stage,
+      onFailure,
+      timeoutMs,
+      retry,
+    ]),
+    [
+      ['tidy', 'pre', 'ignore', undefined, undefined],
+      ['redact', 'pre', 'end', 200, 2],
+      ['pii_guard', 'validator', 'end', undefined, undefined],
+      ['tone', 'validator', 'warn', undefined, undefined],
+      ['log', 'validator', 'ignore', undefined, undefined],
+    ],
+  );
+  assert.deepEqual(parsed.policy.extensions[1]?.config, { a: 1 });
+});
+
+test('what is wrong with an item is told with its place', () => {
+  const known = new Map([
+    ['tidy', 'pre'],
+    ['guard', 'validator'],
+  ] as const);
+  assert.deepEqual(faults(parse({ pre: [{ id: 'Tidy!' }] })), ['/pre/0/id pattern']);
+  assert.deepEqual(faults(parse({ pre: [{ id: 'tidy' }, { id: 'tidy' }] }, known)), ['/pre/1/id duplicate']);
+  assert.deepEqual(faults(parse({ validators: [{ id: 'tidy' }, { id: 'gone' }] }, known)), [
+    '/validators/0/id unknown_extension',
+    '/validators/1/id unknown_extension',
+  ]);
+  assert.deepEqual(faults(parse({ validators: [{ id: 'guard', on_fail: 'explode' }] }, known)).length, 1);
+  assert.deepEqual(faults(parse({ pre: Array.from({ length: 6 }, (_, i) => ({ id: `p${i}` })) })), ['/pre too_many']);
+});
+
+test('a timeout above the bound is lowered with a warning', () => {
+  const parsed = parse({ validators: [{ id: 'guard', timeout_ms: 60_000 }] });
+  assert.deepEqual(
+    parsed.warnings.map(({ path, code }) => `${path} ${code}`),
+    ['/validators/0/timeout_ms clamped'],
+  );
+});
+
+test('an item is asked only where its condition holds', () => {
+  const parsed = parse({ validators: [{ id: 'guard', when: { team: 'blue' } }] });
+  assert.ok(parsed.kind === 'valid');
+  assert.equal(parsed.policy.extensions.length, 1);
+});
