@@ -1,5 +1,6 @@
 // The gateway's wiring: the relay over the bus, and the HTTP edge over the relay.
 import { openAuthenticator, type AuthenticatorOptions } from '../auth/authenticator.ts';
+import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
 import { newProcessId } from '../core/ids.ts';
@@ -44,7 +45,7 @@ export async function openGateway(
       exchanges: relay,
       decide: (request, timeoutMs) => askRouter(bus, { ...request, version: '2' }, timeoutMs),
       administer: administerOver(bus),
-      authenticator: openAuthenticator({ ...(identity ?? identityOf(ground)), clock: timers.clock }),
+      authenticator: authenticatorOf(ground, identity),
       names: openModelNames({
         providers: config.providers.list,
         tenants: gateway.tenants,
@@ -58,6 +59,10 @@ export async function openGateway(
   const opened = opening.move();
   return { name: 'gateway', url: served.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+/** Of the keys of the configuration, or of those that the process made. */
+export const authenticatorOf = (ground: Ground, identity?: Identity): Authenticator =>
+  openAuthenticator({ ...(identity ?? identityOf(ground)), clock: ground.timers.clock });
 
 function identityOf({ config, timers }: Ground): Identity {
   const { keys, pepper } = config.gateway.auth;

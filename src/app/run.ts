@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import type { Role } from '../core/role.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
-import { openGateway } from './gateway.ts';
+import { authenticatorOf, openGateway } from './gateway.ts';
 import { type Ground, openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
 import { openPolicies, type OpenedPolicies, tenantsOf } from './policies.ts';
@@ -18,7 +18,9 @@ const ROLES = {
     // For the names of models only: revisions and snapshot are the router's.
     withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica)),
   router: (ground, bus) =>
-    withPolicies(ground, bus, ground.config.policy.data_dir, ({ replica }) => openRouter(ground, bus, replica)),
+    withPolicies(ground, bus, ground.config.policy.data_dir, (policies) =>
+      openRouter(ground, bus, policies, authenticatorOf(ground)),
+    ),
   worker: openWorker,
   ledger: openLedger,
 } as const satisfies Record<string, Open>;

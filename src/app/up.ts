@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { generateApiKey, hashApiKey, prefixOf } from '../auth/api-key.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
-import { openGateway } from './gateway.ts';
+import { authenticatorOf, openGateway } from './gateway.ts';
 import { openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
 import { openPolicies, tenantsOf } from './policies.ts';
@@ -29,7 +29,7 @@ export async function openUp(config: Config, sink: LogSink): Promise<Running> {
   opening.use(await openWorker(ground, bus));
   const tenants = own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)];
   const policies = opening.use(await openPolicies(ground, bus, { tenants, dataDir: config.policy.data_dir }));
-  opening.use(await openRouter(ground, bus, policies.replica));
+  opening.use(await openRouter(ground, bus, policies, authenticatorOf(ground, own?.identity)));
   const gateway = opening.use(await openGateway(ground, bus, policies.replica, own?.identity));
   const opened = opening.move();
   return { url: gateway.url, key: own?.key, [Symbol.asyncDispose]: () => opened.disposeAsync() };

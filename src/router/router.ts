@@ -9,6 +9,8 @@ import { LiveMap } from '../core/live-map.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { type Administration, serveAdmin } from './admin.ts';
+import { momentOf } from './admin-moment.ts';
 import type { Attempts } from './attempts.ts';
 import { Decider } from './decider.ts';
 import { Fleet } from './fleet.ts';
@@ -27,6 +29,8 @@ export interface RouterDeps {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly policies: Policies;
+  /** Without it nobody administers this router. */
+  readonly administration?: Administration;
   readonly settings: RouterSettings;
 }
 
@@ -61,13 +65,18 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.defer(() => settled(inFlight, timers));
 
+  const bindings = new StickyBindings(timers.clock);
   const decider = new Decider({
     ...deps,
     telemetry,
     inFlight,
     live,
-    bindings: new StickyBindings(timers.clock),
+    bindings,
   });
+  if (deps.administration !== undefined) {
+    const moment = momentOf(live, bindings);
+    opened.use(serveAdmin({ ...deps.administration, bus, telemetry, routerId: settings.id, breakers: live, moment }));
+  }
   opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
   opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));
   telemetry.metrics.beforeRender(() => inFlightGauge.set(inFlight.size));
