@@ -5,9 +5,15 @@ import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
+import { openPriceBook, priceLines } from '../catalog/price-book.ts';
+import type { Config } from '../config/schema.ts';
+import type { Descriptor } from '../router/extensions.ts';
 import { administrationOf } from './administration.ts';
+import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
 import type { OpenedPolicies } from './policies.ts';
+
+type ExtensionSetting = Config['extensions'][number];
 
 export async function openRouter(
   ground: Ground,
@@ -15,11 +21,15 @@ export async function openRouter(
   policies: OpenedPolicies,
   authenticator: Authenticator,
 ): Promise<Role> {
-  const { router, frames, worker } = ground.config;
-  return startRouter({
+  const { router, frames, worker, providers, extensions } = ground.config;
+  const decisions = await openDecisionLog(ground);
+  const role = await startRouter({
     ...ground,
     bus,
     policies: policies.replica,
+    decisions,
+    prices: openPriceBook(priceLines(providers.list)),
+    extensions: new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)])),
     administration: administrationOf(policies, authenticator, ground.timers.clock),
     settings: {
       ...router,
@@ -29,4 +39,27 @@ export async function openRouter(
       worker_lost_ms: worker.heartbeat_ms * WORKER_BEATS_MISSED_MAX,
     },
   });
+  return {
+    name: role.name,
+    async [Symbol.asyncDispose]() {
+      await role[Symbol.asyncDispose]();
+      await decisions?.[Symbol.asyncDispose]();
+    },
+  };
 }
+
+const descriptorOf = ({
+  id,
+  type,
+  timeout_ms: timeoutMs,
+  retry,
+  enabled,
+  config = {},
+}: ExtensionSetting): Descriptor => ({
+  id,
+  type,
+  timeoutMs,
+  retry,
+  enabled,
+  config,
+});

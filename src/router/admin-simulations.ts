@@ -13,7 +13,8 @@ import { SNAPSHOT_SHAPE, type SnapshotDocument, snapshotOf } from '../policy/sna
 import type { Moment } from './admin-moment.ts';
 import { absent, type PolicyAdmin, recordOf } from './admin-policy-reads.ts';
 import type { Operations } from './admin-principal.ts';
-import { decisionOf, factsOf } from './decider.ts';
+import { decisionOf } from './decider.ts';
+import { factsOf } from './facts-of.ts';
 
 /** Revision of a document that is not stored. */
 const NO_REVISION = 0;

@@ -24,6 +24,7 @@ import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { DecisionLog } from './decision-log.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { Hold, LiveState } from './live-state.ts';
 import type { RetryBudget } from './retry-budgets.ts';
@@ -40,6 +41,8 @@ export interface AttemptsDeps {
   readonly telemetry: Telemetry;
   readonly settings: RouterSettings;
   readonly live: LiveState;
+  /** Absent: decisions are not recorded. */
+  readonly decisions?: DecisionLog | undefined;
 }
 
 export interface First {
@@ -113,6 +116,7 @@ export class Attempts {
 
   outcome(outcome: AttemptOutcome): void {
     if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
+    this.#deps.decisions?.ended(this.#facts, outcome);
     switch (outcome.state) {
       case 'committed':
         this.#isCommitted = true;
@@ -241,6 +245,7 @@ export class Attempts {
     for (let left = policy.targets.length + policy.fallbacks.length; left > 0; left--) {
       const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure);
       const verdict = decide(policy, this.#facts, snapshot, false);
+      this.#deps.decisions?.decided(policy, this.#facts, snapshot, verdict);
       if (verdict.kind === 'none') return undefined;
       if (this.#take(verdict.target)) return verdict;
     }

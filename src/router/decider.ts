@@ -6,28 +6,33 @@ import {
   type DecideResponseV1,
 } from '../contracts/decide.ts';
 import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
-import { BeamlineError } from '../core/errors.ts';
+import { BeamlineError, errorRow } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
 import type { LiveMap } from '../core/live-map.ts';
 import { decide, type Verdict } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
+import { scopeOf } from '../policy/scope-of.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs } from './assignment-of.ts';
 import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
+import type { Extensions } from './extensions.ts';
+import { factsOf, paramsOf } from './facts-of.ts';
 import type { Policies } from './policies.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
 const FULL_RETRY_MS = 1_000;
 const MICRO = 1_000_000;
+const FIRST = { attempt: 1, failureWords: [] };
 
 export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
   readonly bindings: StickyBindings;
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
+  readonly extensions: Extensions;
 }
 
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
@@ -45,13 +50,21 @@ export class Decider {
     });
   }
 
-  v1(request: DecideRequestV1): DecideResponseV1 {
+  /** At once, unless the policy asks extensions first. */
+  v1(request: DecideRequestV1): DecideResponseV1 | Promise<DecideResponseV1> {
     if (request.push_assignment === true) {
       throw new BeamlineError('not_implemented', 'durable assignments are not built yet');
     }
-    const { request_id, trace_id } = request;
     const policy = this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
-    const verdict = this.#decide(factsOf(request), policy, request.options?.explain ?? false, 'v1');
+    if (policy.extensions.length === 0) return this.#answerV1(request, policy);
+    const deadlineMs = Math.min(request.options?.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
+    return this.#prepare(request, policy, deadlineMs).then((prepared) => this.#answerV1(prepared, policy));
+  }
+
+  #answerV1(request: DecideRequestV1, policy: Policy): DecideResponseV1 {
+    const { request_id, trace_id } = request;
+    const facts = factsOf(request, this.#deps.timers.clock.epochMs());
+    const verdict = this.#decide(facts, policy, { explain: request.options?.explain ?? false, version: 'v1' });
     return {
       ok: true,
       decision: {
@@ -70,20 +83,60 @@ export class Decider {
     };
   }
 
-  v2(request: DecideRequest): DecideResponse {
-    const { policies, bindings, settings } = this.#deps;
+  /** At once, unless the policy asks extensions first. */
+  v2(request: DecideRequest): DecideResponse | Promise<DecideResponse> {
+    const policy = this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
+    return policy.extensions.length === 0 ? this.#answer(request, policy) : this.#prepared(request, policy);
+  }
+
+  /** A dry run has no effect outside, so it asks nobody (policy 11.2). */
+  async #prepared(request: DecideRequest, policy: Policy): Promise<DecideResponse> {
+    if (request.options?.dry_run === true) return this.#answer(request, policy);
+    const { clock } = this.#deps.timers;
+    const startedMs = clock.nowMs();
+    const budgetMs = Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
+    const prepared = await this.#prepare(request, policy, budgetMs);
+    const leftMs = Math.max(0, Math.floor(budgetMs - (clock.nowMs() - startedMs)));
+    return this.#answer({ ...prepared, deadline_ms: leftMs }, policy);
+  }
+
+  async #prepare<R extends DecideRequest | DecideRequestV1>(request: R, policy: Policy, budgetMs: number): Promise<R> {
+    const { live, extensions, timers } = this.#deps;
+    const facts = this.#factsOf(request, policy);
+    const scope = scopeOf(policy, facts, live.now(facts.tenantId, policy), FIRST);
+    const items = policy.extensions.filter(({ holds }) => holds(scope));
+    const prepared = await extensions.prepare(request, items, {
+      policyRevision: policy.revision,
+      deadlineMs: timers.clock.nowMs() + budgetMs,
+    });
+    return prepared.request;
+  }
+
+  #factsOf(request: DecideRequest | DecideRequestV1, policy: Policy): Facts {
+    const facts = factsOf(request, this.#deps.timers.clock.epochMs());
+    const { payload } = request.task;
+    return policy.plainCourse !== undefined || payload === undefined
+      ? facts
+      : { ...facts, taskParams: paramsOf(payload) };
+  }
+
+  #answer(request: DecideRequest, policy: Policy): DecideResponse {
+    const { policies, bindings, settings, timers } = this.#deps;
     const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-    const policy = policies.find(tenant_id, request.policy_id ?? 'default');
-    const facts = factsOf(request);
-    const isExplained = options?.explain !== undefined && options.explain !== 'none';
+    const facts = this.#factsOf(request, policy);
     const isDry = options?.dry_run === true;
-    let verdict = this.#decide(facts, policy, isExplained, 'v2');
+    const how = {
+      explain: options?.explain !== undefined && options.explain !== 'none',
+      version: 'v2',
+      isDry,
+    } as const;
+    let verdict = this.#decide(facts, policy, how);
     let assignment: DecideResponse['assignment'];
     if (request.push_assignment === true && !isDry) {
       assignment = this.#push(request, facts, policy, verdict);
       // Who admits nobody now is open for the next decision, so each candidate is refused at most once (policy 6, step 13).
       for (let left = candidates(policy); assignment === undefined && left > 0; left--) {
-        verdict = this.#decide(facts, policy, isExplained, 'v2');
+        verdict = this.#decide(facts, policy, how);
         assignment = this.#push(request, facts, policy, verdict);
       }
       if (assignment === undefined) {
@@ -106,17 +159,25 @@ export class Decider {
       response.stream = { deliver_to, heartbeat_ms: settings.heartbeat_ms, silence_ms: settings.silence_ms };
     }
     if (verdict.explanation !== undefined) response.explanation = { ...verdict.explanation };
+    if (policies.isStale(timers.clock.nowMs()) && response.decision !== undefined)
+      response.decision.policy_stale = true;
     return response;
   }
 
-  #decide(facts: Facts, policy: Policy, explain: boolean, version: 'v1' | 'v2'): Chosen {
+  #decide(
+    facts: Facts,
+    policy: Policy,
+    { explain, version, isDry = false }: { explain: boolean; version: 'v1' | 'v2'; isDry?: boolean },
+  ): Chosen {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
-    const verdict = decide(policy, facts, this.#deps.live.first(facts.tenantId, policy, bound), explain);
+    const snapshot = this.#deps.live.first(facts.tenantId, policy, bound);
+    const verdict = decide(policy, facts, snapshot, explain);
+    if (!isDry) this.#deps.decisions?.decided(policy, facts, snapshot, verdict);
     this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
     throw new BeamlineError(verdict.code, verdict.message, {
-      retryAfterMs: FULL_RETRY_MS,
+      ...(errorRow(verdict.code).retry ? { retryAfterMs: FULL_RETRY_MS } : {}),
       ...(verdict.explanation === undefined ? {} : { details: { explanation: verdict.explanation } }),
     });
   }
@@ -169,6 +230,10 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   if (verdict.expectedCostMicroUsd !== undefined) {
     decision.expected_cost_micro_usd = Math.round(verdict.expectedCostMicroUsd);
   }
+  if (verdict.tags.length > 0) decision.tags = [...verdict.tags];
+  if (verdict.arms.length > 0)
+    decision.experiments = verdict.arms.map(({ experiment, arm }) => ({ id: experiment, arm }));
+  if (policy.canary !== undefined) decision.canary = verdict.reason === 'canary' ? 'canary' : 'stable';
   if (verdict.explanation !== undefined) {
     decision.alternatives = [...verdict.alternatives];
     decision.seed = verdict.seed;
@@ -176,30 +241,5 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   return decision;
 }
 
-const candidates = ({ targets, fallbacks }: Policy): number => targets.length + fallbacks.length;
-
-/** Context merges over metadata, metadata over constraints (contracts 4.1). */
-export function factsOf(request: DecideRequest | DecideRequestV1): Facts {
-  const { metadata, context } = request;
-  const constraints: DecideRequest['constraints'] = request.constraints;
-  const estimate = 'estimate' in request ? request.estimate : undefined;
-  const costUsd = constraints?.max_cost;
-  return {
-    tenantId: request.tenant_id,
-    requestId: request.request_id,
-    taskType: request.task.type,
-    model: request.task.model,
-    stream: 'stream' in request ? (request.stream ?? false) : false,
-    context:
-      metadata === undefined && constraints === undefined
-        ? (context ?? {})
-        : { ...constraints, ...metadata, ...context },
-    providersAllow: constraints?.providers_allow,
-    providersDeny: constraints?.providers_deny,
-    maxCostMicroUsd: constraints?.max_cost_micro_usd ?? (costUsd === undefined ? undefined : costUsd * MICRO),
-    maxLatencyMs: constraints?.max_latency_ms,
-    inputTokens: estimate?.input_tokens,
-    maxOutputTokens: estimate?.max_output_tokens,
-    maxAttempts: request.options?.retry?.max_attempts,
-  };
-}
+const candidates = ({ targets, fallbacks, canary }: Policy): number =>
+  targets.length + fallbacks.length + (canary === undefined ? 0 : 1);

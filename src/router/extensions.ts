@@ -4,7 +4,7 @@
 // X3. The first blocking answer of a validator ends the stage; answers that come later are ignored.
 import type { Bus } from '../bus/bus.ts';
 import { at } from '../contracts/contract.ts';
-import type { DecideRequest } from '../contracts/decide.ts';
+import type { DecideRequest, DecideRequestV1 } from '../contracts/decide.ts';
 import {
   type ExtensionAnswer,
   type ExtensionRequest,
@@ -44,8 +44,10 @@ export interface ExtensionDeps {
   readonly registry: ReadonlyMap<string, Descriptor>;
 }
 
-export interface Prepared {
-  readonly request: DecideRequest;
+type Request = DecideRequest | DecideRequestV1;
+
+export interface Prepared<R> {
+  readonly request: R;
   readonly executed: readonly Executed[];
 }
 
@@ -67,11 +69,11 @@ export class Extensions {
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
-  async prepare(
-    request: DecideRequest,
+  async prepare<R extends Request>(
+    request: R,
     items: readonly ExtensionItem[],
     of: { readonly policyRevision: number; readonly deadlineMs: number },
-  ): Promise<Prepared> {
+  ): Promise<Prepared<R>> {
     const executed: Executed[] = [];
     let prepared = request;
     for (const item of items) {
@@ -84,12 +86,12 @@ export class Extensions {
     return { request: prepared, executed };
   }
 
-  async #preprocess(
-    request: DecideRequest,
+  async #preprocess<R extends Request>(
+    request: R,
     item: ExtensionItem,
     of: { readonly policyRevision: number; readonly deadlineMs: number },
     executed: Executed[],
-  ): Promise<DecideRequest> {
+  ): Promise<R> {
     const answer = await this.#ask(request, item, of, executed);
     if (answer.kind === 'passed') return changed(request, answer.changes);
     if (item.onFailure !== 'end') return request;
@@ -100,7 +102,7 @@ export class Extensions {
   }
 
   async #validate(
-    request: DecideRequest,
+    request: Request,
     item: ExtensionItem,
     of: { readonly policyRevision: number; readonly deadlineMs: number },
     executed: Executed[],
@@ -112,7 +114,7 @@ export class Extensions {
   }
 
   async #ask(
-    request: DecideRequest,
+    request: Request,
     item: ExtensionItem,
     of: { readonly policyRevision: number; readonly deadlineMs: number },
     executed: Executed[],
@@ -127,7 +129,7 @@ export class Extensions {
   }
 
   async #tries(
-    request: DecideRequest,
+    request: Request,
     item: ExtensionItem,
     of: { readonly policyRevision: number; readonly deadlineMs: number },
   ): Promise<ExtensionAnswer> {
@@ -152,7 +154,7 @@ export class Extensions {
   }
 
   async #call(
-    request: DecideRequest,
+    request: Request,
     of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; policyRevision: number },
   ): Promise<ExtensionAnswer> {
     const { id, stage } = of.item;
@@ -211,10 +213,10 @@ function faultOf(answer: Exclude<ExtensionAnswer, { kind: 'passed' }>): { code: 
 const detailsOf = (answer: ExtensionAnswer): Readonly<Record<string, unknown>> =>
   answer.kind === 'rejected' ? answer.details : {};
 
-function changed(
-  request: DecideRequest,
+function changed<R extends Request>(
+  request: R,
   { payload, metadata, context }: Extract<ExtensionAnswer, { kind: 'passed' }>['changes'],
-): DecideRequest {
+): R {
   return {
     ...request,
     task: payload === undefined || Object.keys(payload).length === 0 ? request.task : { ...request.task, payload },

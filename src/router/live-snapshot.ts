@@ -1,5 +1,6 @@
 // What a router knows at the moment of one decision, as the decision asks for it (policy 6). One object serves all
 // decisions, because each of them is made in one turn: what `aim` gives must not be kept for a later one.
+import type { PriceBook } from '../catalog/price-book.ts';
 import type { BreakerSettings } from '../core/breaker-settings.ts';
 import type { Failure } from '../policy/status-words.ts';
 import { statusWords } from '../policy/status-words.ts';
@@ -18,6 +19,7 @@ export interface LiveParts {
   readonly latencies: Latencies;
   readonly inFlight: InFlight;
   readonly fleet: Fleet;
+  readonly prices: PriceBook | undefined;
 }
 
 const NO_PROVIDERS: ReadonlySet<string> = new Set<string>();
@@ -73,6 +75,11 @@ export class LiveSnapshot implements Snapshot {
 
   isOpen(provider: string): boolean {
     return isOpen(this.#breakers.get(provider), this.#breaker, this.#nowMs);
+  }
+
+  costMicroUsd({ name }: Target, model: string, inputTokens: number, outputTokens: number): number | undefined {
+    const cost = this.#parts.prices?.costOf(name, model, { inputTokens, outputTokens, cachedInputTokens: 0 });
+    return cost === undefined || cost.isUnpriced ? undefined : cost.costMicroUsd;
   }
 
   isCooling(provider: string, afterMs: number): boolean {

@@ -3,6 +3,7 @@
 //     a permit of a half-open breaker nor a place in flight can leak.
 import type { AttemptOutcome } from '../contracts/outcome.ts';
 import type { BreakerMode } from '../core/breaker.ts';
+import type { PriceBook } from '../catalog/price-book.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Live, Snapshot } from '../policy/facts.ts';
 import type { History } from '../policy/history.ts';
@@ -39,7 +40,12 @@ export class LiveState {
   readonly #budgets = new RetryBudgets();
   readonly #snapshot: LiveSnapshot;
 
-  constructor(of: { readonly clock: Clock; readonly telemetry: Telemetry; readonly fleet: Fleet }) {
+  constructor(of: {
+    readonly clock: Clock;
+    readonly telemetry: Telemetry;
+    readonly fleet: Fleet;
+    readonly prices?: PriceBook | undefined;
+  }) {
     this.#clock = of.clock;
     this.#breakers = new Breakers(of.telemetry);
     this.#snapshot = new LiveSnapshot({
@@ -48,6 +54,7 @@ export class LiveState {
       latencies: this.#latencies,
       inFlight: this.#inFlight,
       fleet: of.fleet,
+      prices: of.prices,
     });
     of.telemetry.metrics.beforeRender(() => this.#breakers.elapse(of.clock.nowMs()));
   }

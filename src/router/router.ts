@@ -6,6 +6,7 @@ import { decideV1, decideV2 } from '../contracts/decide.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
 import { LiveMap } from '../core/live-map.ts';
+import type { PriceBook } from '../catalog/price-book.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -13,6 +14,8 @@ import { type Administration, serveAdmin } from './admin.ts';
 import { momentOf } from './admin-moment.ts';
 import type { Attempts } from './attempts.ts';
 import { Decider } from './decider.ts';
+import type { DecisionLog } from './decision-log.ts';
+import { type Descriptor, Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
 import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
@@ -32,6 +35,12 @@ export interface RouterDeps {
   /** Without it nobody administers this router. */
   readonly administration?: Administration;
   readonly settings: RouterSettings;
+  /** Absent: decisions are not recorded. */
+  readonly decisions?: DecisionLog | undefined;
+  /** Extensions by id; absent: none. */
+  readonly extensions?: ReadonlyMap<string, Descriptor>;
+  /** Absent: no decision knows a cost. */
+  readonly prices?: PriceBook;
 }
 
 export async function startRouter(deps: RouterDeps): Promise<Role> {
@@ -49,7 +58,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     }),
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
-  const live = new LiveState({ clock: timers.clock, telemetry, fleet });
+  const live = new LiveState({ clock: timers.clock, telemetry, fleet, prices: deps.prices });
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
       // Those of every router are heard, so that all come to the same view; and before what follows is decided.
@@ -72,6 +81,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     inFlight,
     live,
     bindings,
+    extensions: new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() }),
   });
   if (deps.administration !== undefined) {
     const moment = momentOf(live, bindings);
