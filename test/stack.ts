@@ -197,6 +197,15 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
       'retry: { budget: { min_retries: 100 } }',
     ].join('\n'),
   );
+  writeFileSync(
+    join(folder, 'policies', 'acme', 'guarded.yaml'),
+    [
+      'version: "2.0"',
+      'weights: { alder: 1 }',
+      'pre: [{ id: normalize_text }]',
+      'validators: [{ id: pii_guard, config: { types: [phone] } }]',
+    ].join('\n'),
+  );
   const config = join(folder, 'beamline.yaml');
   writeFileSync(
     config,
@@ -210,6 +219,10 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
         tenants: [{ id: 'acme', aliases: { fast: 'alder/test-chat' } }],
       },
       policy: { dir: join(folder, 'policies') },
+      extensions: [
+        { id: 'normalize_text', type: 'pre', timeout_ms: 5_000 },
+        { id: 'pii_guard', type: 'validator', timeout_ms: 5_000 },
+      ],
       worker: { heartbeat_ms: 300, shutdown: { timeout_ms: 5_000 } },
       providers: {
         first_chunk_ms: 4_000,

@@ -10,7 +10,8 @@ const tidy = (text: string): string =>
     .replaceAll(/[^\S\n]+/g, ' ')
     .trim();
 
-serveExtension(await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222' }), {
+const nats = await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222' });
+serveExtension(nats, {
   id: 'normalize_text',
   type: 'pre',
   handle({ payload }) {
@@ -23,3 +24,5 @@ serveExtension(await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0
     return { payload: { ...payload, messages: tidied } };
   },
 });
+await nats.flush();
+console.log('serving normalize_text');

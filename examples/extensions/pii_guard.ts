@@ -10,7 +10,8 @@ const PATTERNS: Record<string, RegExp> = {
   card: /(?<!\d)(?:\d[ -]?){13,16}(?!\d)/,
 };
 
-serveExtension(await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222' }), {
+const nats = await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222' });
+serveExtension(nats, {
   id: 'pii_guard',
   type: 'validator',
   handle({ payload, config }) {
@@ -21,3 +22,5 @@ serveExtension(await connect({ servers: process.env['NATS_URL'] ?? 'nats://127.0
     return { status: 'reject', reason: `the prompt holds personal data: ${found.join(', ')}`, details: { found } };
   },
 });
+await nats.flush();
+console.log('serving pii_guard');
