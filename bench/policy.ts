@@ -1,6 +1,7 @@
 // `npm run bench:policy`: what pure decisions cost, in microseconds of one thread, judged against their targets.
 // Each decision is timed by itself, because a percentile of batches would hide the slow ones.
 // Exit code 0: all targets hold; 1: one is missed.
+/* eslint-disable no-console -- a command of its own */
 import { type Facts, type Snapshot, seedOf } from '../src/policy/facts.ts';
 import { decide } from '../src/policy/decide.ts';
 import { type DecisionRecord, recordOf } from '../src/policy/decision-record.ts';
@@ -35,6 +36,7 @@ const rules = (count: number): readonly object[] =>
   Array.from({ length: count }, (_, i) => ({
     id: `rule-${i}`,
     when: `request.input_tokens > ${1_000 * (i + 1)} && task.type == 'ai.chat'`,
+    // eslint-disable-next-line unicorn/no-thenable -- the word of the language
     then: { exclude: [`p${i}`], tag: `long-${i}` },
     continue: true,
   }));

@@ -179,33 +179,7 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
     role: 'service',
   });
   const records = [recordOf('key_test', key, ['acme']), recordOf('key_failing', failingKey, FAILING_TENANTS)];
-  mkdirSync(join(folder, 'policies', 'acme'), { recursive: true });
-  writeFileSync(
-    join(folder, 'policies', 'acme', 'fixed.yaml'),
-    ['version: "2.0"', 'providers:', '  - { name: birch, weight: 1, model: test-chat }'].join('\n'),
-  );
-  writeFileSync(
-    join(folder, 'policies', 'acme', 'steady.yaml'),
-    [
-      'version: "2.0"',
-      'providers:',
-      '  - { name: alder, weight: 100 }',
-      '  - { name: birch }',
-      'fallbacks:',
-      '  - { when: { status: 5xx }, retry: 1, backoff: { base_ms: 20, jitter: false }, to: birch }',
-      // The tests fail more of their requests than a deployment would bear.
-      'retry: { budget: { min_retries: 100 } }',
-    ].join('\n'),
-  );
-  writeFileSync(
-    join(folder, 'policies', 'acme', 'guarded.yaml'),
-    [
-      'version: "2.0"',
-      'weights: { alder: 1 }',
-      'pre: [{ id: normalize_text }]',
-      'validators: [{ id: pii_guard, config: { types: [phone] } }]',
-    ].join('\n'),
-  );
+  writePolicies(join(folder, 'policies', 'acme'));
   const config = join(folder, 'beamline.yaml');
   writeFileSync(
     config,
@@ -235,4 +209,34 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
     }),
   );
   return { config, key, failingKey };
+}
+
+function writePolicies(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, 'fixed.yaml'),
+    ['version: "2.0"', 'providers:', '  - { name: birch, weight: 1, model: test-chat }'].join('\n'),
+  );
+  writeFileSync(
+    join(folder, 'steady.yaml'),
+    [
+      'version: "2.0"',
+      'providers:',
+      '  - { name: alder, weight: 100 }',
+      '  - { name: birch }',
+      'fallbacks:',
+      '  - { when: { status: 5xx }, retry: 1, backoff: { base_ms: 20, jitter: false }, to: birch }',
+      // The tests fail more of their requests than a deployment would bear.
+      'retry: { budget: { min_retries: 100 } }',
+    ].join('\n'),
+  );
+  writeFileSync(
+    join(folder, 'guarded.yaml'),
+    [
+      'version: "2.0"',
+      'weights: { alder: 1 }',
+      'pre: [{ id: normalize_text }]',
+      'validators: [{ id: pii_guard, config: { types: [phone] } }]',
+    ].join('\n'),
+  );
 }

@@ -1,6 +1,7 @@
 // A validator that refuses prompts with phone numbers, e-mail addresses or card numbers.
 // Run it with `NATS_URL=nats://127.0.0.1:4222 node examples/extensions/pii_guard.ts`, and name it in a policy:
 // `validators: [{ id: pii_guard, on_fail: block, config: { types: [phone, email] } }]`
+/* eslint-disable no-console, node/no-process-env -- a program of its own */
 import { connect } from '@nats-io/transport-node';
 import { serveExtension } from '../../sdk/extension-server.ts';
 

@@ -220,7 +220,7 @@ test('a dry run takes a document, a revision, a seed, a time and a snapshot inst
   const policy = { version: '2.0', weights: { alder: 50, birch: 50 } };
   const drawn = new Set<unknown>();
   for (let n = 0; n < 20; n++) drawn.add(await decided({ policy, seed: `s${n}`, time_ms: 1 }));
-  assert.deepEqual([...drawn].toSorted(), ['alder', 'birch']);
+  assert.deepEqual([...drawn].map(String).toSorted(), ['alder', 'birch']);
   assert.equal(await decided({ policy, snapshot: { open: ['alder'] } }), 'birch');
   assert.equal(looks(), 0, 'a given snapshot replaces what the router knows');
   const none = resultOf(await ask('dry_run', { request: REQUEST, snapshot: { open: ['birch'] } }));

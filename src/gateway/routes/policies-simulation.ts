@@ -176,7 +176,7 @@ function paramsOf(call: Call, body: Body, policyId: string | undefined): AdminPa
   }
   const given = body['request'];
   if (typeof given !== 'object' || given === null) throw invalidField('request', 'must be an object');
-  const named = policyId ?? (body['policy_id'] === undefined ? 'default' : String(body['policy_id']));
+  const named = policyId ?? textOf(body['policy_id']);
   const request: Record<string, unknown> = { version: '2', request_id: call.requestId, ...keyIn(call, named) };
   for (const name of COPIED) if (Object.hasOwn(given, name)) request[name] = (given as Body)[name];
   const params: Record<string, unknown> = { request };
@@ -197,3 +197,6 @@ export const policySimulationRoutes: readonly Route<PolicyNeeds>[] = [
   dryRunOf(`${BASE}/:policy/dry-run`, { tenantIn: 'path' }),
   dryRunOf('/api/v1/policies/dry-run', {}),
 ];
+
+/** What is no text names no policy, and is refused as such. */
+const textOf = (id: unknown): string => (id === undefined ? 'default' : typeof id === 'string' ? id : '');
