@@ -117,6 +117,7 @@ export class Attempts {
   outcome(outcome: AttemptOutcome): void {
     if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
     this.#deps.decisions?.ended(this.#facts, outcome);
+    if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
     switch (outcome.state) {
       case 'committed':
         this.#isCommitted = true;

@@ -33,6 +33,7 @@ export class LiveSnapshot implements Snapshot {
   errorClass: string | undefined;
   currentProvider: string | undefined;
   sticky: string | undefined;
+  canaryAborted = false;
   readonly #parts: LiveParts;
   #nowMs = 0;
   #breaker: BreakerSettings | undefined;
@@ -60,6 +61,7 @@ export class LiveSnapshot implements Snapshot {
     this.errorClass = undefined;
     this.currentProvider = undefined;
     this.sticky = sticky;
+    this.canaryAborted = false;
     return this;
   }
 

@@ -11,6 +11,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { Breakers, type BreakerView } from './breakers.ts';
+import { Canaries } from './canaries.ts';
 import { Cooldowns } from './cooldowns.ts';
 import type { Fleet } from './fleet.ts';
 import { InFlight } from './in-flight.ts';
@@ -38,6 +39,7 @@ export class LiveState {
   readonly #latencies = new Latencies();
   readonly #inFlight = new InFlight();
   readonly #budgets = new RetryBudgets();
+  readonly #canaries: Canaries;
   readonly #snapshot: LiveSnapshot;
 
   constructor(of: {
@@ -48,6 +50,7 @@ export class LiveState {
   }) {
     this.#clock = of.clock;
     this.#breakers = new Breakers(of.telemetry);
+    this.#canaries = new Canaries(of.telemetry);
     this.#snapshot = new LiveSnapshot({
       breakers: this.#breakers,
       cooldowns: this.#cooldowns,
@@ -61,12 +64,16 @@ export class LiveState {
 
   /** For the first attempt of a request. Valid in this turn only, as the others. */
   first(tenantId: string, policy: Policy, sticky: string | undefined): Snapshot {
-    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs(), sticky);
+    const snapshot = this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs(), sticky);
+    if (policy.canary !== undefined) snapshot.canaryAborted = this.#canaries.isAborted(policy);
+    return snapshot;
   }
 
   /** For the draw that follows a failed attempt. */
   after(tenantId: string, policy: Policy, history: History, failure: Failure): Snapshot {
-    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs()).after(history, failure);
+    const snapshot = this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs()).after(history, failure);
+    if (policy.canary !== undefined) snapshot.canaryAborted = this.#canaries.isAborted(policy);
+    return snapshot;
   }
 
   /** For what follows a failure without a draw. */
@@ -104,6 +111,11 @@ export class LiveState {
     }
     if (error?.code === 'PROVIDER_RATE_LIMITED') this.#cooldowns.start(tenantId, provider, error.retry_after_ms, nowMs);
     if ((state === 'failed' || state === 'timed_out') && isFault(outcome)) this.#record(outcome, true, nowMs);
+  }
+
+  /** Hears how a request that the canary got has ended. */
+  canaryEnded(policy: Policy, outcome: AttemptOutcome): void {
+    this.#canaries.ended(policy, outcome, this.#clock.nowMs());
   }
 
   /** Holds a breaker open or closed until `auto`. */
