@@ -78,7 +78,13 @@ test('a worker that is killed costs no request that had not begun to answer', as
   await until('all to be asked', () => stack.upstream.running >= 16 && loop.ended.length > 5);
   await stack.workers[0]?.kill();
   assert.deepEqual(failures(await Promise.all(held)), []);
-  assert.deepEqual(failures(await loop.stop()), []);
+  // A stream of the loop may have begun on that worker at that moment; a status of 200 tells so.
+  const lost = failures(await loop.stop());
+  assert.ok(lost.length <= 1);
+  assert.deepEqual(
+    lost.filter(({ status, ending }) => status !== 200 || ending !== 'worker_lost'),
+    [],
+  );
 });
 
 test('a router that is killed costs no request', async () => {
