@@ -2,6 +2,7 @@
 // C1. It always ends, has no side effect and never throws: an error is false, and a word in `fault` says which.
 // C2. What is wrong with its text is found when it is compiled: syntax, types, variables, functions, size.
 import { EvaluationError, ParseError, TypeError as CelTypeError, type TypeCheckResult } from '@marcbachmann/cel-js';
+import { Recent } from '../core/recent.ts';
 import { environmentOf } from './cel-environment.ts';
 import { begin, isCutOff } from './cel-meter.ts';
 import type { Pattern } from './cel-pattern.ts';
@@ -33,10 +34,22 @@ const CODES: Readonly<Record<string, ErrorIssueCode>> = {
 
 const never: Expression = () => false;
 
+/**
+ * The newest expressions by their text: tenants share templates, and ten thousand copies of one program would each be
+ * cold when a decision asks it.
+ */
+const known = new Recent<Expression>(4_096);
+
 /** Compiles an expression; what is wrong with it is reported, and then it never holds. */
 export function compileExpression(text: string, path: string, context: ExpressionContext): Expression {
+  const key = `${context.withProvider ? 'provider' : 'request'} ${text}`;
+  const shared = known.get(key);
+  if (shared !== undefined) return shared;
   const compiled = compile(text, context.withProvider);
-  if (compiled.kind === 'compiled') return compiled.expression;
+  if (compiled.kind === 'compiled') {
+    known.set(key, compiled.expression);
+    return compiled.expression;
+  }
   context.findings.error(path, compiled.code, compiled.message);
   return never;
 }
