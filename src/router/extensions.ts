@@ -108,8 +108,13 @@ export class Extensions {
     executed: Executed[],
   ): Promise<void> {
     const answer = await this.#ask(request, item, of, executed);
-    if (answer.kind === 'passed' || item.onFailure !== 'end') return;
+    if (answer.kind === 'passed' || item.onFailure === 'ignore') return;
     const { code, message } = faultOf(answer);
+    if (item.onFailure === 'warn') {
+      const { request_id, tenant_id } = request;
+      this.#deps.telemetry.log.warn('validator_warned', { request_id, tenant_id, source: item.id, code });
+      return;
+    }
     throw new BeamlineError(code, message, { details: { extension: item.id, ...detailsOf(answer) } });
   }
 
