@@ -36,6 +36,7 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
     bus,
     telemetry,
     ...administrationOf(policies, edge.authenticator, systemClock),
+    clock: systemClock,
     routerId: 'r-1',
     breakers: {
       breakers: () => breakers.list(systemClock.nowMs()),

@@ -3,9 +3,10 @@ import { openAuthenticator, type AuthenticatorOptions } from '../auth/authentica
 import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
+import type { Config } from '../config/schema.ts';
 import { newProcessId } from '../core/ids.ts';
 import { administerOver } from '../gateway/admin-client.ts';
-import { askRouter } from '../gateway/decide-client.ts';
+import { askRouter, type TenantFacts } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
@@ -26,6 +27,7 @@ export async function openGateway(
 ): Promise<Gateway> {
   const { config, timers, telemetry } = ground;
   const { gateway, frames } = config;
+  const tenants = new Map(gateway.tenants.map((tenant) => [tenant.id, factsOf(tenant)]));
   await using opening = new AsyncDisposableStack();
   const relay = opening.use(
     startRelay({
@@ -37,13 +39,17 @@ export async function openGateway(
         decideTimeoutMs: gateway.router.decide_timeout_ms,
         silenceMs: frames.silence_ms,
       },
+      tenantOf: (tenantId) => tenants.get(tenantId),
     }),
   );
   const served = opening.use(
     await startGateway({
       settings: gateway,
       exchanges: relay,
-      decide: (request, timeoutMs) => askRouter(bus, { ...request, version: '2' }, timeoutMs),
+      decide(request, timeoutMs) {
+        const tenant = tenants.get(request.tenant_id);
+        return askRouter(bus, { ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);
+      },
       administer: administerOver(bus),
       authenticator: authenticatorOf(ground, identity),
       names: openModelNames({
@@ -59,6 +65,13 @@ export async function openGateway(
   const opened = opening.move();
   return { name: 'gateway', url: served.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+type TenantSetting = Config['gateway']['tenants'][number];
+
+const factsOf = ({ tier, labels }: TenantSetting): TenantFacts => ({
+  ...(tier === undefined ? {} : { tier }),
+  ...(labels === undefined ? {} : { labels: { ...labels } }),
+});
 
 /** Of the keys of the configuration, or of those that the process made. */
 export const authenticatorOf = (ground: Ground, identity?: Identity): Authenticator =>

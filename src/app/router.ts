@@ -13,6 +13,9 @@ import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
 import type { OpenedPolicies } from './policies.ts';
 
+/** Of the gateway's patience with a decision. */
+const EXTENSIONS_SHARE = 0.8;
+
 type ExtensionSetting = Config['extensions'][number];
 
 export async function openRouter(
@@ -21,7 +24,7 @@ export async function openRouter(
   policies: OpenedPolicies,
   authenticator: Authenticator,
 ): Promise<Role> {
-  const { router, frames, worker, providers, extensions } = ground.config;
+  const { router, frames, worker, providers, extensions, gateway } = ground.config;
   const decisions = await openDecisionLog(ground);
   const role = await startRouter({
     ...ground,
@@ -36,6 +39,7 @@ export async function openRouter(
       id: router.id ?? newProcessId('router'),
       heartbeat_ms: frames.heartbeat_ms,
       silence_ms: frames.silence_ms,
+      extensions_ms: Math.floor(gateway.router.decide_timeout_ms * EXTENSIONS_SHARE),
       worker_lost_ms: worker.heartbeat_ms * WORKER_BEATS_MISSED_MAX,
     },
   });

@@ -67,6 +67,10 @@ const apiKey = entry({
 
 const tenant = entry({
   id: token('Identifier of the tenant.'),
+  tier: Type.Optional(token('Its tier, which policies read as `tenant.tier`.')),
+  labels: Type.Optional(
+    named(text('The value.'), 'Facts of the tenant, which policies read as `tenant.labels`; for example its region.'),
+  ),
   aliases: Type.Optional(
     named(
       text('`policy:<id>`, `<provider>/<model>` or a model name.'),

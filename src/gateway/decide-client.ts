@@ -7,6 +7,9 @@ import type { Order } from './order.ts';
 
 const router = at(decideV2);
 
+/** What policies may know of a tenant; the operator says it, never the caller. */
+export type TenantFacts = NonNullable<DecideRequest['tenant']>;
+
 /** Rejects with `unavailable`, `timeout` or `invalid_reply`; a refusal of the router is a reply with `ok: false`. */
 export const askRouter = (bus: Bus, request: DecideRequest, timeoutMs: number): Promise<DecideResponse> =>
   bus.request(router, request, {
@@ -21,6 +24,7 @@ export function requestOf(
     readonly deliverTo: Address<typeof frames>;
     readonly timeLeftMs: number;
     readonly isReask: boolean;
+    readonly tenant: TenantFacts | undefined;
   },
 ): DecideRequest {
   const { model, providersAllow, idleMs, attemptsMax, userId, outputTokensMax } = order;
@@ -49,6 +53,7 @@ export function requestOf(
   if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
   if (idleMs !== undefined) request.idle_ms = idleMs;
   if (attemptsMax !== undefined) request.options = { retry: { max_attempts: attemptsMax } };
+  if (push.tenant !== undefined) request.tenant = push.tenant;
   if (push.isReask) request.reask = 1;
   return request;
 }

@@ -63,6 +63,7 @@ function open(settings: { answers?: RouterAnswer[]; withRouter?: boolean } = {})
     timers,
     telemetry,
     settings: { gatewayId: 'gw-1', decideTimeoutMs: 2_000, silenceMs: 4_000 },
+    tenantOf: (tenantId) => ({ tier: 'gold', labels: { of: tenantId } }),
   });
   const heard: string[] = [];
   const exchange = relay.open(ORDER, {
@@ -130,6 +131,13 @@ const refusalOf = ({ code, intake }: { code: string; intake?: string }): DecideR
 });
 
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+test('the router is told what the operator says of the tenant', async () => {
+  const { asked, stop } = open();
+  await settled();
+  assert.deepEqual(asked[0]?.tenant, { tier: 'gold', labels: { of: ORDER.tenantId } });
+  await stop();
+});
 
 test('chunks and the end reach the reader in order, once, and nothing comes after', async () => {
   const { exchange, relay, heard, send, stop } = open();

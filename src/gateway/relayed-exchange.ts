@@ -8,7 +8,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { errorOfReply, errorOfFrame } from './bus-error.ts';
-import { askRouter, requestOf } from './decide-client.ts';
+import { askRouter, requestOf, type TenantFacts } from './decide-client.ts';
 import { FrameOrder } from './frame-order.ts';
 import type { Exchange, Order, Reader, Routed } from './order.ts';
 
@@ -30,6 +30,7 @@ export interface RelayDeps {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly settings: RelaySettings;
+  readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
 }
 
 /** What an exchange needs of the relay that holds it. */
@@ -164,7 +165,8 @@ export class RelayedExchange implements Exchange {
     const order = this.#order;
     const { deliverTo } = this.#entered;
     const timeLeftMs = this.#deadlineMs - clock.nowMs();
-    const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked });
+    const tenant = this.#relay.tenantOf(order.tenantId);
+    const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked, tenant });
     this.#timer = this.#arm();
     // The exchange watches the silence itself, so that frames without a decision count as an answer too.
     askRouter(this.#relay.bus, request, Math.min(timeLeftMs, this.#relay.settings.decideTimeoutMs)).then(

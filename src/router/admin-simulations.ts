@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { AdminParams, Complexity, DryRun } from '../contracts/admin-operations.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { complexityOf } from '../policy/complexity.ts';
+import type { Clock } from '../core/clock.ts';
 import { decide } from '../policy/decide.ts';
 import type { Facts, Snapshot } from '../policy/facts.ts';
 import { Findings } from '../policy/issue.ts';
@@ -24,6 +25,7 @@ const BUILT_IN = '*';
 export const simulations = (
   policies: PolicyAdmin,
   moment: Moment,
+  clock: Clock,
 ): Operations<'validate_policy' | 'get_complexity' | 'dry_run'> => ({
   validate_policy(params) {
     const document = documentOf(policies, params);
@@ -44,9 +46,8 @@ export const simulations = (
     }
     const policy = await policyOf(policies, params);
     const facts: Facts = {
-      ...factsOf(params.request),
+      ...factsOf(params.request, params.time_ms ?? clock.epochMs()),
       ...(params.seed === undefined ? {} : { seed: params.seed }),
-      ...(params.time_ms === undefined ? {} : { timeMs: params.time_ms }),
     };
     const snapshot = params.snapshot === undefined ? moment(policy, facts) : readSnapshot(params.snapshot);
     const verdict = decide(policy, facts, snapshot, true);

@@ -64,6 +64,7 @@ async function open() {
   let opened = 0;
   serveAdmin({
     bus,
+    clock,
     telemetry,
     authorize,
     policies: policyAdminOf(replica, store, parse),

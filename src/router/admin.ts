@@ -12,6 +12,7 @@ import {
   type RouterHealth,
 } from '../contracts/admin-operations.ts';
 import { everyOf } from '../contracts/contract.ts';
+import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type BreakerAdmin, breakerOperations } from './admin-breakers.ts';
@@ -36,13 +37,14 @@ export interface AdminDeps extends Administration {
   readonly breakers: BreakerAdmin;
   /** What the router knows now, for a decision that has no effect. */
   readonly moment: Moment;
+  readonly clock: Clock;
 }
 
 export function serveAdmin(deps: AdminDeps): Subscription {
   const operations: Operations = {
     ...policyReads(deps.policies),
     ...policyWrites(deps.policies),
-    ...simulations(deps.policies, deps.moment),
+    ...simulations(deps.policies, deps.moment, deps.clock),
     ...breakerOperations(deps.breakers, deps.policies),
     health: () => ({ router_id: deps.routerId, source: deps.source(), policies: deps.policies.count() }),
     replay: notBuilt,

@@ -18,7 +18,7 @@ import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs } from './assignment-of.ts';
 import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
 import type { Extensions } from './extensions.ts';
-import { factsOf, paramsOf } from './facts-of.ts';
+import { factsOf } from './facts-of.ts';
 import type { Policies } from './policies.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
@@ -101,29 +101,20 @@ export class Decider {
   }
 
   async #prepare<R extends DecideRequest | DecideRequestV1>(request: R, policy: Policy, budgetMs: number): Promise<R> {
-    const { live, extensions, timers } = this.#deps;
-    const facts = this.#factsOf(request, policy);
+    const { live, extensions, timers, settings } = this.#deps;
+    const facts = factsOf(request, timers.clock.epochMs());
     const scope = scopeOf(policy, facts, live.now(facts.tenantId, policy), FIRST);
     const items = policy.extensions.filter(({ holds }) => holds(scope));
-    const prepared = await extensions.prepare(request, items, {
+    return extensions.prepare(request, items, {
       policyRevision: policy.revision,
-      deadlineMs: timers.clock.nowMs() + budgetMs,
+      deadlineMs: timers.clock.nowMs() + Math.min(budgetMs, settings.extensions_ms),
     });
-    return prepared.request;
-  }
-
-  #factsOf(request: DecideRequest | DecideRequestV1, policy: Policy): Facts {
-    const facts = factsOf(request, this.#deps.timers.clock.epochMs());
-    const { payload } = request.task;
-    return policy.plainCourse !== undefined || payload === undefined
-      ? facts
-      : { ...facts, taskParams: paramsOf(payload) };
   }
 
   #answer(request: DecideRequest, policy: Policy): DecideResponse {
     const { policies, bindings, settings, timers } = this.#deps;
     const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-    const facts = this.#factsOf(request, policy);
+    const facts = factsOf(request, timers.clock.epochMs());
     const isDry = options?.dry_run === true;
     const how = {
       explain: options?.explain !== undefined && options.explain !== 'none',

@@ -29,14 +29,6 @@ export interface Descriptor {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-/** What was called, for explanations. */
-export interface Executed {
-  readonly id: string;
-  readonly type: 'pre' | 'validator';
-  readonly status: 'ok' | 'rejected' | 'failed' | 'skipped';
-  readonly latencyMs: number;
-}
-
 export interface ExtensionDeps {
   readonly bus: Bus;
   readonly timers: Timers;
@@ -46,9 +38,11 @@ export interface ExtensionDeps {
 
 type Request = DecideRequest | DecideRequestV1;
 
-export interface Prepared<R> {
-  readonly request: R;
-  readonly executed: readonly Executed[];
+/** What all calls of one request share. */
+interface Stage {
+  readonly policyRevision: number;
+  /** On the monotonic clock. */
+  readonly deadlineMs: number;
 }
 
 const CALL_MS = { min: 10, max: 5_000 };
@@ -69,30 +63,20 @@ export class Extensions {
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
-  async prepare<R extends Request>(
-    request: R,
-    items: readonly ExtensionItem[],
-    of: { readonly policyRevision: number; readonly deadlineMs: number },
-  ): Promise<Prepared<R>> {
-    const executed: Executed[] = [];
+  async prepare<R extends Request>(request: R, items: readonly ExtensionItem[], of: Stage): Promise<R> {
     let prepared = request;
     for (const item of items) {
       if (item.stage !== 'pre') continue;
       // eslint-disable-next-line no-await-in-loop -- each sees what the one before it left
-      prepared = await this.#preprocess(prepared, item, of, executed);
+      prepared = await this.#preprocess(prepared, item, of);
     }
     const validators = items.filter(({ stage }) => stage === 'validator');
-    await Promise.all(validators.map((item) => this.#validate(prepared, item, of, executed)));
-    return { request: prepared, executed };
+    await Promise.all(validators.map((item) => this.#validate(prepared, item, of)));
+    return prepared;
   }
 
-  async #preprocess<R extends Request>(
-    request: R,
-    item: ExtensionItem,
-    of: { readonly policyRevision: number; readonly deadlineMs: number },
-    executed: Executed[],
-  ): Promise<R> {
-    const answer = await this.#ask(request, item, of, executed);
+  async #preprocess<R extends Request>(request: R, item: ExtensionItem, of: Stage): Promise<R> {
+    const answer = await this.#ask(request, item, of);
     if (answer.kind === 'passed') return changed(request, answer.changes);
     if (item.onFailure !== 'end') return request;
     const { code, message } = faultOf(answer);
@@ -101,13 +85,8 @@ export class Extensions {
     });
   }
 
-  async #validate(
-    request: Request,
-    item: ExtensionItem,
-    of: { readonly policyRevision: number; readonly deadlineMs: number },
-    executed: Executed[],
-  ): Promise<void> {
-    const answer = await this.#ask(request, item, of, executed);
+  async #validate(request: Request, item: ExtensionItem, of: Stage): Promise<void> {
+    const answer = await this.#ask(request, item, of);
     if (answer.kind === 'passed' || item.onFailure === 'ignore') return;
     const { code, message } = faultOf(answer);
     if (item.onFailure === 'warn') {
@@ -118,26 +97,13 @@ export class Extensions {
     throw new BeamlineError(code, message, { details: { extension: item.id, ...detailsOf(answer) } });
   }
 
-  async #ask(
-    request: Request,
-    item: ExtensionItem,
-    of: { readonly policyRevision: number; readonly deadlineMs: number },
-    executed: Executed[],
-  ): Promise<ExtensionAnswer> {
-    const { clock } = this.#deps.timers;
-    const startedMs = clock.nowMs();
+  async #ask(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
     const answer = await this.#tries(request, item, of);
-    const result = answer.kind === 'passed' ? 'ok' : answer.kind;
-    executed.push({ id: item.id, type: item.stage, status: result, latencyMs: Math.round(clock.nowMs() - startedMs) });
-    this.#calls.of(item.id, result).add();
+    this.#calls.of(item.id, answer.kind === 'passed' ? 'ok' : answer.kind).add();
     return answer;
   }
 
-  async #tries(
-    request: Request,
-    item: ExtensionItem,
-    of: { readonly policyRevision: number; readonly deadlineMs: number },
-  ): Promise<ExtensionAnswer> {
+  async #tries(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
     const { timers, registry } = this.#deps;
     const descriptor = registry.get(item.id);
     if (descriptor === undefined || !descriptor.enabled || descriptor.type !== item.stage) {
@@ -215,8 +181,9 @@ function faultOf(answer: Exclude<ExtensionAnswer, { kind: 'passed' }>): { code: 
   return { code, message: answer.message };
 }
 
+/** Kept apart: a foreign program must not name members that we read. */
 const detailsOf = (answer: ExtensionAnswer): Readonly<Record<string, unknown>> =>
-  answer.kind === 'rejected' ? answer.details : {};
+  answer.kind === 'rejected' ? { rejection: answer.details } : {};
 
 function changed<R extends Request>(
   request: R,

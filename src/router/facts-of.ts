@@ -6,8 +6,8 @@ const MICRO = 1_000_000;
 
 type Payload = Readonly<Record<string, unknown>>;
 
-/** Context merges over metadata, metadata over constraints. `timeMs` is the epoch's. */
-export function factsOf(request: DecideRequest | DecideRequestV1, timeMs?: number): Facts {
+/** Context merges over metadata, metadata over constraints. `timeMs` is the epoch's, taken once. */
+export function factsOf(request: DecideRequest | DecideRequestV1, timeMs: number): Facts {
   const { metadata, context, options } = request;
   const { payload, type, model } = request.task;
   const more: Partial<DecideRequest> = request.version === '2' ? request : {};
@@ -41,16 +41,28 @@ export function factsOf(request: DecideRequest | DecideRequestV1, timeMs?: numbe
     scopes: more.principal?.scopes,
     tenantTier: more.tenant?.tier,
     tenantLabels: more.tenant?.labels,
+    taskParams: payload === undefined ? undefined : paramsOf(payload),
     timeMs,
     maxAttempts: options?.retry?.max_attempts,
   };
 }
 
-/** The scalar parameters of a payload, such as `temperature`; for policies that read them. */
-export function paramsOf(payload: Payload): Payload {
+/** Texts that set how a task runs. Any other text may be what somebody wrote, and facts are recorded. */
+const TEXT_PARAMS: ReadonlySet<string> = new Set([
+  'model',
+  'reasoning_effort',
+  'service_tier',
+  'tool_choice',
+  'verbosity',
+]);
+
+/** The scalar parameters of a payload, such as `temperature`, and never its content. */
+function paramsOf(payload: Payload): Payload {
   const params: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(payload)) {
-    if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string') params[name] = value;
+  for (const name in payload) {
+    const value = payload[name];
+    const isParam = typeof value === 'number' || typeof value === 'boolean';
+    if (isParam || (typeof value === 'string' && TEXT_PARAMS.has(name))) params[name] = value;
   }
   return params;
 }

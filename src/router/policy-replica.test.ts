@@ -168,6 +168,7 @@ test('no request mixes two revisions, in its decision or between its attempts, t
       id: 'r-1',
       accept_wait_ms: 60_000,
       in_flight_max: 5_000,
+      extensions_ms: 4_000,
       heartbeat_ms: 60_000,
       silence_ms: 180_000,
       worker_lost_ms: 180_000,

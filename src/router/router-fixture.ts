@@ -16,6 +16,7 @@ import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
+import type { Descriptor } from './extensions.ts';
 import { openPolicies, type Policies } from './policies.ts';
 import { startRouter } from './router.ts';
 
@@ -79,7 +80,10 @@ const outcomeOf = (last: ExecAssignment, more: Partial<AttemptOutcome>): Attempt
 /** A router with the policy `test`, which requests name unless they say otherwise. */
 export async function openRouter(
   document: object = { weights: { alder: 1 } },
-  { inFlightMax: in_flight_max = 100 }: { inFlightMax?: number } = {},
+  {
+    inFlightMax: in_flight_max = 100,
+    extensions = new Map(),
+  }: { inFlightMax?: number; extensions?: ReadonlyMap<string, Descriptor> } = {},
 ) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
@@ -91,8 +95,8 @@ export async function openRouter(
   const routers: Role[] = [];
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
-    const settings = { ...times, id: `r-${routers.length + 1}`, in_flight_max };
-    routers.push(await startRouter({ bus, timers, telemetry, policies, settings }));
+    const settings = { ...times, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
+    routers.push(await startRouter({ bus, timers, telemetry, policies, settings, extensions }));
   };
   await join();
   const pass = async (ms: number): Promise<void> => {

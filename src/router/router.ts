@@ -85,7 +85,9 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   });
   if (deps.administration !== undefined) {
     const moment = momentOf(live, bindings);
-    opened.use(serveAdmin({ ...deps.administration, bus, telemetry, routerId: settings.id, breakers: live, moment }));
+    const { clock } = timers;
+    const routerId = settings.id;
+    opened.use(serveAdmin({ ...deps.administration, bus, telemetry, clock, routerId, breakers: live, moment }));
   }
   opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
   opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));

@@ -4,6 +4,8 @@ export interface RouterSettings {
   readonly id: string;
   readonly accept_wait_ms: number;
   readonly in_flight_max: number;
+  /** Longest time of all extensions of a request: a gateway that hears nothing for longer asks another router. */
+  readonly extensions_ms: number;
   readonly heartbeat_ms: number;
   readonly silence_ms: number;
   /** Longest age of a worker's last heartbeat before it counts as lost. */

@@ -47,6 +47,17 @@ function startLoop(stack: Stack, model: string): { readonly ended: Ended[]; stop
   };
 }
 
+/** Sixteen requests that wait for their answers, half of them streams of `streamed`, and a loop of quick ones beside them. */
+async function underLoad(stack: Stack, streamed: string) {
+  const loop = startLoop(stack, 'test-chat');
+  const held = [
+    ...many(stack, 8, { model: 'alder/test-slow-start' }),
+    ...many(stack, 8, { model: streamed, stream: true }),
+  ];
+  await until('all to be asked', () => stack.upstream.running >= 16 && loop.ended.length > 5);
+  return { held, loop };
+}
+
 const failures = (ended: readonly Ended[]): readonly Ended[] =>
   ended.filter(({ status, ending }) => status !== 200 || !['done', 'whole'].includes(ending));
 
@@ -70,12 +81,7 @@ test('a worker that is killed ends the streams that it had begun with one error 
 
 test('a worker that is killed costs no request that had not begun to answer', async () => {
   await using stack = await startStack('nats', TWO_EACH);
-  const loop = startLoop(stack, 'test-chat');
-  const held = [
-    ...many(stack, 8, { model: 'alder/test-slow-start' }),
-    ...many(stack, 8, { model: 'alder/test-slow-start', stream: true }),
-  ];
-  await until('all to be asked', () => stack.upstream.running >= 16 && loop.ended.length > 5);
+  const { held, loop } = await underLoad(stack, 'alder/test-slow-start');
   await stack.workers[0]?.kill();
   assert.deepEqual(failures(await Promise.all(held)), []);
   // A stream of the loop may have begun on that worker at that moment; a status of 200 tells so.
@@ -89,12 +95,7 @@ test('a worker that is killed costs no request that had not begun to answer', as
 
 test('a router that is killed costs no request', async () => {
   await using stack = await startStack('nats', TWO_EACH);
-  const loop = startLoop(stack, 'test-chat');
-  const held = [
-    ...many(stack, 8, { model: 'alder/test-slow-start' }),
-    ...many(stack, 8, { model: 'alder/test-slow', stream: true }),
-  ];
-  await until('all to be asked', () => stack.upstream.running >= 16 && loop.ended.length > 5);
+  const { held, loop } = await underLoad(stack, 'alder/test-slow');
   await stack.routers[0]?.kill();
   assert.deepEqual(failures(await Promise.all(held)), []);
   assert.deepEqual(failures(await loop.stop()), []);
@@ -102,12 +103,7 @@ test('a router that is killed costs no request', async () => {
 
 test('a router and a worker that are told to stop finish what they had begun and exit 0, and no request fails', async () => {
   await using stack = await startStack('nats', TWO_EACH);
-  const loop = startLoop(stack, 'test-chat');
-  const held = [
-    ...many(stack, 8, { model: 'alder/test-slow-start' }),
-    ...many(stack, 8, { model: 'alder/test-slow', stream: true }),
-  ];
-  await until('all to be asked', () => stack.upstream.running >= 16 && loop.ended.length > 5);
+  const { held, loop } = await underLoad(stack, 'alder/test-slow');
   await Promise.all([stack.workers[0]?.stop(), stack.routers[0]?.stop()]);
   assert.deepEqual(failures(await Promise.all(held)), []);
   assert.deepEqual(failures(await loop.stop()), []);
