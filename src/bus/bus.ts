@@ -2,9 +2,11 @@
 // B1. Only declared contracts travel: an invalid message neither leaves nor enters.
 // B2. Every wait has an end: a reply, an error code, or the deadline.
 // B3. Everything that grows is bounded; what is over the bound is refused or dropped and counted, never queued without end.
+import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import type { BeamlineError } from '../core/errors.ts';
 
 export interface RequestOptions {
   readonly timeoutMs: number;
@@ -49,6 +51,8 @@ export interface AppendOptions {
   readonly correlation: Correlation;
   /** `now` if absent. */
   readonly urgency?: Urgency;
+  /** More headers of the contract's set, for example `x_dlq_reason`; printable ASCII without spaces. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Draining stops new messages, waits for the handlers that run, and then lets go. */
@@ -76,6 +80,24 @@ export interface Delivery<M> {
   working(): void;
 }
 
+/** A message of a stream as it is stored, whether or not it can be read. */
+export interface Stored {
+  readonly seq: number;
+  readonly subject: string;
+  readonly storedAtMs: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+/** A delivery that no handler may see: unreadable, or delivered more often than the consumer's limit. */
+export interface Undeliverable extends Stored {
+  /** 1 for the first delivery. */
+  readonly count: number;
+  readonly reason: 'unreadable' | 'exhausted';
+  /** Why it could not be read; undefined for `exhausted`. */
+  readonly fault: BeamlineError | undefined;
+}
+
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -92,18 +114,10 @@ export interface KeyValue {
   /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */
   update(key: string, value: string, revision: number): Promise<number>;
   delete(key: string): Promise<void>;
-  /** Everything that is there, whole or not at all: throws `unavailable`. */
-  entries(): Promise<readonly Entry[]>;
+  /** Everything that is there, whole or not at all: throws `unavailable`. A pattern narrows it. */
+  entries(pattern?: KeyPattern): Promise<readonly Entry[]>;
   /** The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with `service_overloaded`. */
-  watch(signal: AbortSignal): AsyncIterable<Entry>;
-}
-
-export interface BucketSpec {
-  /** `[A-Za-z0-9_-]`, without the prefix that every bucket gets. */
-  readonly name: string;
-  /** Entries expire this long after their last write; absent: never. */
-  readonly ttlMs?: number;
-  readonly bytesMax: number;
+  watch(signal: AbortSignal, pattern?: KeyPattern): AsyncIterable<Entry>;
 }
 
 export type BusState = 'connected' | 'reconnecting' | 'closed';
@@ -149,15 +163,27 @@ export interface Bus extends AsyncDisposable {
   ensureStream(spec: StreamSpec): Promise<void>;
   /** Stores an event in its stream; resolves when the server has confirmed it. */
   append<T extends string, M>(to: Address<EventContract<T, M>>, message: M, options: AppendOptions): Promise<PubAck>;
-  /** Pulls deliveries into the handler, at most `ackPendingMax` unacknowledged; what the handler throws is a nak by the spec's delays. */
+  /**
+   * Pulls deliveries into the handler, at most `ackPendingMax` unacknowledged; what the handler throws is a nak by the spec's delays.
+   * What cannot be delivered goes to `undeliverable`: terminated when that resolves, delivered again when it throws.
+   * Without one it is logged, counted and terminated.
+   */
   consume<M>(
     from: {
       readonly stream: StreamSpec;
       readonly consumer: ConsumerSpec;
       readonly message: Payload<M>;
+      /** Unacknowledged deliveries that this process takes at a time; at most and by default the consumer's `ackPendingMax`. */
+      readonly pendingMax?: number;
+      readonly undeliverable?: (message: Undeliverable) => Promise<void>;
     },
     handle: (delivery: Delivery<M>) => void | Promise<void>,
   ): Promise<Subscription>;
+
+  /** Stored messages in order, from a sequence on; fewer than `limit` where the stream ends. Throws `unavailable`. */
+  read(stream: StreamSpec, options: { readonly fromSeq: number; readonly limit: number }): Promise<readonly Stored[]>;
+  /** Removes one stored message; false if it is not there. */
+  remove(stream: StreamSpec, seq: number): Promise<boolean>;
 
   /** As with streams, a server that is away gets the bucket later; until then its operations throw `unavailable`. */
   openBucket(spec: BucketSpec): Promise<KeyValue>;

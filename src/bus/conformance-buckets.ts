@@ -1,8 +1,9 @@
 // Conformance of key-value buckets.
 import assert from 'node:assert/strict';
-import type { BucketSpec, Entry } from './bus.ts';
+import type { BucketSpec } from '../contracts/bucket.ts';
+import type { Entry } from './bus.ts';
 import { type Case, refused, until } from './conformance-fixture.ts';
-import { keyOf } from './key.ts';
+import { keyOf } from '../contracts/bucket.ts';
 
 const spec: BucketSpec = { name: 'policies', bytesMax: 1_048_576 };
 const key = keyOf('acme', 'default');

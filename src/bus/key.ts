@@ -1,14 +1,11 @@
-// The one place where a key of a bucket is made: encoded tokens joined by dots, tenant first wherever there is one.
-import { encodeToken } from '../contracts/subject.ts';
+// What a bus lets through as a key or as the name of a bucket.
 import { BeamlineError } from '../core/errors.ts';
 
 const KEY = /^[A-Za-z0-9_=-]+(?:\.[A-Za-z0-9_=-]+)*$/;
 const KEY_CHARS_MAX = 1_024;
 const BUCKET = /^[A-Za-z0-9_-]{1,64}$/;
 
-export const keyOf = (...ids: readonly string[]): string => ids.map(encodeToken).join('.');
-
-/** Throws `invalid_request` for a key that `keyOf` cannot have made: no bus sees it. */
+/** Throws `invalid_request` for a key that `keyOf` of the contracts cannot have made: no bus sees it. */
 export function assertKey(key: string): void {
   if (key.length <= KEY_CHARS_MAX && KEY.test(key)) return;
   throw new BeamlineError('invalid_request', 'not a key of a bucket', {

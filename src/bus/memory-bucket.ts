@@ -2,7 +2,8 @@
 // Entries stand in the order of their last write, so what expires is always at the front.
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BucketSpec, Entry, KeyValue } from './bus.ts';
+import type { BucketSpec } from '../contracts/bucket.ts';
+import type { Entry, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
 import { WatchQueue } from './watch-queue.ts';
 

@@ -2,6 +2,7 @@
 // sender and receiver see one object, so a message must not be changed once it was sent.
 // M1. Handlers run at once, inside `request` and `publish`; deliveries of streams run after the current turn.
 // M2. It holds what it holds in memory only: streams and buckets end with the process.
+import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import { assertValid } from '../contracts/codec.ts';
 import { carriesCredential, type Correlation } from '../contracts/headers.ts';
@@ -12,7 +13,6 @@ import type { Log } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type {
   AppendOptions,
-  BucketSpec,
   Bus,
   BusState,
   Delivery,

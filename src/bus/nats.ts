@@ -1,6 +1,7 @@
 // The bus over NATS: one connection and one reply inbox per process.
 // N1. What leaves was checked and encoded here; what enters is decoded and checked before a handler sees it.
 // N2. Nothing waits in the client for a connection: sending without one throws `unavailable` at once.
+import type { BucketSpec } from '../contracts/bucket.ts';
 import { decode, encode } from '../contracts/codec.ts';
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import type { Correlation } from '../contracts/headers.ts';
@@ -8,7 +9,6 @@ import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type {
   AppendOptions,
-  BucketSpec,
   Bus,
   BusState,
   Delivery,

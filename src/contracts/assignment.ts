@@ -1,9 +1,20 @@
 // The work order: the router asks one worker of a pool to run one attempt; the worker accepts or refuses at once.
 import { Type } from 'typebox';
 import type { BeamlineError } from '../core/errors.ts';
-import { payload, requestContract } from './contract.ts';
-import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd } from './fields.ts';
+import { eventContract, payload, requestContract } from './contract.ts';
+import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Text, Usd, Word } from './fields.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from './limits.ts';
+
+/** What became of a question to people: their option, or the end of the time. */
+export const ApprovalVerdict = Type.Object({
+  approval_id: Id,
+  outcome: Type.Enum(['decided', 'expired']),
+  option: maybe(Word),
+  approver: maybe(Key),
+  comment: maybe(Text),
+  decided_at_ms: Count,
+});
+export type ApprovalVerdict = Type.Static<typeof ApprovalVerdict>;
 
 const ExecAssignment = Type.Object({
   version: Type.Literal('1'),
@@ -24,6 +35,13 @@ const ExecAssignment = Type.Object({
   options: Type.Object({
     deadline_ms: Type.Integer({ minimum: DEADLINE_MIN_MS, maximum: DEADLINE_MAX_MS }),
     priority: maybe(Type.Integer({ minimum: 0, maximum: 100 })),
+    // Tries within one attempt while nothing was consumed; always one for `ai.*`.
+    retry: maybe(
+      Type.Object({
+        max_attempts: maybe(Type.Integer({ minimum: 1, maximum: 10 })),
+        backoff_ms: maybe(Type.Integer({ minimum: 0, maximum: 60_000 })),
+      }),
+    ),
   }),
   correlation: maybe(Type.Object({ trace_id: maybe(Id) })),
   metadata: maybe(OpenObject),
@@ -48,6 +66,13 @@ const ExecAssignment = Type.Object({
   dialect: maybe(Id),
   limits: maybe(Type.Object({ first_chunk_ms: maybe(Count), idle_ms: maybe(Count) })),
   prior_cost_micro_usd: maybe(Count),
+  // Shares of this tenant in fair queues; absent means 1.
+  tenant_weight: maybe(Type.Integer({ minimum: 1, maximum: 1_000 })),
+  // What the caller's credential may do, for blocks that need a scope.
+  scopes: maybe(Type.Array(Id, { maxItems: 64 })),
+  // The decision of a person that the job waited for.
+  approval: maybe(ApprovalVerdict),
+  shadow: maybe(Type.Boolean()),
 });
 export type ExecAssignment = Type.Static<typeof ExecAssignment>;
 
@@ -85,12 +110,42 @@ const ExecAssignmentAck = Type.Object({
 });
 export type ExecAssignmentAck = Type.Static<typeof ExecAssignmentAck>;
 
+const assignment = payload('caf.exec.ExecAssignment', '1', ExecAssignment);
+const acknowledgement = payload('caf.exec.ExecAssignmentAck', '1', ExecAssignmentAck);
+
+/** The pool that the frozen subject serves; every other one has a subject of its own. */
+export const DEFAULT_POOL = 'default';
+
+/** A durable assignment for a worker of the default pool. */
+export const execAssign = eventContract({
+  class: 'jetstream_event',
+  template: 'caf.exec.assign.v1',
+  headers: 'jetstream_v1',
+  message: assignment,
+});
+
+/** A durable assignment for a worker of another pool. */
+export const execAssignPool = eventContract({
+  class: 'jetstream_event',
+  template: 'caf.exec.assign.v2.<pool>',
+  headers: 'jetstream_v2',
+  message: assignment,
+});
+
+/** What a worker says of a durable assignment that it took; advisory. */
+export const execAssignAck = eventContract({
+  class: 'core_event',
+  template: 'caf.exec.assign.v1.ack',
+  headers: 'base_v1',
+  message: acknowledgement,
+});
+
 export const execCall = requestContract({
   class: 'request_reply',
   template: 'caf.exec.call.v2.<pool>',
   headers: 'request_reply_v2',
-  request: payload('caf.exec.ExecAssignment', '1', ExecAssignment),
-  reply: payload('caf.exec.ExecAssignmentAck', '1', ExecAssignmentAck),
+  request: assignment,
+  reply: acknowledgement,
   refuse(error: BeamlineError, request): ExecAssignmentAck {
     const id = (request as { assignment_id?: unknown } | undefined)?.assignment_id;
     return {

@@ -51,7 +51,7 @@ interface Matching {
 
 /** A message without an answer: core event, frames, or an event of a stream. */
 export interface EventContract<Template extends string, M> extends Addressed<Template> {
-  readonly class: 'core_event' | 'frames' | 'jetstream_event';
+  readonly class: 'core_event' | 'frames' | 'jetstream_event' | 'dlq';
   readonly message: Payload<M>;
 }
 

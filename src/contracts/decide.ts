@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { payload, requestContract } from './contract.ts';
 import { contextOf, Failure, FAILURE_FIELDS, failureOf, intakeCode, ReplyContext } from './failure.ts';
+import { JobOrder } from './job-order.ts';
 import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Usd } from './fields.ts';
 
 const Task = Type.Object({
@@ -57,7 +58,7 @@ const DecideResponseV1 = Type.Object({
 });
 export type DecideResponseV1 = Type.Static<typeof DecideResponseV1>;
 
-const DecideRequestV2 = Type.Object({
+export const DecideRequestV2 = Type.Object({
   version: Type.Literal('2'),
   request_id: Id,
   tenant_id: Id,
@@ -97,6 +98,8 @@ const DecideRequestV2 = Type.Object({
   tenant: maybe(Type.Object({ tier: maybe(Id), labels: maybe(OpenObject) })),
   estimate: maybe(Type.Object({ input_tokens: maybe(Count), max_output_tokens: maybe(Count) })),
   reask: maybe(Type.Integer({ minimum: 0, maximum: 1 })),
+  // Set for durable work: what its record keeps beside the task.
+  job: maybe(JobOrder),
 });
 export type DecideRequest = Type.Static<typeof DecideRequestV2>;
 

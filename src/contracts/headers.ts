@@ -9,6 +9,29 @@ export const HEADER_SETS = {
     required: ['x_trace_id', 'x_tenant_id', 'x_contract_version'],
     optional: ['x_request_id', 'x_assignment_id', 'x_retry_count', 'x_sent_at_ms'],
   },
+  jetstream_v2: {
+    required: ['x_trace_id', 'x_tenant_id', 'x_contract_version', 'x_msg_id'],
+    optional: ['x_request_id', 'x_assignment_id', 'x_sent_at_ms', 'x_producer', 'x_schema_id'],
+  },
+  dlq_v2: {
+    required: [
+      'x_trace_id',
+      'x_tenant_id',
+      'x_contract_version',
+      'x_msg_id',
+      'x_dlq_reason',
+      'x_original_subject',
+    ],
+    optional: [
+      'x_original_msg_id',
+      'x_request_id',
+      'x_assignment_id',
+      'x_retry_count',
+      'x_sent_at_ms',
+      'x_first_seen_ms',
+      'x_last_seen_ms',
+    ],
+  },
   request_reply_v2: {
     required: ['x_trace_id', 'x_tenant_id', 'x_contract_version'],
     optional: ['x_request_id', 'x_sent_at_ms'],

@@ -1,30 +1,45 @@
 // Every message that this system sends or serves, in one list; the emitted schemas come from it.
 import { adminV2 } from './admin.ts';
-import { execCall } from './assignment.ts';
+import { approval } from './approval.ts';
+import { execAssign, execAssignAck, execAssignPool, execCall } from './assignment.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
+import { deadLetter } from './dead-letter.ts';
 import { decideV1, decideV2 } from './decide.ts';
 import { extensionPre, extensionValidate } from './extension.ts';
 import { frames } from './frames.ts';
 import { workerHeartbeat } from './heartbeat.ts';
 import { attemptOutcome } from './outcome.ts';
+import { jobRequest, jobState } from './job.ts';
+import { jobControl } from './job-control.ts';
+import { ledgerV2 } from './ledger.ts';
 import { execResult } from './result.ts';
 import { usageMetered } from './usage.ts';
 
-const CONTRACTS = [
+/** Every contract: a message that is not in this list is none of the system's. */
+export const CONTRACTS = [
   decideV1,
   decideV2,
   adminV2,
+  jobControl,
+  ledgerV2,
   execCall,
+  execAssign,
+  execAssignPool,
+  execAssignAck,
   frames,
   attemptOutcome,
   cancel,
   workerHeartbeat,
   execResult,
   usageMetered,
+  deadLetter,
   extensionPre,
   extensionValidate,
 ] as const;
+
+/** What stands in buckets. */
+const RECORDS: readonly Payload<unknown>[] = [jobRequest, jobState, approval];
 
 /** Every payload once, by schema id and version. */
 export const PAYLOADS: readonly Payload<unknown>[] = [
@@ -33,6 +48,7 @@ export const PAYLOADS: readonly Payload<unknown>[] = [
       contract.class === 'request_reply' ? [contract.request, contract.reply] : [contract.message],
     ),
   ),
+  ...RECORDS,
 ];
 
 /** The JSON Schema 2020-12 document of a payload, as it is committed. */

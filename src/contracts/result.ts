@@ -33,6 +33,11 @@ const ExecResult = Type.Object({
   finish_reason: maybe(Word),
   ttft_ms: maybe(Count),
   committed: maybe(Type.Boolean()),
+  retries_used: maybe(Count),
+  shadow: maybe(Type.Boolean()),
+  // What a durable attempt made: inline, or a blob where it is larger.
+  output: maybe(Type.Unknown()),
+  output_ref: maybe(Type.String({ minLength: 1, maxLength: 512 })),
   ...RunIds,
   queue_depth: maybe(Count),
   overload_status: maybe(Overload),

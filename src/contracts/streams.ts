@@ -1,5 +1,8 @@
 // The streams and their durable consumers as data (contracts 3): settings that a 2.9 server understands.
+import { DEFAULT_POOL, execAssign, execAssignPool } from './assignment.ts';
+import { deadLetter } from './dead-letter.ts';
 import { execResult } from './result.ts';
+import { fillSubject } from './subject.ts';
 import { usageMetered } from './usage.ts';
 
 export interface StreamSpec {
@@ -18,6 +21,8 @@ export interface ConsumerSpec {
   readonly ackPendingMax: number;
   /** Waits before redelivery n; the last one repeats. */
   readonly nakDelaysMs: readonly number[];
+  /** Deliveries after which a message is dead-lettered unprocessed; absent: it is delivered again without end. */
+  readonly deliveryLimit?: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -39,11 +44,38 @@ export const usageStream: StreamSpec = {
   bytesMax: GIB,
 };
 
+/** The assignments of one pool; the default pool has the frozen subject. */
+export const assignStream = (pool: string): StreamSpec => ({
+  name: pool === DEFAULT_POOL ? 'CAF_ASSIGN' : `CAF_ASSIGN_${pool}`,
+  subject: pool === DEFAULT_POOL ? execAssign.template : fillSubject(execAssignPool.template, { pool }),
+  retention: 'workqueue',
+  ageMsMax: 0,
+  bytesMax: GIB,
+});
+
+export const deadLetterStream: StreamSpec = {
+  name: 'BEAMLINE_DLQ',
+  subject: deadLetter.template,
+  retention: 'limits',
+  ageMsMax: 30 * DAY_MS,
+  bytesMax: GIB,
+};
+
+/** Shared by all workers of a pool. */
+export const workerAssignments = (pool: string): ConsumerSpec => ({
+  durable: pool === DEFAULT_POOL ? 'caf-workers' : `caf-workers-${pool}`,
+  ackWaitMs: 30_000,
+  ackPendingMax: 10_000,
+  nakDelaysMs: [1_000, 5_000, 15_000, 30_000],
+  deliveryLimit: 5,
+});
+
 export const routerResults: ConsumerSpec = {
   durable: 'router-results',
   ackWaitMs: 30_000,
   ackPendingMax: 1_000,
   nakDelaysMs: [1_000, 2_000, 4_000],
+  deliveryLimit: 10,
 };
 
 export const ledgerUsage: ConsumerSpec = {

@@ -20,6 +20,12 @@ const UsageEvent = Type.Object({
   ...Type.Partial(Usage).properties,
   currency: maybe(Type.Literal('USD')),
   billable: maybe(Type.Boolean()),
+  shadow: maybe(Type.Boolean()),
+  // The `usage_id` that this event corrects; its amounts are then differences.
+  adjusts: maybe(Type.String({ minLength: 1, maxLength: 512 })),
+  experiments: maybe(Type.Array(Type.Object({ id: Id, arm: Id }), { maxItems: 16 })),
+  tags: maybe(Type.Array(Id, { maxItems: 32 })),
+  expected_cost_micro_usd: maybe(Count),
   policy_id: maybe(Id),
   policy_revision: maybe(Count),
   key_id: maybe(Id),

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../bus/conformance-fixture.ts';
 import type { Bus } from '../bus/bus.ts';
-import { keyOf } from '../bus/key.ts';
+import { keyOf } from '../contracts/bucket.ts';
 import { systemClock } from '../core/clock.ts';
 import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';

@@ -1,7 +1,7 @@
 // Keeps a listener at what a bucket of policies holds: a full list whenever the bus is found, and every change between.
 // A list and a watch see different moments, so changes wait until the list was told, and are told after it.
 import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
-import { keyOf } from '../bus/key.ts';
+import { keyOf } from '../contracts/bucket.ts';
 import { decodeToken } from '../contracts/subject.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';

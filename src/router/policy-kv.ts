@@ -5,7 +5,7 @@
 // K3. A replaced record is archived before its successor is written: all who race archive the same one.
 // Who removes an entry by hand instead of deleting the policy removes the memory of its revisions, too.
 import type { Bus, KeyValue } from '../bus/bus.ts';
-import { keyOf } from '../bus/key.ts';
+import { keyOf } from '../contracts/bucket.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';

@@ -1,0 +1,20 @@
+// Buckets as data, and the one place where a key is made: encoded tokens joined by dots, tenant first wherever there is one.
+import { encodeToken } from './subject.ts';
+
+export interface BucketSpec {
+  /** `[A-Za-z0-9_-]`, without the prefix that every bucket gets. */
+  readonly name: string;
+  /** Entries expire this long after their last write; absent: never. */
+  readonly ttlMs?: number;
+  readonly bytesMax: number;
+}
+
+export const keyOf = (...ids: readonly string[]): string => ids.map(encodeToken).join('.');
+
+declare const patternBrand: unique symbol;
+/** What `entries` and `watch` are narrowed by; only `keyPattern` makes one. */
+export type KeyPattern = string & { readonly [patternBrand]: true };
+
+/** The keys whose tokens are these; `undefined` stands for any one token. */
+export const keyPattern = (...tokens: readonly (string | undefined)[]): KeyPattern =>
+  tokens.map((token) => (token === undefined ? '*' : encodeToken(token))).join('.') as KeyPattern;
