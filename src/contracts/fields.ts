@@ -33,6 +33,11 @@ export const Usage = Type.Object({
   estimated: maybe(Type.Boolean()),
   unpriced: maybe(Type.Boolean()),
   price_version: maybe(Id),
+  // What blocks other than `ai.*` consume.
+  requests: maybe(Count),
+  bytes_in: maybe(Count),
+  bytes_out: maybe(Count),
+  cpu_ms: maybe(Count),
 });
 export type Usage = Type.Static<typeof Usage>;
 
