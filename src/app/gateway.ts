@@ -6,7 +6,8 @@ import { openModelNames } from '../catalog/model-names.ts';
 import type { Config } from '../config/schema.ts';
 import { newProcessId } from '../core/ids.ts';
 import { administerOver } from '../gateway/admin-client.ts';
-import { askRouter, type TenantFacts } from '../gateway/decide-client.ts';
+import { watchContractSwitch } from '../gateway/contract-switch-watch.ts';
+import { decisionsOver, type TenantFacts } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
@@ -42,13 +43,18 @@ export async function openGateway(
       tenantOf: (tenantId) => tenants.get(tenantId),
     }),
   );
+  const configured = { version: '2' as const, ...config.contracts.v2, tenants: [...config.contracts.v2.tenants] };
+  const contracts = opening.use(
+    await watchContractSwitch(bus, { timers, log: telemetry.log.for('gateway') }, configured),
+  );
+  const decide = decisionsOver({ bus, clock: timers.clock, telemetry, contracts });
   const served = opening.use(
     await startGateway({
       settings: gateway,
       exchanges: relay,
       decide(request, timeoutMs) {
         const tenant = tenants.get(request.tenant_id);
-        return askRouter(bus, { ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);
+        return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);
       },
       administer: administerOver(bus),
       authenticator: authenticatorOf(ground, identity),

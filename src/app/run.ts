@@ -1,6 +1,8 @@
 // Runs one role on the bus that the configuration names; disposing ends the role first and the bus last.
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config/schema.ts';
+import { newProcessId } from '../core/ids.ts';
+import { PRODUCT_VERSION } from '../core/product.ts';
 import type { Role } from '../core/role.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
@@ -8,6 +10,7 @@ import { authenticatorOf, openGateway } from './gateway.ts';
 import { type Ground, openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
 import { openPolicies, type OpenedPolicies, tenantsOf } from './policies.ts';
+import { openPresence } from './presence.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
@@ -27,11 +30,18 @@ const ROLES = {
 
 export type RoleName = keyof typeof ROLES;
 
-export async function runRole(name: RoleName, config: Config, sink: LogSink): Promise<Role> {
+/** Throws `unavailable` if a process serves whose version does not fit `version`. */
+export async function runRole(
+  name: RoleName,
+  config: Config,
+  sink: LogSink,
+  version: string = PRODUCT_VERSION,
+): Promise<Role> {
   await using opening = new AsyncDisposableStack();
   const ground = openGround(config, sink);
   opening.use(ground.timers);
   const bus = opening.use(await openBus(ground, name));
+  opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
   const role = opening.use(await ROLES[name](ground, bus));
   const opened = opening.move();
   return { ...role, [Symbol.asyncDispose]: () => opened.disposeAsync() };

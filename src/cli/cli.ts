@@ -1,12 +1,12 @@
 // The root command: one file per command, loaded when it is called.
 // The parser lets unknown options pass; here they are wrong usage, so that a slip is told and not ignored.
 import { type ArgsDef, type CommandDef, renderUsage, runCommand } from 'citty';
-import manifest from '../../package.json' with { type: 'json' };
+import { PRODUCT_VERSION } from '../core/product.ts';
 import { complain, print } from './print.ts';
 import { EXIT, exitOf, UsageError } from './exit.ts';
 
 const beamline: CommandDef = {
-  meta: { name: 'beamline', version: manifest.version, description: 'A multi-tenant AI gateway and orchestrator' },
+  meta: { name: 'beamline', version: PRODUCT_VERSION, description: 'A multi-tenant AI gateway and orchestrator' },
   subCommands: {
     up: async () => (await import('./up.ts')).upCommand,
     gateway: async () => (await import('./role.ts')).roleCommand('gateway'),
@@ -31,7 +31,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   try {
     const [first] = argv;
     if (first === '--version' || first === '-v') {
-      print(manifest.version);
+      print(PRODUCT_VERSION);
       return EXIT.ok;
     }
     const found = await find(beamline, undefined, [...argv]);

@@ -1,5 +1,5 @@
 // Requests that nobody sent, to compare policies with: the same for the same seed, on every machine.
-import { unit } from '../policy/draw.ts';
+import { unit } from '../core/hash.ts';
 import type { Policy } from '../policy/policy.ts';
 import { factsOf, type RequestDocument } from '../policy/request-document.ts';
 import { isMembers } from '../policy/shape.ts';

@@ -1,5 +1,6 @@
 // Every setting of every role, and the type that the roles receive. Keys are snake_case, as in the file.
 import { Type } from 'typebox';
+import { contractsSchema } from './contracts-schema.ts';
 import { extensionsSchema } from './extension-schema.ts';
 import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
@@ -33,6 +34,7 @@ export const configSchema = section({
     heartbeat_ms: span(5000, 10, 'Longest gap between two frames of a stream.'),
     silence_ms: span(15_000, 20, 'A stream without frames for this time is dead.'),
   }),
+  contracts: contractsSchema,
   gateway: gatewaySchema,
   router: section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),

@@ -4,6 +4,7 @@ import { approval } from './approval.ts';
 import { execAssign, execAssignAck, execAssignPool, execCall } from './assignment.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
+import { contractSwitch } from './contract-switch.ts';
 import { deadLetter } from './dead-letter.ts';
 import { decideV1, decideV2 } from './decide.ts';
 import { extensionPre, extensionValidate } from './extension.ts';
@@ -13,6 +14,7 @@ import { attemptOutcome } from './outcome.ts';
 import { jobRequest, jobState } from './job.ts';
 import { jobControl } from './job-control.ts';
 import { ledgerV2 } from './ledger.ts';
+import { presence } from './presence.ts';
 import { execResult } from './result.ts';
 import { usageMetered } from './usage.ts';
 
@@ -39,7 +41,7 @@ export const CONTRACTS = [
 ] as const;
 
 /** What stands in buckets. */
-const RECORDS: readonly Payload<unknown>[] = [jobRequest, jobState, approval];
+const RECORDS: readonly Payload<unknown>[] = [jobRequest, jobState, approval, presence, contractSwitch];
 
 /** Every payload once, by schema id and version. */
 export const PAYLOADS: readonly Payload<unknown>[] = [

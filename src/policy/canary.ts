@@ -1,6 +1,7 @@
 // The canary of a policy (policy 5.5): a share of the requests goes to one provider, and no others do.
 import { ask, unmet } from './conditions-told.ts';
-import { draw, unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
+import { draw } from './draw.ts';
 import type { Told } from './explanation-step.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import type { Canary, Course, Policy } from './policy.ts';

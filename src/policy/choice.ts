@@ -1,7 +1,8 @@
 // How one target is taken from the candidates: the canary, else the session's binding, else the weighted draw, else the first
 // fallback that can help. Runs for every request, so it walks the candidates once and keeps only their shares.
 import { canaryDraw, canaryShare } from './canary.ts';
-import { draw, unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
+import { draw } from './draw.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, removedBy } from './filters.ts';
 import type { Course, Policy, Rejection, Target } from './policy.ts';

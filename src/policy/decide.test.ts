@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decide } from './decide.ts';
-import { unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { parsePolicy } from './parse.ts';
 import type { Policy } from './policy.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { draw, hash, unit } from './draw.ts';
+import { hash, unit } from '../core/hash.ts';
+import { draw } from './draw.ts';
 
 const VECTORS = [
   ['', 2_872_998_923, '0.668922'],

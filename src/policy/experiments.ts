@@ -2,7 +2,7 @@
 // value, so it is the same on every router and stays when the shares of others change.
 import type { Scope } from './condition.ts';
 import { ask, unmet } from './conditions-told.ts';
-import { unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
 import type { Tell, Told } from './explanation-step.ts';
 import type { Facts, Live } from './facts.ts';
 import { unfitBy } from './filters.ts';

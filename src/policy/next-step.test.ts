@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { executionRow } from '../core/execution-errors.ts';
-import { unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
 import type { Facts, Live } from './facts.ts';
 import { allFailed, begun, type History, moved, repeated, retried } from './history.ts';
 import { nextStep } from './next-step.ts';

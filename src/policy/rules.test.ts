@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { executionRow } from '../core/execution-errors.ts';
 import { decide } from './decide.ts';
-import { unit } from './draw.ts';
+import { unit } from '../core/hash.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { begun } from './history.ts';
 import { nextStep } from './next-step.ts';

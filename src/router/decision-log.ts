@@ -6,7 +6,7 @@ import type { AttemptOutcome } from '../contracts/outcome.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Verdict } from '../policy/decide.ts';
 import { type DecisionRecord, type OutcomeRecord, recordOf } from '../policy/decision-record.ts';
-import { unit } from '../policy/draw.ts';
+import { unit } from '../core/hash.ts';
 import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Counter } from '../telemetry/metrics.ts';

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openMemoryBus } from '../bus/memory.ts';
+import { presenceBucket } from '../contracts/presence.ts';
+import { ManualClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { readConfig } from '../config/read.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { openPresence } from './presence.ts';
+
+function open() {
+  const lines: string[] = [];
+  const timers = new Timers(new ManualClock(1_790_000_000_000));
+  const telemetry = {
+    log: openLog('info', { write: (line: string) => void lines.push(line) }),
+    metrics: new Metrics(),
+  };
+  const { config } = readConfig({ env: {} });
+  return { bus: openMemoryBus({ timers, telemetry }), ground: { config, timers, telemetry }, lines };
+}
+
+const router = (version: string) => ({ module: 'router', id: `router-${version}`, version });
+const worker = (version: string) => ({ module: 'worker', id: `worker-${version}`, version });
+
+test('a process is seen while it runs, and not after it', async () => {
+  const { bus, ground } = open();
+  const bucket = await bus.openBucket(presenceBucket);
+  const present = await openPresence(ground, bus, router('1.2.0'));
+  assert.deepEqual(
+    (await bucket.entries()).map(({ value }) => JSON.parse(value).product_version),
+    ['1.2.0'],
+  );
+  await present[Symbol.asyncDispose]();
+  assert.deepEqual(await bucket.entries(), []);
+});
+
+test('versions one minor apart serve together; a newcomer that does not fit says so and does not serve', async () => {
+  const { bus, ground } = open();
+  await using _old = await openPresence(ground, bus, router('1.2.0'));
+  await using _next = await openPresence(ground, bus, worker('1.3.4'));
+  await assert.rejects(openPresence(ground, bus, worker('2.0.0')), {
+    code: 'unavailable',
+    message: /worker 2\.0\.0 cannot serve with router router-1\.2\.0 1\.2\.0, worker worker-1\.3\.4 1\.3\.4/,
+    details: { reason: 'incompatible_peer' },
+  });
+  await assert.rejects(openPresence(ground, bus, worker('1.4.0')), /cannot serve with router router-1\.2\.0 1\.2\.0$/);
+});
+
+test('what stands in the bucket and is no presence is passed over', async () => {
+  const { bus, ground } = open();
+  const bucket = await bus.openBucket(presenceBucket);
+  await bucket.put('router.stranger', JSON.stringify({ product_version: '9.0.0' }));
+  await bucket.put('router.garbage', '{');
+  await using _own = await openPresence(ground, bus, router('1.2.0'));
+  assert.equal((await bucket.entries()).length, 3);
+});

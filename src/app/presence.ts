@@ -1,0 +1,88 @@
+// A process tells that it is there, and looks who else is: one that meets an incompatible peer does not serve.
+// P1. The newcomer refuses, so that what already serves goes on: a rolling upgrade never stops the old version.
+// P2. A server that is away when a process starts is asked later; then an incompatible peer is told in the log.
+import type { Bus, KeyValue } from '../bus/bus.ts';
+import { type Presence, presence, presenceBucket, presenceKey } from '../contracts/presence.ts';
+import { isCompatible } from '../core/compatibility.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timer } from '../core/timers.ts';
+import type { Ground } from './ground.ts';
+
+const BEAT_MS = 5_000;
+
+export interface Process {
+  readonly module: string;
+  readonly id: string;
+  /** Version of the product. */
+  readonly version: string;
+}
+
+/** Throws `unavailable` with `details.reason` `incompatible_peer` if a peer is there that this version cannot serve with. */
+export async function openPresence(ground: Ground, bus: Bus, process: Process): Promise<AsyncDisposable> {
+  const { timers, telemetry } = ground;
+  const log = telemetry.log.for('presence');
+  const bucket = await bus.openBucket(presenceBucket);
+  const key = presenceKey(process.module, process.id);
+  const own: Presence = {
+    version: '2',
+    module: process.module,
+    process_id: process.id,
+    product_version: process.version,
+    started_at_ms: timers.clock.epochMs(),
+  };
+  let hasLooked = await lookAround(bucket, own, true);
+  let timer: Timer | undefined;
+
+  const beat = async (): Promise<void> => {
+    timer = timers.after(BEAT_MS, () => void beat());
+    try {
+      await bucket.put(key, JSON.stringify(own));
+      if (!hasLooked) hasLooked = await lookAround(bucket, own, false);
+    } catch (fault) {
+      // Who is silent is forgotten, and the next beat tells it again.
+      if (BeamlineError.from(fault).code !== 'unavailable') log.error('presence_failed', { fault });
+    }
+  };
+  await beat();
+
+  return {
+    async [Symbol.asyncDispose]() {
+      timer?.cancel();
+      await bucket.delete(key).catch(() => undefined);
+    },
+  };
+
+  async function lookAround(peers: KeyValue, self: Presence, isStart: boolean): Promise<boolean> {
+    const strangers = await incompatible(peers, self);
+    if (strangers === undefined) return false;
+    if (strangers.length === 0) return true;
+    const message = `${self.module} ${self.product_version} cannot serve with ${strangers.join(', ')}`;
+    if (isStart) throw new BeamlineError('unavailable', message, { details: { reason: 'incompatible_peer' } });
+    log.error('incompatible_peer', { fault: new Error(message) });
+    return true;
+  }
+}
+
+/** Peers of other versions, `module process version`; undefined while the bus cannot tell. */
+async function incompatible(bucket: KeyValue, own: Presence): Promise<readonly string[] | undefined> {
+  try {
+    const entries = await bucket.entries();
+    return entries.flatMap(({ value }) => {
+      const peer = parsed(value);
+      if (!presence.check(peer) || isCompatible(own.product_version, peer.product_version)) return [];
+      return [`${peer.module} ${peer.process_id} ${peer.product_version}`];
+    });
+  } catch (fault) {
+    if (BeamlineError.from(fault).code === 'unavailable') return undefined;
+    throw fault;
+  }
+}
+
+/** What stands there may be anybody's. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
