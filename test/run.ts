@@ -5,8 +5,13 @@ import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-const SERVERS = [{ program: 'nats-server', package: 'nats-server' }] as const;
-const PATHS = `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/local/sbin`;
+const SERVERS = [
+  { program: 'nats-server', package: 'nats-server' },
+  { program: 'initdb', package: 'postgresql' },
+] as const;
+// Debian keeps the programs of a database server beside its version.
+const VERSIONS = globSync('/usr/lib/postgresql/*/bin');
+const PATHS = [process.env['PATH'] ?? '', '/usr/sbin', '/usr/local/sbin', ...VERSIONS].join(':');
 
 const has = (program: string): boolean => spawnSync('which', [program], { env: { PATH: PATHS } }).status === 0;
 

@@ -1,0 +1,185 @@
+// SQL in this process and one file: write-ahead log, full sync, one connection that everybody waits for in turn.
+// Every statement holds the event loop while it runs, so reports must be bounded by their askers.
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timers } from '../core/timers.ts';
+import type { SqlRow, SqlSession, SqlStore, SqlValue } from './sql.ts';
+
+/** How long a lock of another process is waited for, without holding the event loop. */
+const BUSY_MS = 5_000;
+const BUSY_PAUSE_MS = 10;
+/** Prepared statements that are kept; the texts are constants, so more would be a defect. */
+const STATEMENTS_MAX = 256;
+const WAITING_MAX = 1_000;
+
+/** Result codes (SQLite, "Result and Error Codes"): busy, locked, out of memory, read-only, I/O, corrupt, full, cannot open, protocol, not a database. */
+const AWAY: ReadonlySet<number> = new Set([5, 6, 7, 8, 10, 11, 13, 14, 15, 26]);
+const BUSY: ReadonlySet<string> = new Set(['sqlite_5', 'sqlite_6']);
+const CONSTRAINT = 19;
+
+export interface SqliteOptions {
+  /** A file or `:memory:`. */
+  readonly path: string;
+  readonly timers: Timers;
+}
+
+/** Throws `unavailable` for a file that cannot be opened. */
+export function openSqlite({ path, timers }: SqliteOptions): SqlStore {
+  return new SqliteStore(
+    guarded(() => openDatabase(path)),
+    timers,
+  );
+}
+
+function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    return database;
+  } catch (fault) {
+    database.close();
+    throw fault;
+  }
+}
+
+class SqliteStore implements SqlStore {
+  readonly dialect = 'sqlite';
+  readonly #database: DatabaseSync;
+  readonly #session: SqliteSession;
+  readonly #timers: Timers;
+  #waiting = 0;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(database: DatabaseSync, timers: Timers) {
+    this.#database = database;
+    this.#timers = timers;
+    this.#session = new SqliteSession(database);
+  }
+
+  run(statement: string, params?: readonly SqlValue[]): Promise<number> {
+    return this.#inTurn(() => this.#patiently(() => this.#session.run(statement, params)));
+  }
+
+  all<Row extends object = SqlRow>(statement: string, params?: readonly SqlValue[]): Promise<readonly Row[]> {
+    return this.#inTurn(() => this.#patiently(() => this.#session.all<Row>(statement, params)));
+  }
+
+  transaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      // Immediate: a write lock that is asked for in the middle could not be waited for.
+      await this.#patiently(async () => guarded(() => this.#database.exec('BEGIN IMMEDIATE')));
+      try {
+        const result = await work(this.#session);
+        guarded(() => this.#database.exec('COMMIT'));
+        return result;
+      } catch (fault) {
+        this.#rollBack();
+        throw fault;
+      }
+    });
+  }
+
+  /** Every writing transaction is alone in its file. */
+  exclusive<T>(_name: string, work: (session: SqlSession) => Promise<T>): Promise<T> {
+    return this.transaction(work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tail;
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= WAITING_MAX) {
+      return Promise.reject(new BeamlineError('service_overloaded', 'too much waits for the database'));
+    }
+    this.#waiting++;
+    const done = this.#tail.then(work).finally(() => this.#waiting--);
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Tries again while another process holds the lock. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#timers;
+    const untilMs = clock.nowMs() + BUSY_MS;
+    for (;;) {
+      try {
+        // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+        return await work();
+      } catch (fault) {
+        if (!isBusy(fault) || clock.nowMs() >= untilMs) throw fault;
+      }
+      // eslint-disable-next-line no-await-in-loop -- as above
+      await this.#timers.sleep(BUSY_PAUSE_MS);
+    }
+  }
+
+  /** Some faults have ended the transaction already. */
+  #rollBack(): void {
+    if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+  }
+}
+
+class SqliteSession implements SqlSession {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  async run(statement: string, params: readonly SqlValue[] = []): Promise<number> {
+    return guarded(() => Number(this.#prepared(statement).run(...params).changes));
+  }
+
+  async all<Row extends object = SqlRow>(statement: string, params: readonly SqlValue[] = []): Promise<readonly Row[]> {
+    // The caller says which columns its statement names.
+    return guarded(
+      () =>
+        this.#prepared(statement)
+          .all(...params)
+          .map(exact) as Row[],
+    );
+  }
+
+  #prepared(text: string): StatementSync {
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear();
+    const statement = this.#database.prepare(text);
+    statement.setReadBigInts(true);
+    this.#statements.set(text, statement);
+    return statement;
+  }
+}
+
+const isBusy = (fault: unknown): boolean => fault instanceof BeamlineError && BUSY.has(String(fault.details['reason']));
+
+function exact(row: Readonly<Record<string, unknown>>): object {
+  const read: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(row)) {
+    const number = typeof value === 'bigint' ? Number(value) : Number.NaN;
+    read[name] = Number.isSafeInteger(number) ? number : value;
+  }
+  return read;
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (fault) {
+    throw classified(fault);
+  }
+}
+
+function classified(fault: unknown): BeamlineError {
+  if (fault instanceof BeamlineError) return fault;
+  const { errcode, code } = fault as { readonly errcode?: unknown; readonly code?: unknown };
+  const result = typeof errcode === 'number' ? errcode & 0xff : -1;
+  const details = { reason: `sqlite_${result}` };
+  if (AWAY.has(result)) return new BeamlineError('unavailable', 'the database is away', { cause: fault, details });
+  if (code === 'ERR_INVALID_STATE') return new BeamlineError('unavailable', 'the database is closed', { cause: fault });
+  if (result === CONSTRAINT) return new BeamlineError('conflict', 'a key exists already', { cause: fault, details });
+  return new BeamlineError('internal', 'a statement failed', { cause: fault, details });
+}
