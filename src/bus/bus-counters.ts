@@ -3,7 +3,7 @@ import type { ErrorCode } from '../core/errors.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
-export type DropReason = 'pending_max' | 'no_reply_subject' | 'reply_lost' | 'stream_full';
+export type DropReason = 'pending_max' | 'no_reply_subject' | 'reply_lost' | 'stream_full' | 'exhausted';
 
 /** The counters of one contract. */
 export interface ContractCounters {

@@ -98,6 +98,18 @@ export interface Undeliverable extends Stored {
   readonly fault: BeamlineError | undefined;
 }
 
+export interface ConsumeFrom<M> {
+  readonly stream: StreamSpec;
+  readonly consumer: ConsumerSpec;
+  readonly message: Payload<M>;
+  /**
+   * Unacknowledged deliveries that this process takes at a time; at most and by default the consumer's `ackPendingMax`.
+   * One whose ack wait passed counts no more.
+   */
+  readonly pendingMax?: number;
+  readonly undeliverable?: (message: Undeliverable) => Promise<void>;
+}
+
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -113,7 +125,10 @@ export interface KeyValue {
   put(key: string, value: string): Promise<number>;
   /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */
   update(key: string, value: string, revision: number): Promise<number>;
+  /** Leaves a mark, so that watchers hear of it; the mark takes room until the bucket's time to live. */
   delete(key: string): Promise<void>;
+  /** Removes a key and its mark, unheard by watchers: for keys that come and go and are only listed. */
+  erase(key: string): Promise<void>;
   /** Everything that is there, whole or not at all: throws `unavailable`. A pattern narrows it. */
   entries(pattern?: KeyPattern): Promise<readonly Entry[]>;
   /** The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with `service_overloaded`. */
@@ -168,22 +183,20 @@ export interface Bus extends AsyncDisposable {
    * What cannot be delivered goes to `undeliverable`: terminated when that resolves, delivered again when it throws.
    * Without one it is logged, counted and terminated.
    */
-  consume<M>(
-    from: {
-      readonly stream: StreamSpec;
-      readonly consumer: ConsumerSpec;
-      readonly message: Payload<M>;
-      /** Unacknowledged deliveries that this process takes at a time; at most and by default the consumer's `ackPendingMax`. */
-      readonly pendingMax?: number;
-      readonly undeliverable?: (message: Undeliverable) => Promise<void>;
-    },
-    handle: (delivery: Delivery<M>) => void | Promise<void>,
-  ): Promise<Subscription>;
+  consume<M>(from: ConsumeFrom<M>, handle: (delivery: Delivery<M>) => void | Promise<void>): Promise<Subscription>;
 
-  /** Stored messages in order, from a sequence on; fewer than `limit` where the stream ends. Throws `unavailable`. */
+  /**
+   * Stored messages in order, from a sequence on; fewer than `limit` where the stream ends. Throws `unavailable`, also
+   * for a stream that is not there (`details.reason` is `no_stream`), as do the next two.
+   */
   read(stream: StreamSpec, options: { readonly fromSeq: number; readonly limit: number }): Promise<readonly Stored[]>;
   /** Removes one stored message; false if it is not there. */
   remove(stream: StreamSpec, seq: number): Promise<boolean>;
+  /**
+   * Removes every message below a sequence that was stored or is the next, and tells how many; acknowledged or not.
+   * For a stream of limits, which refuses when it is full, and whose reader has kept elsewhere what it read.
+   */
+  trim(stream: StreamSpec, belowSeq: number): Promise<number>;
 
   /** As with streams, a server that is away gets the bucket later; until then its operations throw `unavailable`. */
   openBucket(spec: BucketSpec): Promise<KeyValue>;

@@ -1,9 +1,8 @@
 // Conformance of key-value buckets.
 import assert from 'node:assert/strict';
-import type { BucketSpec } from '../contracts/bucket.ts';
+import { type BucketSpec, keyOf, keyPattern } from '../contracts/bucket.ts';
 import type { Entry } from './bus.ts';
 import { type Case, refused, until } from './conformance-fixture.ts';
-import { keyOf } from '../contracts/bucket.ts';
 
 const spec: BucketSpec = { name: 'policies', bytesMax: 1_048_576 };
 const key = keyOf('acme', 'default');
@@ -102,6 +101,53 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'a pattern narrows a list and a watch to its keys',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const pattern = keyPattern(undefined, undefined, 'open');
+      assert.deepEqual(await theirs.entries(pattern), []);
+      await ours.put(keyOf('acme', 'one', 'req'), '0');
+      assert.deepEqual(await theirs.entries(pattern), []);
+      await ours.put(keyOf('acme', 'one', 'open'), '1');
+      await ours.put(keyOf('umbrella', 'two', 'open'), '2');
+      await ours.put(keyOf('acme', 'three', 'open', 'deeper'), '3');
+      const values = async (of: string | undefined) =>
+        (await theirs.entries(keyPattern(of, undefined, 'open'))).map(({ value }) => value);
+      assert.deepEqual([await values(undefined), await values('acme')], [['1', '2'], ['1']]);
+      const seen: string[] = [];
+      const watching = new AbortController();
+      const watch = (async () => {
+        for await (const { value, deleted } of theirs.watch(watching.signal, keyPattern('acme', undefined, 'open')))
+          seen.push(deleted ? 'deleted' : value);
+      })();
+      await until('what is there', () => seen.length === 1);
+      await ours.put(keyOf('umbrella', 'two', 'open'), '4');
+      await ours.put(keyOf('acme', 'one', 'req'), '5');
+      await ours.delete(keyOf('acme', 'one', 'open'));
+      await ours.put(keyOf('acme', 'one', 'open'), '6');
+      await until('the changes', () => seen.length === 3);
+      watching.abort();
+      await watch;
+      assert.deepEqual(seen, ['1', 'deleted', '6']);
+    },
+  ],
+  [
+    'an erased key leaves nothing, and can be made again',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const made = await ours.update(key, 'one', 0);
+      await ours.put(keyOf('acme', 'other'), 'kept');
+      await ours.erase(key);
+      await ours.erase(keyOf('acme', 'absent'));
+      assert.equal(await theirs.get(key), undefined);
+      assert.deepEqual(
+        (await theirs.entries()).map(({ value }) => value),
+        ['kept'],
+      );
+      assert.ok((await ours.update(key, 'two', 0)) > made);
+    },
+  ],
+  [
     'a watcher of an empty bucket waits, and ends with its signal',
     async ({ bus }) => {
       const bucket = await bus.openBucket(spec);
@@ -153,6 +199,7 @@ export const bucketCases: readonly Case[] = [
           refused('invalid_request', bucket.put(illegal, '')),
           refused('invalid_request', bucket.update(illegal, '', 0)),
           refused('invalid_request', bucket.delete(illegal)),
+          refused('invalid_request', bucket.erase(illegal)),
         ]),
       );
       const names = ['', 'a.b', 'a b', '*', 'x'.repeat(65)];

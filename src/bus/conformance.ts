@@ -3,11 +3,12 @@ import { test } from 'node:test';
 import { bucketCases } from './conformance-buckets.ts';
 import type { Opened } from './conformance-fixture.ts';
 import { eventCases, requestCases } from './conformance-messages.ts';
+import { storedCases } from './conformance-stored.ts';
 import { streamCases } from './conformance-streams.ts';
 
 /** Declares the tests; `open` gives an empty bus. */
 export function testBus(name: string, open: () => Promise<Opened>): void {
-  for (const [sentence, run] of [...requestCases, ...eventCases, ...streamCases, ...bucketCases]) {
+  for (const [sentence, run] of [...requestCases, ...eventCases, ...streamCases, ...storedCases, ...bucketCases]) {
     test(`${name} bus: ${sentence}`, { timeout: 60_000 }, async () => {
       await using opened = await open();
       await run(opened);

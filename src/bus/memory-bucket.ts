@@ -2,9 +2,9 @@
 // Entries stand in the order of their last write, so what expires is always at the front.
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BucketSpec } from '../contracts/bucket.ts';
+import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Entry, KeyValue } from './bus.ts';
-import { assertKey } from './key.ts';
+import { assertKey, keyMatcher } from './key.ts';
 import { WatchQueue } from './watch-queue.ts';
 
 /** What an entry takes beside its texts. */
@@ -15,11 +15,16 @@ interface Held {
   readonly atMs: number;
 }
 
+interface Watcher {
+  readonly queue: WatchQueue;
+  readonly wants: (key: string) => boolean;
+}
+
 export class MemoryBucket implements KeyValue {
   readonly #spec: BucketSpec;
   readonly #clock: Clock;
   readonly #held = new Map<string, Held>();
-  readonly #watchers = new Set<WatchQueue>();
+  readonly #watchers = new Set<Watcher>();
   #revision = 0;
   #bytes = 0;
 
@@ -52,25 +57,34 @@ export class MemoryBucket implements KeyValue {
     this.#write(key, '', true);
   }
 
-  async entries(): Promise<readonly Entry[]> {
-    this.#dropExpired();
-    return Array.from(this.#held.values(), ({ entry }) => entry).filter(({ deleted }) => !deleted);
+  async erase(key: string): Promise<void> {
+    assertKey(key);
+    const held = this.#held.get(key);
+    if (held !== undefined) this.#drop(key, held);
   }
 
-  async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
-    const queue = new WatchQueue();
+  async entries(pattern?: KeyPattern): Promise<readonly Entry[]> {
     this.#dropExpired();
-    for (const { entry } of this.#held.values()) queue.push(entry);
-    this.#watchers.add(queue);
+    const wants = keyMatcher(pattern);
+    const entries: Entry[] = [];
+    for (const { entry } of this.#held.values()) if (!entry.deleted && wants(entry.key)) entries.push(entry);
+    return entries;
+  }
+
+  async *watch(signal: AbortSignal, pattern?: KeyPattern): AsyncGenerator<Entry, void> {
+    const watcher: Watcher = { queue: new WatchQueue(), wants: keyMatcher(pattern) };
+    this.#dropExpired();
+    for (const { entry } of this.#held.values()) if (watcher.wants(entry.key)) watcher.queue.push(entry);
+    this.#watchers.add(watcher);
     try {
-      yield* queue.read(signal);
+      yield* watcher.queue.read(signal);
     } finally {
-      this.#watchers.delete(queue);
+      this.#watchers.delete(watcher);
     }
   }
 
   close(): void {
-    for (const watcher of this.#watchers) watcher.end();
+    for (const { queue } of this.#watchers) queue.end();
   }
 
   #current(key: string): Entry | undefined {
@@ -92,7 +106,7 @@ export class MemoryBucket implements KeyValue {
     const entry: Entry = { key, value, revision: ++this.#revision, deleted };
     this.#held.delete(key);
     this.#held.set(key, { entry, atMs: this.#clock.nowMs() });
-    for (const watcher of this.#watchers) watcher.push(entry);
+    for (const { queue, wants } of this.#watchers) if (wants(key)) queue.push(entry);
     return entry.revision;
   }
 
@@ -100,11 +114,15 @@ export class MemoryBucket implements KeyValue {
     const { ttlMs } = this.#spec;
     if (ttlMs === undefined) return;
     const sinceMs = this.#clock.nowMs() - ttlMs;
-    for (const [key, { entry, atMs }] of this.#held) {
-      if (atMs > sinceMs) return;
-      this.#held.delete(key);
-      this.#bytes -= sizeOf(key, entry.value);
+    for (const [key, held] of this.#held) {
+      if (held.atMs > sinceMs) return;
+      this.#drop(key, held);
     }
+  }
+
+  #drop(key: string, { entry }: Held): void {
+    this.#held.delete(key);
+    this.#bytes -= sizeOf(key, entry.value);
   }
 }
 

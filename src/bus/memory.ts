@@ -3,10 +3,10 @@
 // M1. Handlers run at once, inside `request` and `publish`; deliveries of streams run after the current turn.
 // M2. It holds what it holds in memory only: streams and buckets end with the process.
 import type { BucketSpec } from '../contracts/bucket.ts';
-import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
+import type { Address, EventContract, RequestContract } from '../contracts/contract.ts';
 import { assertValid } from '../contracts/codec.ts';
 import { carriesCredential, type Correlation } from '../contracts/headers.ts';
-import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import type { StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -15,12 +15,14 @@ import type {
   AppendOptions,
   Bus,
   BusState,
+  ConsumeFrom,
   Delivery,
   KeyValue,
   PubAck,
   Received,
   RequestOptions,
   ServeOptions,
+  Stored,
   SubscribeOptions,
   Subscription,
 } from './bus.ts';
@@ -30,9 +32,10 @@ import { eventHandling, requestHandling, Running } from './handling.ts';
 import { assertBucketName } from './key.ts';
 import { MemoryBucket } from './memory-bucket.ts';
 import { Routes } from './memory-routes.ts';
-import { MemoryStream } from './memory-stream.ts';
+import { MemoryStream, type StreamDeps } from './memory-stream.ts';
 import { assertFits } from './message-size.ts';
 import { cancelled, raceReply } from './reply-race.ts';
+import { assertMore } from './sent-headers.ts';
 
 export interface MemoryBusOptions {
   readonly timers: Timers;
@@ -117,7 +120,7 @@ class MemoryBus implements Bus {
     this.#assertOpen();
     assertValid(contract.message, message);
     const bytes = assertFits(message);
-    if (contract.class === 'jetstream_event') this.#storePublished(contract, subject, message, bytes);
+    if (isStored(contract)) this.#storePublished(to, message, bytes, correlation);
     this.#give(subject, message, correlation);
   }
 
@@ -135,8 +138,7 @@ class MemoryBus implements Bus {
   async ensureStream(spec: StreamSpec): Promise<void> {
     this.#assertOpen();
     const stream = this.#streams.get(spec.subject);
-    if (stream === undefined)
-      this.#streams.set(spec.subject, new MemoryStream(spec, { timers: this.#timers, log: this.#log }));
+    if (stream === undefined) this.#streams.set(spec.subject, new MemoryStream(spec, this.#streamDeps(spec)));
     else stream.spec = spec;
   }
 
@@ -149,26 +151,36 @@ class MemoryBus implements Bus {
     this.#assertOpen();
     assertValid(contract.message, message);
     const bytes = assertFits(message);
-    const stream = this.#streams.get(subject);
-    if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
-    const ack = stream.append(message, bytes, options.messageId);
+    if (options.headers !== undefined) assertMore(options.headers);
+    const ack = this.#stream(subject).append(contract, message, bytes, options);
     this.#give(subject, message, options.correlation);
     return ack;
   }
 
   async consume<M>(
-    from: {
-      readonly stream: StreamSpec;
-      readonly consumer: ConsumerSpec;
-      readonly message: Payload<M>;
-    },
+    from: ConsumeFrom<M>,
     handle: (delivery: Delivery<M>) => void | Promise<void>,
   ): Promise<Subscription> {
     await this.ensureStream(from.stream);
-    const stream = this.#streams.get(from.stream.subject);
-    if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
-    const member = stream.consumer(from.consumer).join(handle as (delivery: Delivery<unknown>) => void);
-    return this.#hold(member);
+    const { message, pendingMax = Number.POSITIVE_INFINITY, undeliverable } = from;
+    const consumer = this.#stream(from.stream.subject).consumer(from.consumer);
+    const handler = handle as (delivery: Delivery<unknown>) => void;
+    return this.#hold(consumer.join({ handle: handler, message, pendingMax, undeliverable }));
+  }
+
+  async read(
+    { subject }: StreamSpec,
+    options: { readonly fromSeq: number; readonly limit: number },
+  ): Promise<readonly Stored[]> {
+    return this.#stream(subject).read(options);
+  }
+
+  async remove({ subject }: StreamSpec, seq: number): Promise<boolean> {
+    return this.#stream(subject).remove(seq);
+  }
+
+  async trim({ subject }: StreamSpec, belowSeq: number): Promise<number> {
+    return this.#stream(subject).trim(belowSeq);
   }
 
   async openBucket(spec: BucketSpec): Promise<KeyValue> {
@@ -231,12 +243,30 @@ class MemoryBus implements Bus {
     for (const listener of listeners) listener(message, received);
   }
 
-  #storePublished(contract: { readonly template: string }, subject: string, message: unknown, bytes: number): void {
+  #storePublished<T extends string, M>(
+    { contract, subject }: Address<EventContract<T, M>>,
+    message: M,
+    bytes: number,
+    correlation: Correlation | undefined,
+  ): void {
     try {
-      this.#streams.get(subject)?.append(message, bytes);
+      const origin = correlation === undefined ? {} : { correlation };
+      this.#streams.get(subject)?.append(contract, message, bytes, origin);
     } catch {
       this.#counters(contract.template).dropped('stream_full');
     }
+  }
+
+  /** Throws `unavailable` where there is none. */
+  #stream(subject: string): MemoryStream {
+    this.#assertOpen();
+    const stream = this.#streams.get(subject);
+    if (stream === undefined) throw unavailable('no stream holds the subject', 'no_stream');
+    return stream;
+  }
+
+  #streamDeps({ subject }: StreamSpec): StreamDeps {
+    return { timers: this.#timers, log: this.#log, counters: this.#counters(subject) };
   }
 
   #keep(running: Running, remove: () => void): Subscription {
@@ -275,6 +305,10 @@ class MemoryBus implements Bus {
     if (this.#state.now === 'closed') throw unavailable('the bus is closed', 'closed');
   }
 }
+
+/** Whether messages of the contract belong to a stream. */
+const isStored = (contract: { readonly class: string }): boolean =>
+  contract.class === 'jetstream_event' || contract.class === 'dlq';
 
 const unavailable = (message: string, reason: string): BeamlineError =>
   new BeamlineError('unavailable', message, { details: { reason } });

@@ -3,13 +3,15 @@ import { JetStreamApiError, StorageType } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
-import type { BucketSpec } from '../contracts/bucket.ts';
+import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Entry, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
 import type { NatsLink } from './nats-link.ts';
-import { storeFault } from './nats-stream.ts';
+import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
+/** Every key. */
+const ALL = '>' as KeyPattern;
 const END_WAIT_MS = 2_000;
 const LIST_WAIT_MS = 5_000;
 const WRONG_REVISION = new Set([10_071, 10_164]);
@@ -46,14 +48,21 @@ export class NatsBucket implements KeyValue {
     return this.#on(key, (kv) => kv.delete(key));
   }
 
-  entries(): Promise<readonly Entry[]> {
-    return this.#run((kv) => this.#list(kv));
+  erase(key: string): Promise<void> {
+    return this.#on(key, async (_, nc) => {
+      const { streams } = await managerOf(nc);
+      await streams.purge(this.#stream, { filter: this.#subjectOf(key) });
+    });
   }
 
-  async *watch(signal: AbortSignal): AsyncGenerator<Entry, void> {
+  entries(pattern: KeyPattern = ALL): Promise<readonly Entry[]> {
+    return this.#run((kv, nc) => this.#list(kv, nc, pattern));
+  }
+
+  async *watch(signal: AbortSignal, pattern: KeyPattern = ALL): AsyncGenerator<Entry, void> {
     const queue = new WatchQueue();
     const ending = new AbortController();
-    const pump = this.#pumpInto(queue, ending.signal);
+    const pump = this.#pumpInto(queue, ending.signal, pattern);
     let pumping = Promise.resolve();
     const attached = this.#link.eachConnection((nc) => {
       pumping = this.#repeat(nc, pump, ending.signal);
@@ -87,6 +96,14 @@ export class NatsBucket implements KeyValue {
     });
   }
 
+  get #stream(): string {
+    return `KV_beamline_${this.#spec.name}`;
+  }
+
+  #subjectOf(key: string): string {
+    return `$KV.beamline_${this.#spec.name}.${key}`;
+  }
+
   /** The bucket on this connection, made if it is not there. */
   #bind(nc: NatsConnection): Promise<KV> {
     if (this.#bound?.nc === nc) return this.#bound.kv;
@@ -106,7 +123,7 @@ export class NatsBucket implements KeyValue {
   }
 
   /** Reads a connection's changes into the queue, from where the one before ended. */
-  #pumpInto(queue: WatchQueue, signal: AbortSignal): (nc: NatsConnection) => Promise<void> {
+  #pumpInto(queue: WatchQueue, signal: AbortSignal, key: KeyPattern): (nc: NatsConnection) => Promise<void> {
     let seen = 0;
     return async (nc) => {
       const kv = await this.#bind(nc);
@@ -114,7 +131,7 @@ export class NatsBucket implements KeyValue {
       // A bucket that was made anew counts its revisions from the start.
       if (streamInfo.state.last_seq < seen) seen = 0;
       if (signal.aborted) return;
-      const entries = await kv.watch();
+      const entries = await kv.watch({ key });
       const stop = (): void => entries.stop();
       signal.addEventListener('abort', stop);
       if (signal.aborted) stop();
@@ -128,9 +145,9 @@ export class NatsBucket implements KeyValue {
   }
 
   /** The library ends a list early when its connection is lost: what is left tells a part from the whole. */
-  async #list(kv: KV): Promise<readonly Entry[]> {
-    let { values: left } = await kv.status();
-    const listed = await kv.history();
+  async #list(kv: KV, nc: NatsConnection, key: KeyPattern): Promise<readonly Entry[]> {
+    let left: number | undefined;
+    const listed = await kv.history({ key });
     const timer = this.#link.timers.after(LIST_WAIT_MS, () => listed.stop());
     const entries: Entry[] = [];
     for await (const entry of listed) {
@@ -138,19 +155,24 @@ export class NatsBucket implements KeyValue {
       if (entry.operation === 'PUT') entries.push(entryOf(entry));
     }
     timer.cancel();
-    if (left === 0) return entries;
+    if (left === 0 || (left === undefined && (await this.#isEmpty(nc, key)))) return entries;
     throw new BeamlineError('unavailable', 'the bucket could not be read to its end');
   }
 
-  async #on<R>(key: string, work: (kv: KV) => Promise<R>): Promise<R> {
+  async #isEmpty(nc: NatsConnection, key: KeyPattern): Promise<boolean> {
+    const { streams } = await managerOf(nc);
+    return (await streams.getMessage(this.#stream, { last_by_subj: this.#subjectOf(key) })) === null;
+  }
+
+  async #on<R>(key: string, work: (kv: KV, nc: NatsConnection) => Promise<R>): Promise<R> {
     assertKey(key);
     return this.#run(work);
   }
 
-  async #run<R>(work: (kv: KV) => Promise<R>): Promise<R> {
+  async #run<R>(work: (kv: KV, nc: NatsConnection) => Promise<R>): Promise<R> {
     const nc = this.#link.connected();
     try {
-      return await work(await this.#bind(nc));
+      return await work(await this.#bind(nc), nc);
     } catch (cause) {
       if (cause instanceof JetStreamApiError && WRONG_REVISION.has(cause.code)) {
         throw new BeamlineError('precondition_failed', 'the entry has another revision', { cause });

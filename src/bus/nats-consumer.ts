@@ -1,26 +1,29 @@
 // A durable pull consumer that is taken up again with every connection, stream and consumer made if they are gone.
-// What cannot be read is counted, logged and given up, so that one bad message does not come back for ever.
-import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
+// What cannot be delivered is counted and given up, so that one bad message does not come back for ever.
+import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { decode } from '../contracts/codec.ts';
-import type { Payload } from '../contracts/contract.ts';
-import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
-import type { Delivery, Subscription } from './bus.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { ConsumeFrom, Subscription, Undeliverable } from './bus.ts';
 import type { ContractCounters } from './bus-counters.ts';
-import { deliver, type DeliveryHandler } from './delivering.ts';
+import {
+  deliver,
+  type DeliveryHandler,
+  EXHAUSTED,
+  giveUp,
+  isExhausted,
+  type Reason,
+  unreadable,
+} from './delivering.ts';
 import { Running } from './handling.ts';
+import { NatsDelivery } from './nats-delivery.ts';
+import { headersIn } from './nats-headers.ts';
 import type { NatsLink } from './nats-link.ts';
 import { ensureStream, openConsumer } from './nats-stream.ts';
+import { type Hold, PendingRoom } from './pending-room.ts';
 
 const BATCH = 500;
-const ACK = new TextEncoder().encode('+ACK');
-const PULL = { expires: 10_000, idle_heartbeat: 2_000, abort_on_missing_resource: true };
-
-export interface ConsumeFrom<M> {
-  readonly stream: StreamSpec;
-  readonly consumer: ConsumerSpec;
-  readonly message: Payload<M>;
-}
+const PULL = { expires: 10_000, idle_heartbeat: 2_000 };
 
 export interface ConsumeDeps {
   readonly link: NatsLink;
@@ -35,35 +38,43 @@ export async function consume<M>(
   { link, counters, replicas }: ConsumeDeps,
 ): Promise<Subscription> {
   const running = new Running({});
-  const onMessage = (msg: JsMsg): void => {
-    const delivery = readDelivery(from, msg, link);
-    if (delivery instanceof Error) {
-      counters.invalid.add();
-      link.log.error('bus_stream_message_invalid', {
-        source: from.stream.name,
-        count: msg.seq,
-        fault: delivery,
-      });
-      msg.term();
-    } else deliver(delivery, handle, { spec: from.consumer, running, log: link.log });
-  };
+  const room = from.pendingMax === undefined ? undefined : new PendingRoom(from.pendingMax);
+  const onMessage = handling(from, handle, { link, counters, running, room });
   let current: ConsumerMessages | undefined;
   let isDrained = false;
   let tried: () => void;
   const first = new Promise<void>((resolve) => {
     tried = resolve;
   });
-  const takeUp = async (nc: NatsConnection): Promise<void> => {
-    await ensureStream(nc, from.stream, replicas);
-    const consumer = await openConsumer(nc, from.stream, from.consumer);
-    if (isDrained) return;
+  /** A stream of deliveries, without regard to which are settled: the server holds back above its own bound. */
+  const takeAll = async (consumer: Consumer): Promise<void> => {
     current = await consumer.consume({
       ...PULL,
+      abort_on_missing_resource: true,
       max_messages: Math.min(BATCH, from.consumer.ackPendingMax),
       callback: onMessage,
     });
     tried();
     await current.closed();
+  };
+  /** Asks for as many as there is room for, again and again. */
+  const takeWhatFits = async (consumer: Consumer, free: PendingRoom): Promise<void> => {
+    tried();
+    while (!isDrained && !link.isClosing) {
+      // eslint-disable-next-line no-await-in-loop -- one pull after the other
+      await free.open();
+      if (isDrained) return;
+      // eslint-disable-next-line no-await-in-loop -- as above
+      current = await consumer.fetch({ ...PULL, max_messages: Math.min(BATCH, free.left) });
+      // eslint-disable-next-line no-await-in-loop -- as above
+      for await (const msg of current) onMessage(msg);
+    }
+  };
+  const takeUp = async (nc: NatsConnection): Promise<void> => {
+    await ensureStream(nc, from.stream, replicas);
+    const consumer = await openConsumer(nc, from.stream, from.consumer);
+    if (isDrained) return;
+    await (room === undefined ? takeAll(consumer) : takeWhatFits(consumer, room));
   };
   const attached = link.eachConnection((nc) => {
     void (async () => {
@@ -81,6 +92,7 @@ export async function consume<M>(
   if (link.nc !== undefined) await first;
   const drain = async (): Promise<void> => {
     isDrained = true;
+    room?.end();
     attached[Symbol.dispose]();
     await current?.close();
     await running.idle();
@@ -94,59 +106,40 @@ export async function consume<M>(
   };
 }
 
-function readDelivery<M>(from: ConsumeFrom<M>, msg: JsMsg, link: NatsLink): NatsDelivery<M> | Error {
-  try {
-    return new NatsDelivery(decode(from.message, msg.data), msg, link);
-  } catch (thrown) {
-    return thrown instanceof Error ? thrown : new Error(String(thrown));
-  }
+/** What is done with each delivery; never throws. */
+function handling<M>(
+  from: ConsumeFrom<M>,
+  handle: DeliveryHandler<M>,
+  deps: Pick<ConsumeDeps, 'link' | 'counters'> & { readonly running: Running; readonly room: PendingRoom | undefined },
+): (msg: JsMsg) => void {
+  const { consumer: spec, undeliverable } = from;
+  const { link, counters, running, room } = deps;
+  const { log } = link;
+  const refuse = (msg: JsMsg, hold: Hold | undefined, reason: Reason): void => {
+    const delivery = new NatsDelivery(undefined, msg, link, hold);
+    giveUp(delivery, () => told(msg, reason), reason, { spec, running, log, counters, undeliverable });
+  };
+  return (msg) => {
+    const hold = room?.take(link.timers, spec.ackWaitMs);
+    let message: M;
+    try {
+      message = decode(from.message, msg.data);
+    } catch (thrown) {
+      return refuse(msg, hold, unreadable(BeamlineError.from(thrown)));
+    }
+    // The count is read from the reply subject: only where there is a limit.
+    if (spec.deliveryLimit !== undefined && isExhausted(spec, msg.info.deliveryCount))
+      return refuse(msg, hold, EXHAUSTED);
+    deliver(new NatsDelivery(message, msg, link, hold), handle, { spec, running, log });
+  };
 }
 
-/** What the server knows of a delivery is read from its reply subject only when somebody asks. */
-class NatsDelivery<M> implements Delivery<M> {
-  readonly message: M;
-  readonly #msg: JsMsg;
-  readonly #link: NatsLink;
-  #isSettled = false;
-
-  constructor(message: M, msg: JsMsg, link: NatsLink) {
-    this.message = message;
-    this.#msg = msg;
-    this.#link = link;
-  }
-
-  get count(): number {
-    return this.#msg.info.deliveryCount;
-  }
-
-  get seq(): number {
-    return this.#msg.seq;
-  }
-
-  /** Travels with other messages. One that is lost with its connection is answered by another delivery. */
-  ack(): void {
-    if (!this.#settle() || this.#link.nc === undefined) return;
-    this.#link.send({ subject: replyOf(this.#msg), bytes: ACK }, 'batched');
-  }
-
-  nak(delayMs: number): void {
-    if (this.#settle()) this.#msg.nak(delayMs);
-  }
-
-  term(): void {
-    if (this.#settle()) this.#msg.term();
-  }
-
-  working(): void {
-    if (!this.#isSettled) this.#msg.working();
-  }
-
-  #settle(): boolean {
-    if (this.#isSettled) return false;
-    this.#isSettled = true;
-    return true;
-  }
-}
-
-/** The client library's type does not name it. */
-const replyOf = (msg: JsMsg): string => (msg as JsMsg & { readonly reply: string }).reply;
+const told = (msg: JsMsg, reason: Reason): Undeliverable => ({
+  seq: msg.seq,
+  subject: msg.subject,
+  storedAtMs: msg.time.getTime(),
+  headers: headersIn(msg.headers),
+  body: msg.data,
+  count: msg.info.deliveryCount,
+  ...reason,
+});

@@ -1,13 +1,12 @@
 // Headers on NATS: written straight as bytes, read only when somebody asks for them.
 // Only values that our own code made are written, and the client library's header object, which checks and copies
 // each name and value, is not needed for them.
-import type { Msg } from '@nats-io/transport-node';
-import { type Correlation, type HeaderSet, headersOf } from '../contracts/headers.ts';
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { carriesMessageId, type Correlation, type HeaderSet, headersOf } from '../contracts/headers.ts';
 import { ID_BYTES_MAX } from '../contracts/limits.ts';
-import { BeamlineError } from '../core/errors.ts';
 import type { Received } from './bus.ts';
+import { assertMore, HEADER_VALUE as VALUE, invalidHeader } from './sent-headers.ts';
 
-const VALUE = /^[\x21-\x7e]+$/;
 /** A scheme and a credential; the bytes are those that all headers of a message may have together. */
 const CREDENTIAL = /^[A-Za-z]+ [\x21-\x7e]+$/;
 const CREDENTIAL_BYTES_MAX = 8_192;
@@ -36,17 +35,25 @@ export function writeHeaders(
   set: HeaderSet,
   correlation: Correlation | undefined,
   messageId?: string,
+  more?: Readonly<Record<string, string>>,
 ): WrittenHeaders | undefined {
   if (correlation === undefined && messageId === undefined) return undefined;
   let text = 'NATS/1.0\r\n';
   if (correlation !== undefined) for (const [name, value] of headersOf(set, correlation)) text += line(name, value);
-  if (messageId !== undefined) text += line('Nats-Msg-Id', messageId);
+  if (messageId !== undefined) {
+    if (carriesMessageId(set)) text += line('x_msg_id', messageId);
+    text += line('Nats-Msg-Id', messageId);
+  }
+  if (more !== undefined) {
+    assertMore(more);
+    for (const [name, value] of Object.entries(more)) text += line(name, value);
+  }
   return new WrittenHeaders(`${text}\r\n`);
 }
 
 function line(name: string, value: string): string {
   const isLegal = name === AUTHORIZATION ? isCredential(value) : VALUE.test(value);
-  if (!isLegal) throw new BeamlineError('internal', `the header ${name} would leave invalid`);
+  if (!isLegal) throw invalidHeader(name);
   return `${name}: ${value}\r\n`;
 }
 
@@ -106,4 +113,10 @@ function headerOf(msg: Msg, names: readonly string[], isLegal: (value: string) =
     // Headers of a foreign client that the library refuses to read.
   }
   return undefined;
+}
+
+/** Every header as it was written; none where they cannot be read. */
+export function headersIn(headers: MsgHdrs | undefined): Record<string, string> {
+  if (headers === undefined) return {};
+  return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
 }

@@ -5,18 +5,20 @@ import type { BucketSpec } from '../contracts/bucket.ts';
 import { decode, encode } from '../contracts/codec.ts';
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import type { Correlation } from '../contracts/headers.ts';
-import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
+import type { StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type {
   AppendOptions,
   Bus,
   BusState,
+  ConsumeFrom,
   Delivery,
   KeyValue,
   PubAck,
   Received,
   RequestOptions,
   ServeOptions,
+  Stored,
   SubscribeOptions,
   Subscription,
   Urgency,
@@ -32,6 +34,7 @@ import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { listen } from './nats-listen.ts';
 import { NatsRequests } from './nats-requests.ts';
 import { append } from './nats-append.ts';
+import { readStored, removeStored, trimStored } from './nats-stored.ts';
 import { NatsStreams } from './nats-stream.ts';
 
 export interface NatsBusOptions extends NatsLinkOptions {
@@ -151,20 +154,28 @@ class NatsBus implements Bus {
     const { contract, subject } = to;
     const { messageId, timeoutMs, correlation, urgency } = options;
     const bytes = encode(contract.message, message);
-    const headers = writeHeaders(contract.headers, correlation, messageId);
+    const headers = writeHeaders(contract.headers, correlation, messageId, options.headers);
     return append({ subject, bytes, headers, timeoutMs, urgency }, this.#requests, this.#link);
   }
 
   async consume<M>(
-    from: {
-      readonly stream: StreamSpec;
-      readonly consumer: ConsumerSpec;
-      readonly message: Payload<M>;
-    },
+    from: ConsumeFrom<M>,
     handle: (delivery: Delivery<M>) => void | Promise<void>,
   ): Promise<Subscription> {
     const counters = this.#counters(from.stream.subject);
     return this.#hold(await consume(from, handle, { link: this.#link, counters, replicas: this.#replicas }));
+  }
+
+  read(stream: StreamSpec, options: { readonly fromSeq: number; readonly limit: number }): Promise<readonly Stored[]> {
+    return readStored(this.#link, stream, options);
+  }
+
+  remove(stream: StreamSpec, seq: number): Promise<boolean> {
+    return removeStored(this.#link, stream, seq);
+  }
+
+  trim(stream: StreamSpec, belowSeq: number): Promise<number> {
+    return trimStored(this.#link, stream, belowSeq);
   }
 
   async openBucket(spec: BucketSpec): Promise<KeyValue> {

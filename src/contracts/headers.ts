@@ -14,14 +14,7 @@ export const HEADER_SETS = {
     optional: ['x_request_id', 'x_assignment_id', 'x_sent_at_ms', 'x_producer', 'x_schema_id'],
   },
   dlq_v2: {
-    required: [
-      'x_trace_id',
-      'x_tenant_id',
-      'x_contract_version',
-      'x_msg_id',
-      'x_dlq_reason',
-      'x_original_subject',
-    ],
+    required: ['x_trace_id', 'x_tenant_id', 'x_contract_version', 'x_msg_id', 'x_dlq_reason', 'x_original_subject'],
     optional: [
       'x_original_msg_id',
       'x_request_id',
@@ -58,6 +51,9 @@ export interface Correlation {
 
 /** Whether messages of the set carry the caller's credential. */
 export const carriesCredential = (set: HeaderSet): boolean => set === 'admin_v2';
+
+/** Whether messages of the set carry the id that their stream deduplicates by. */
+export const carriesMessageId = (set: HeaderSet): boolean => set === 'jetstream_v2' || set === 'dlq_v2';
 
 /** The headers of one message. Ids are printable ASCII without spaces, so they need no encoding; a credential has one. */
 export function headersOf(set: HeaderSet, correlation: Correlation): readonly (readonly [string, string])[] {
