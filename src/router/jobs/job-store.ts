@@ -1,0 +1,157 @@
+// The records of jobs in their bucket, behind the few operations that are allowed on them (invariants: contracts/job.ts).
+import type { KeyValue } from '../../bus/bus.ts';
+import { assertValid } from '../../contracts/codec.ts';
+import { keyPattern } from '../../contracts/bucket.ts';
+import type { Payload } from '../../contracts/contract.ts';
+import { type JobRequest, jobKey, jobRequest, type JobState, jobState } from '../../contracts/job.ts';
+import { BeamlineError } from '../../core/errors.ts';
+
+/** Tries of one compare-and-set; losing more often in a row means that something writes without end. */
+const TRIES_MAX = 8;
+
+export interface JobRef {
+  readonly tenantId: string;
+  readonly assignmentId: string;
+}
+
+export interface FoundJob {
+  readonly request: JobRequest;
+  /** Undefined: queued and not dispatched. */
+  readonly state: JobState | undefined;
+  /** Of the state's entry; 0 if there is none. */
+  readonly revision: number;
+}
+
+/** The state after a change, or as it is where the change did not apply. */
+export interface Changed extends FoundJob {
+  readonly isChanged: boolean;
+}
+
+/** What the `open` entry says. */
+export interface OpenJob extends JobRef {
+  readonly atMs: number;
+}
+
+export const refOf = ({ tenant_id, assignment_id }: { tenant_id: string; assignment_id: string }): JobRef => ({
+  tenantId: tenant_id,
+  assignmentId: assignment_id,
+});
+
+export class JobStore {
+  readonly #bucket: KeyValue;
+
+  constructor(bucket: KeyValue) {
+    this.#bucket = bucket;
+  }
+
+  /**
+   * Creates the record, which is the acceptance. One that is there is given back if it was asked for the same thing;
+   * else throws `idempotency_conflict`. Throws `unavailable`: then nothing was accepted, or a repeat will find it.
+   */
+  async accept(request: JobRequest): Promise<{ readonly request: JobRequest; readonly isNew: boolean }> {
+    assertValid(jobRequest, request);
+    const ref = refOf(request);
+    const open = { at_ms: request.created_at_ms, tenant_id: ref.tenantId, assignment_id: ref.assignmentId };
+    await this.#bucket.put(keyTo(ref, 'open'), JSON.stringify(open));
+    try {
+      await this.#bucket.update(keyTo(ref, 'req'), JSON.stringify(request), 0);
+      return { request, isNew: true };
+    } catch (thrown) {
+      if (!isLost(thrown)) throw thrown;
+    }
+    const stored = await this.request(ref);
+    if (stored === undefined) throw new BeamlineError('unavailable', 'the record of the job came and went');
+    return { request: sameAs(stored, request.digest), isNew: false };
+  }
+
+  async request(ref: JobRef): Promise<JobRequest | undefined> {
+    const entry = await this.#bucket.get(keyTo(ref, 'req'));
+    return entry === undefined ? undefined : parsed(jobRequest, entry.value);
+  }
+
+  /** Undefined for a job that is not there. */
+  async read(ref: JobRef): Promise<FoundJob | undefined> {
+    const [request, entry] = await Promise.all([this.request(ref), this.#bucket.get(keyTo(ref, 'state'))]);
+    if (request === undefined) return undefined;
+    const state = entry === undefined ? undefined : parsed(jobState, entry.value);
+    // A job that was deleted may have left its state to one that was accepted under the same key later.
+    const isOwn = state?.created_at_ms === request.created_at_ms;
+    return { request, state: isOwn ? state : undefined, revision: entry?.revision ?? 0 };
+  }
+
+  /**
+   * Writes what `make` gives, by compare-and-set; undefined leaves the state alone. `make` may be called again with a
+   * newer state. Undefined for a job that is not there. Throws `unavailable`.
+   */
+  async change(
+    ref: JobRef,
+    make: (found: FoundJob) => JobState | undefined,
+    known?: FoundJob,
+  ): Promise<Changed | undefined> {
+    let found = known ?? (await this.read(ref));
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      if (found === undefined) return undefined;
+      const state = make(found);
+      if (state === undefined) return { ...found, isChanged: false };
+      assertValid(jobState, state);
+      try {
+        // eslint-disable-next-line no-await-in-loop -- a try follows one that lost
+        const revision = await this.#bucket.update(keyTo(ref, 'state'), JSON.stringify(state), found.revision);
+        return { request: found.request, state, revision, isChanged: true };
+      } catch (thrown) {
+        if (!isLost(thrown)) throw thrown;
+      }
+      // eslint-disable-next-line no-await-in-loop -- as above
+      found = await this.read(ref);
+    }
+    throw new BeamlineError('unavailable', 'the state of the job is written by too many');
+  }
+
+  /** Takes the job from those that a sweep looks at. */
+  async close(ref: JobRef): Promise<void> {
+    await this.#bucket.erase(keyTo(ref, 'open'));
+  }
+
+  /** The request first: a state alone is no job. */
+  async delete(ref: JobRef): Promise<void> {
+    await this.#bucket.delete(keyTo(ref, 'req'));
+    await this.#bucket.delete(keyTo(ref, 'state'));
+    await this.close(ref);
+  }
+
+  async openJobs(): Promise<readonly OpenJob[]> {
+    const entries = await this.#bucket.entries(keyPattern(undefined, undefined, 'open'));
+    return entries.map(({ value }) => openIn(value)).filter((open) => open !== undefined);
+  }
+}
+
+/** Throws `idempotency_conflict` unless the stored request was asked for the same thing. */
+export function sameAs(stored: JobRequest, digest: string): JobRequest {
+  if (stored.digest === digest) return stored;
+  throw new BeamlineError('idempotency_conflict', 'the key was used for another request', {
+    details: { intake: 'IDEMPOTENCY_VIOLATION' },
+  });
+}
+
+const keyTo = ({ tenantId, assignmentId }: JobRef, part: 'req' | 'state' | 'open'): string =>
+  jobKey(tenantId, assignmentId, part);
+
+const isLost = (thrown: unknown): boolean => BeamlineError.from(thrown).code === 'precondition_failed';
+
+function parsed<T>(record: Payload<T>, text: string): T {
+  const value: unknown = JSON.parse(text);
+  if (record.check(value)) return value;
+  throw new BeamlineError('internal', `an entry is no ${record.id}@${record.version}: ${record.fault(value)}`);
+}
+
+/** Undefined for an entry that is not one of ours: one must not hide the others. */
+function openIn(text: string): OpenJob | undefined {
+  try {
+    const { at_ms, tenant_id, assignment_id } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    if (typeof at_ms !== 'number' || typeof tenant_id !== 'string' || typeof assignment_id !== 'string')
+      return undefined;
+    return { atMs: at_ms, tenantId: tenant_id, assignmentId: assignment_id };
+  } catch {
+    return undefined;
+  }
+}
