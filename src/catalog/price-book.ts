@@ -1,7 +1,9 @@
-// What an attempt costs: exact integers, rounded once (worker 14.2).
+// What an attempt costs: exact integers, rounded once, at the price that was in force then (worker 14.2).
+import { createHash } from 'node:crypto';
 
-/** Micro-USD per million tokens, and per attempt; integers. Wire names, as they stand in the configuration. */
+/** Micro-USD; integers. Wire names, as they stand in the configuration. */
 export interface Prices {
+  /** Per million tokens, as the next three. */
   readonly input: number;
   /** Absent means `input`. */
   readonly cached_input?: number;
@@ -9,21 +11,33 @@ export interface Prices {
   readonly cache_write?: number;
   /** Reasoning included. */
   readonly output: number;
+  /** Per request; an attempt that counts none is one. */
   readonly request?: number;
+  /** Per millisecond of computing. */
+  readonly cpu_ms?: number;
+  /** Per 2^30 bytes sent. */
+  readonly gib_out?: number;
 }
 
 export interface PriceLine {
   readonly provider: string;
   readonly model: string;
   readonly prices: Prices;
+  /** Milliseconds since the epoch; absent means always. */
+  readonly effectiveFromMs?: number;
+  /** Of the document that the line stands in. */
+  readonly version?: string;
 }
 
-/** Token counts; cached and cache-write tokens are parts of the input. */
+/** What was consumed; cached and cache-write tokens are parts of the input. */
 export interface Metered {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly cachedInputTokens: number;
   readonly cacheWriteTokens?: number;
+  readonly requests?: number;
+  readonly cpuMs?: number;
+  readonly bytesOut?: number;
 }
 
 export interface Cost {
@@ -33,7 +47,10 @@ export interface Cost {
 }
 
 export interface PriceBook {
-  readonly costOf: (providerId: string, model: string, usage: Metered) => Cost;
+  /** At the prices of `atMs`, milliseconds since the epoch; without it the newest. */
+  readonly costOf: (providerId: string, model: string, usage: Metered, atMs?: number) => Cost;
+  /** The line in force; undefined for what has no price. */
+  readonly lineOf: (providerId: string, model: string, atMs?: number) => PriceLine | undefined;
 }
 
 interface PricedProvider {
@@ -42,6 +59,7 @@ interface PricedProvider {
 }
 
 const PER_TOKENS = 1_000_000;
+const GIB = 2 ** 30;
 const UNPRICED: Cost = { costMicroUsd: 0, isUnpriced: true };
 
 /** The lines of configured models, under the name that callers use and under the provider's own. */
@@ -57,38 +75,84 @@ export function priceLines(providers: readonly PricedProvider[]): PriceLine[] {
   return lines;
 }
 
-/** A later line replaces an earlier one of the same provider and model. */
-export function openPriceBook(lines: readonly PriceLine[]): PriceBook {
-  const book = new Map<string, Map<string, Prices>>();
-  for (const { provider, model, prices } of lines) {
-    const models = book.get(provider) ?? new Map<string, Prices>();
-    book.set(provider, models.set(model, prices));
-  }
-  return { costOf: (providerId, model, usage) => costOf(book.get(providerId)?.get(model), usage) };
+/** A name for lines that have none, out of what they say: `config-` and 16 digits. */
+export function configVersion(lines: readonly PriceLine[]): string {
+  const text = JSON.stringify(
+    lines.map(({ provider, model, prices }) => [provider, model, ...PRICE_KINDS.map((kind) => prices[kind])]),
+  );
+  return `config-${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
 }
+
+export const PRICE_KINDS = ['input', 'cached_input', 'cache_write', 'output', 'request', 'cpu_ms', 'gib_out'] as const;
+
+/** A later line replaces an earlier one of the same provider, model and moment. */
+export function openPriceBook(lines: readonly PriceLine[]): PriceBook {
+  const book = new Map<string, Map<string, PriceLine[]>>();
+  for (const line of lines) {
+    const models = book.get(line.provider) ?? new Map<string, PriceLine[]>();
+    const others = (models.get(line.model) ?? []).filter((other) => startOf(other) !== startOf(line));
+    // The newest first.
+    models.set(
+      line.model,
+      [...others, line].toSorted((a, b) => startOf(b) - startOf(a)),
+    );
+    book.set(line.provider, models);
+  }
+  const lineOf = (providerId: string, model: string, atMs = Number.POSITIVE_INFINITY): PriceLine | undefined =>
+    book
+      .get(providerId)
+      ?.get(model)
+      ?.find((line) => startOf(line) <= atMs);
+  return {
+    lineOf,
+    costOf: (providerId, model, usage, atMs) => costOf(lineOf(providerId, model, atMs)?.prices, usage),
+  };
+}
+
+const startOf = ({ effectiveFromMs = 0 }: PriceLine): number => effectiveFromMs;
 
 /** The cost in whole micro-USD, rounded half up once. */
 export function costOf(prices: Prices | undefined, usage: Metered): Cost {
   if (prices === undefined) return UNPRICED;
-  const { input, cached_input: cachedInput = input, cache_write: cacheWrite = input, output, request = 0 } = prices;
-  const cached = Math.min(usage.cachedInputTokens, usage.inputTokens);
-  const written = Math.min(usage.cacheWriteTokens ?? 0, usage.inputTokens - cached);
-  const uncached = usage.inputTokens - cached - written;
-  const tokens = sumOfProducts(
+  const { uncached, cached, written } = inputOf(usage);
+  const { input, cached_input: cachedInput = input, cache_write: cacheWrite = input } = prices;
+  const terms = [
     [uncached, input],
     [cached, cachedInput],
     [written, cacheWrite],
-    [usage.outputTokens, output],
-  );
-  return { costMicroUsd: tokens + request, isUnpriced: false };
+    [usage.outputTokens, prices.output],
+  ] as const;
+  const whole = (usage.requests ?? 1) * (prices.request ?? 0) + (usage.cpuMs ?? 0) * (prices.cpu_ms ?? 0);
+  const bytes = usage.bytesOut ?? 0;
+  const egress = prices.gib_out ?? 0;
+  const part = bytes === 0 || egress === 0 ? sumOfProducts(terms) : sumWithEgress(terms, bytes, egress);
+  return { costMicroUsd: part + whole, isUnpriced: false };
 }
 
+/** The three prices of input: counts that contradict each other never make more than the input. */
+export function inputOf(usage: Metered): { uncached: number; cached: number; written: number } {
+  const cached = Math.min(usage.cachedInputTokens, usage.inputTokens);
+  const written = Math.min(usage.cacheWriteTokens ?? 0, usage.inputTokens - cached);
+  return { uncached: usage.inputTokens - cached - written, cached, written };
+}
+
+type Terms = readonly (readonly [count: number, price: number])[];
+
 /** The sum of count times price, divided by a million. Products are never negative, so a safe sum had no unsafe part. */
-function sumOfProducts(...terms: readonly (readonly [count: number, price: number])[]): number {
+function sumOfProducts(terms: Terms): number {
   const half = PER_TOKENS / 2;
   let sum = half;
   for (const [count, price] of terms) sum += count * price;
   if (Number.isSafeInteger(sum)) return (sum - (sum % PER_TOKENS)) / PER_TOKENS;
-  const exact = terms.reduce((all, [count, price]) => all + BigInt(count) * BigInt(price), BigInt(half));
-  return Number(exact / BigInt(PER_TOKENS));
+  return Number((exactSum(terms) + BigInt(half)) / BigInt(PER_TOKENS));
+}
+
+const exactSum = (terms: Terms): bigint =>
+  terms.reduce((all, [count, price]) => all + BigInt(count) * BigInt(price), 0n);
+
+/** Both fractions over one denominator, so that they are rounded together. */
+function sumWithEgress(terms: Terms, bytes: number, price: number): number {
+  const unit = BigInt(PER_TOKENS) * BigInt(GIB);
+  const sum = exactSum(terms) * BigInt(GIB) + BigInt(bytes) * BigInt(price) * BigInt(PER_TOKENS);
+  return Number((sum + unit / 2n) / unit);
 }
