@@ -1,37 +1,36 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { test } from 'node:test';
 import Ajv2020 from 'ajv/dist/2020.js';
 import { decode, encode } from './codec.ts';
 import { emitSchema, PAYLOADS } from './registry.ts';
 
-// The examples of the wire law, one per line; each must pass our validator and the schema that we emit.
-const EXAMPLES = readFileSync(new URL('../../contracts/examples.jsonl', import.meta.url), 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as { schema: string; example: Record<string, unknown> });
+// The examples of the wire law; each must pass our validator and the schema that we emit.
+const EXAMPLES = globSync('contracts/examples/*/*.json').map((path) => ({
+  schema: basename(dirname(path)),
+  name: basename(path, '.json'),
+  example: JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>,
+}));
 
-const nameOf = (id: string, version: string): string => `${id.split('.').at(-1)}@${version}`;
-const payloadOf = (schema: string) => PAYLOADS.find(({ id, version }) => nameOf(id, version) === schema);
+const nameOf = ({ id, version }: { readonly id: string; readonly version: string }): string => `${id}@${version}`;
 
-test('every payload has an example', () => {
-  const named = new Set(EXAMPLES.map(({ schema }) => schema));
-  const missing = PAYLOADS.map(({ id, version }) => nameOf(id, version)).filter((name) => !named.has(name));
-  assert.deepEqual(missing, []);
+test('every payload has an example, and every example a payload', () => {
+  assert.deepEqual([...new Set(EXAMPLES.map(({ schema }) => schema))].toSorted(), PAYLOADS.map(nameOf).toSorted());
 });
 
-for (const { schema, example } of EXAMPLES) {
-  const payload = payloadOf(schema);
+for (const { schema, name: which, example } of EXAMPLES) {
+  const payload = PAYLOADS.find((each) => nameOf(each) === schema);
   if (payload === undefined) continue;
 
-  test(`${schema} accepts its example, and so does the emitted schema`, () => {
+  test(`${schema} accepts its example ${which}, and so does the emitted schema`, () => {
     assert.equal(payload.check(example), true, payload.fault(example));
     const validate = new Ajv2020.Ajv2020({ strict: false }).compile(JSON.parse(emitSchema(payload)) as object);
     assert.equal(validate(example), true, JSON.stringify(validate.errors));
     assert.deepEqual(decode(payload, encode(payload, example)), example);
   });
 
-  test(`${schema} ignores unknown fields and refuses a missing required one`, () => {
+  test(`${schema} (${which}) ignores unknown fields and refuses a missing required one`, () => {
     assert.equal(payload.check({ ...example, a_field_of_tomorrow: true }), true);
     const { required, anyOf } = payload.schema as { required?: readonly string[]; anyOf?: unknown };
     for (const name of required ?? (anyOf === undefined ? [] : ['type'])) {
