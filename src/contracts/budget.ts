@@ -1,0 +1,54 @@
+// Budgets: what may be spent, and how much of it is spent or held by whom (gateway 7.2, worker 14.3).
+// A quota is a budget whose unit is not money.
+import { createHash } from 'node:crypto';
+import { Type } from 'typebox';
+import { type BucketSpec, keyOf } from './bucket.ts';
+import { payload } from './contract.ts';
+import { Count, Id, Key } from './fields.ts';
+
+export const budgetBucket: BucketSpec = { name: 'budgets', bytesMax: 268_435_456 };
+
+export const BUDGET_SCOPES = ['tenant', 'key', 'user', 'policy', 'provider', 'tag'] as const;
+export type BudgetScope = (typeof BUDGET_SCOPES)[number];
+export const BUDGET_UNITS = ['micro_usd', 'tokens', 'requests'] as const;
+export type BudgetUnit = (typeof BUDGET_UNITS)[number];
+export const BUDGET_WINDOWS = ['hour', 'day', 'month', 'total'] as const;
+export type BudgetWindow = (typeof BUDGET_WINDOWS)[number];
+
+const Budget = Type.Object({
+  id: Id,
+  tenant_id: Id,
+  scope: Type.Enum([...BUDGET_SCOPES]),
+  // Which key, user, policy, provider or tag; `*` gives each value of the scope a budget of its own. `-` for a tenant.
+  subject: Key,
+  unit: Type.Enum([...BUDGET_UNITS]),
+  limit: Count,
+  window: Type.Enum([...BUDGET_WINDOWS]),
+  action: Type.Enum(['block', 'warn']),
+  // Share of the limit, 0 to 1.
+  warn_at: Type.Number({ minimum: 0, maximum: 1 }),
+});
+export type Budget = Type.Static<typeof Budget>;
+
+const BudgetEntry = Type.Object({
+  version: Type.Literal('2'),
+  limit: Count,
+  // What the ledger has folded of this window.
+  settled: Count,
+  // Usage that happened before this moment is in `settled`, Unix epoch.
+  watermark_ms: Count,
+  // What processes may spend without asking, by process; in the budget's unit.
+  leases: Type.Record(Type.String(), Type.Object({ amount: Count, hold_until_ms: Count })),
+});
+export type BudgetEntry = Type.Static<typeof BudgetEntry>;
+
+export const budgetEntry = payload('beamline.ledger.BudgetEntry', '2', BudgetEntry);
+export const budget = payload('beamline.ledger.Budget', '2', Budget);
+
+/** The entry of one window of one budget; `value` is the subject that spends, so that `*` gives each its own. */
+export const budgetKey = (of: Pick<Budget, 'tenant_id' | 'id'>, value: string, windowStartMs: number): string =>
+  keyOf(of.tenant_id, of.id, tokenOf(value), String(windowStartMs));
+
+/** A user may be any text: what is no short id stands by its digest. */
+const tokenOf = (value: string): string =>
+  /^[\x21-\x7e]{1,64}$/.test(value) ? value : `sha256:${createHash('sha256').update(value).digest('hex')}`;

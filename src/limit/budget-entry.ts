@@ -1,0 +1,47 @@
+// The arithmetic of one window of one budget, shared by all who lease from it and by the ledger who settles it. Pure.
+// E1. What is available is the limit less what is settled and what is leased: no lease is given beyond it.
+// E2. A lease whose holder is silent past its time is dropped; from then on usage rows alone decide.
+import type { BudgetEntry } from '../contracts/budget.ts';
+
+export const newEntry = (limit: number): BudgetEntry => ({
+  version: '2',
+  limit,
+  settled: 0,
+  watermark_ms: 0,
+  leases: {},
+});
+
+export function availableIn({ limit, settled, leases }: BudgetEntry): number {
+  let free = limit - settled;
+  for (const { amount } of Object.values(leases)) free -= amount;
+  return Math.max(0, free);
+}
+
+export const leaseOf = ({ leases }: BudgetEntry, holder: string): number => leases[holder]?.amount ?? 0;
+
+/** The entry with the holder's lease set; an amount of 0 removes it. The limit follows the budget's definition. */
+export function withLease(
+  entry: BudgetEntry,
+  holder: string,
+  lease: { readonly amount: number; readonly holdUntilMs: number },
+  limit: number = entry.limit,
+): BudgetEntry {
+  const { [holder]: held, ...leases } = entry.leases;
+  if (lease.amount > 0) {
+    leases[holder] = {
+      amount: lease.amount,
+      // A shorter reservation never shortens what holds a longer one.
+      hold_until_ms: Math.max(lease.holdUntilMs, held?.hold_until_ms ?? 0),
+    };
+  }
+  return { ...entry, limit, leases };
+}
+
+/** The ledger's word: what is folded up to a moment, without the leases of holders that fell silent. */
+export function withSettled(
+  entry: BudgetEntry,
+  of: { readonly settled: number; readonly watermarkMs: number; readonly nowMs: number },
+): BudgetEntry {
+  const leases = Object.fromEntries(Object.entries(entry.leases).filter(([, held]) => held.hold_until_ms > of.nowMs));
+  return { ...entry, settled: of.settled, watermark_ms: Math.max(entry.watermark_ms, of.watermarkMs), leases };
+}

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { openMemoryBus } from '../bus/memory.ts';
+import { type Budget, budgetBucket, budgetEntry, budgetKey } from '../contracts/budget.ts';
+import { ManualClock } from '../core/clock.ts';
+import { BeamlineError } from '../core/errors.ts';
+import { Timers } from '../core/timers.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { withSettled } from './budget-entry.ts';
+import { type Amounts, Budgets, type Reservation } from './budgets.ts';
+import type { BudgetBucket } from './leased-budget.ts';
+import { windowEndMs, windowStartMs } from './window.ts';
+
+const START_MS = Date.UTC(2026, 10, 21, 10, 59, 50);
+const spender = { tenantId: 'acme', keyId: 'k-1', userId: undefined, policyId: 'default' };
+const usd = (micro_usd: number): Amounts => ({ micro_usd, tokens: 0, requests: 0 });
+const budgetOf = (limit: number, more: Partial<Budget> = {}): Budget => ({
+  id: 'monthly',
+  tenant_id: 'acme',
+  scope: 'tenant',
+  subject: '-',
+  unit: 'micro_usd',
+  limit,
+  window: 'month',
+  action: 'block',
+  warn_at: 0.8,
+  ...more,
+});
+
+/** Gateways that share a bucket, and a ledger that folds what was spent. */
+async function open(definitions: readonly Budget[], gateways = 1, wrap = (bucket: BudgetBucket) => bucket) {
+  const clock = new ManualClock(START_MS);
+  const timers = new Timers(clock);
+  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const bus = openMemoryBus({ timers, telemetry });
+  const bucket = await bus.openBucket(budgetBucket);
+  const each = Array.from({ length: gateways }, (_, n) => {
+    const deps = { bucket: wrap(bucket), timers, telemetry, holder: `gw-${n}`, definitions };
+    return new Budgets(deps);
+  });
+  const entries = async () =>
+    (await bucket.entries()).map(({ key, value, revision }) => {
+      const entry: unknown = JSON.parse(value);
+      assert.ok(budgetEntry.check(entry), value);
+      return { key, entry, revision };
+    });
+  return {
+    [Symbol.dispose]: () => timers[Symbol.dispose](),
+    clock,
+    timers,
+    each,
+    metrics: telemetry.metrics,
+    entries,
+    async fold(settled: number, watermarkMs = clock.epochMs()) {
+      for (const { key, entry, revision } of await entries()) {
+        const next = withSettled(entry, { settled, watermarkMs, nowMs: clock.epochMs() });
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await bucket.update(key, JSON.stringify(next), revision);
+      }
+    },
+  };
+}
+
+const refusal = async (asked: Reservation | Promise<Reservation>): Promise<string> => {
+  try {
+    await asked;
+    return 'reserved';
+  } catch (fault) {
+    return BeamlineError.from(fault).code;
+  }
+};
+
+test('a tenant without budgets reserves nothing and waits for nothing', async () => {
+  using opened = await open([budgetOf(10)]);
+  const { each } = opened;
+  assert.ok(!(each[0]?.reserve({ ...spender, tenantId: 'umbra' }, usd(99), START_MS) instanceof Promise));
+});
+
+test('two hundred at once at the edge, through four gateways: exactly what the limit allows', async () => {
+  using opened = await open([budgetOf(1_000)], 4);
+  const { each } = opened;
+  const asked = Array.from({ length: 200 }, (_, n) => {
+    const gateway = each[n % 4];
+    assert.ok(gateway);
+    return refusal(gateway.reserve(spender, usd(10), START_MS + 60_000));
+  });
+  const answers = await Promise.all(asked);
+  assert.ok(answers.filter((answer) => answer === 'reserved').length <= 100);
+  assert.deepEqual(new Set(answers), new Set(['reserved', 'budget_exceeded']));
+});
+
+test('what was not spent is free at once; what was spent stays until the ledger has it, and after', async () => {
+  using opened = await open([budgetOf(100)]);
+  const { each, fold, timers, clock, entries } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  const first = await gateway.reserve(spender, usd(100), START_MS + 1_000);
+  assert.equal(await refusal(gateway.reserve(spender, usd(1), START_MS + 1_000)), 'budget_exceeded');
+  first.settle(usd(40));
+  first.settle(usd(0));
+  const second = await gateway.reserve(spender, usd(60), START_MS + 1_000);
+  second.settle(usd(0));
+  assert.equal(await refusal(gateway.reserve(spender, usd(61), START_MS + 1_000)), 'budget_exceeded');
+
+  clock.advance(20_000);
+  await fold(40);
+  for (let n = 0; n < 3; n++) {
+    clock.advance(5_000);
+    timers.tick();
+    // oxlint-disable-next-line no-await-in-loop -- lets the tending finish
+    await new Promise(setImmediate);
+  }
+  const [held] = await entries();
+  assert.deepEqual([held?.entry.settled, held?.entry.leases], [40, {}]);
+  assert.equal(await refusal(gateway.reserve(spender, usd(60), clock.epochMs() + 1_000)), 'reserved');
+});
+
+test('a request falls under every budget that is about it, in all or in none', async () => {
+  const money = budgetOf(1_000);
+  const quota = budgetOf(2, { id: 'requests', scope: 'key', subject: '*', unit: 'requests', window: 'hour' });
+  using opened = await open([money, quota]);
+  const { each, clock } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  const amounts = { micro_usd: 300, tokens: 0, requests: 1 };
+  const ask = (keyId: string) => refusal(gateway.reserve({ ...spender, keyId }, amounts, clock.epochMs() + 1_000));
+  assert.deepEqual([await ask('k-1'), await ask('k-1'), await ask('k-1')], ['reserved', 'reserved', 'budget_exceeded']);
+  // The third took nothing of the money: there is room for one more of another key.
+  assert.deepEqual([await ask('k-2'), await ask('k-2')], ['reserved', 'budget_exceeded']);
+  clock.advance(20_000);
+  assert.equal(await refusal(gateway.reserve(spender, { ...amounts, micro_usd: 1 }, clock.epochMs())), 'reserved');
+});
+
+test('a budget that warns lets pass; one that cannot be asked refuses only where it blocks', async () => {
+  const broken = (): BudgetBucket => ({
+    get: () => Promise.reject(new BeamlineError('unavailable', 'away')),
+    update: () => Promise.reject(new BeamlineError('unavailable', 'away')),
+  });
+  using warning = await open([budgetOf(1, { action: 'warn' })]);
+  assert.equal(await refusal(warning.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'reserved');
+  assert.match(warning.metrics.render(), /budget_reservations_total\{result="warned"\} 1/);
+  using away = await open([budgetOf(100)], 1, broken);
+  assert.equal(await refusal(away.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'unavailable');
+  using both = await open([budgetOf(100, { action: 'warn' })], 1, broken);
+  assert.equal(await refusal(both.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'reserved');
+});
+
+test('a user of any text has a budget of their own', () => {
+  const { tenant_id, id } = budgetOf(1);
+  const keys = ['ann', 'ann ', 'a\r\nb', 'é'.repeat(100), 'x'.repeat(200)].map((user) =>
+    budgetKey({ tenant_id, id }, user, 0),
+  );
+  assert.equal(new Set(keys).size, keys.length);
+  for (const key of keys) assert.match(key, /^[A-Za-z0-9_=.-]+$/);
+});
+
+test('windows of the calendar begin and end where the next one does', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 4_102_444_800_000 }),
+      fc.constantFrom('hour' as const, 'day' as const, 'month' as const),
+      (atMs, window) => {
+        const startMs = windowStartMs(window, atMs);
+        const endMs = windowEndMs(window, atMs) ?? 0;
+        assert.ok(startMs <= atMs && atMs < endMs);
+        assert.deepEqual([windowStartMs(window, startMs), windowStartMs(window, endMs)], [startMs, endMs]);
+      },
+    ),
+  );
+});
+
+type Step = { readonly gateway: number } & (
+  | { readonly kind: 'reserve'; readonly amount: number }
+  | { readonly kind: 'settle'; readonly share: number }
+  | { readonly kind: 'fold' | 'wait' }
+);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    kind: fc.constant('reserve' as const),
+    gateway: fc.nat({ max: 2 }),
+    amount: fc.integer({ min: 1, max: 40 }),
+  }),
+  fc.record({
+    kind: fc.constant('settle' as const),
+    gateway: fc.nat({ max: 2 }),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+  }),
+  fc.record({ kind: fc.constantFrom('fold' as const, 'wait' as const), gateway: fc.constant(0) }),
+);
+
+test('whatever gateways reserve, settle and the ledger folds: spent and open never exceed the limit', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      using opened = await open([budgetOf(100)], 3);
+      const { each, fold, clock, timers } = opened;
+      const reserved: { reservation: Reservation; amount: number; gateway: number }[] = [];
+      let spent = 0;
+      for (const { gateway, ...of } of steps) {
+        if (of.kind === 'reserve') {
+          try {
+            // oxlint-disable-next-line no-await-in-loop -- the order is the point
+            const reservation = await each[gateway]?.reserve(spender, usd(of.amount), clock.epochMs() + 600_000);
+            if (reservation !== undefined) reserved.push({ reservation, amount: of.amount, gateway });
+          } catch (fault) {
+            assert.equal(BeamlineError.from(fault).code, 'budget_exceeded');
+          }
+        } else if (of.kind === 'settle') {
+          const [one] = reserved.splice(0, 1);
+          const actual = Math.floor((one?.amount ?? 0) * of.share);
+          one?.reservation.settle(usd(actual));
+          spent += actual;
+        } else if (of.kind === 'fold') {
+          // oxlint-disable-next-line no-await-in-loop -- as above
+          await fold(spent);
+        } else {
+          clock.advance(7_000);
+          timers.tick();
+          // oxlint-disable-next-line no-await-in-loop -- as above
+          await new Promise(setImmediate);
+        }
+        const openSum = reserved.reduce((sum, { amount }) => sum + amount, 0);
+        assert.ok(spent + openSum <= 100, `${spent} spent and ${openSum} open of 100`);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
