@@ -9,8 +9,10 @@ import { administerOver } from '../gateway/admin-client.ts';
 import { watchContractSwitch } from '../gateway/contract-switch-watch.ts';
 import { decisionsOver, type TenantFacts } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
+import { openJobs } from '../gateway/jobs/jobs.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
+import { openBudgetedExchanges } from './budgets.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 
@@ -48,10 +50,21 @@ export async function openGateway(
     await watchContractSwitch(bus, { timers, log: telemetry.log.for('gateway') }, configured),
   );
   const decide = decisionsOver({ bus, clock: timers.clock, telemetry, contracts });
+  const jobs = opening.use(
+    await openJobs({
+      bus,
+      timers,
+      telemetry,
+      settings: gateway.jobs,
+      decideTimeoutMs: gateway.router.decide_timeout_ms,
+      tenantOf: (tenantId) => tenants.get(tenantId),
+    }),
+  );
   const served = opening.use(
     await startGateway({
       settings: gateway,
-      exchanges: relay,
+      jobs,
+      exchanges: opening.use(await openBudgetedExchanges(ground, bus, relay)),
       decide(request, timeoutMs) {
         const tenant = tenants.get(request.tenant_id);
         return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);

@@ -98,8 +98,21 @@ export const gatewaySchema = section({
   router: section({
     decide_timeout_ms: span(5000, 10, 'Time without decision or frame after which the answer is 504 `timeout`.'),
   }),
+  budget_output_tokens: integer(
+    4096,
+    1,
+    10_000_000,
+    'Output tokens that a budget reserves for a request that names no maximum.',
+  ),
   backpressure: section({
     max_in_flight: integer(2000, 1, 1_000_000, 'Interactive requests in flight; more are 503 `service_overloaded`.'),
+  }),
+  jobs: section({
+    deadline_ms: span(86_400_000, 1, 'Time that a job has whose caller names no deadline.'),
+    streams: section({
+      per_tenant: integer(100, 1, 1_000_000, 'Open event streams of jobs, and as many waiting callers, for one tenant.'),
+      per_process: integer(1000, 1, 1_000_000, 'The same for all tenants together; more are 503.'),
+    }),
   }),
   shutdown: section({
     timeout_ms: span(30_000, 1000, 'Time from the signal to the exit; running streams end a second earlier.'),

@@ -1,5 +1,6 @@
 // Every setting of every role, and the type that the roles receive. Keys are snake_case, as in the file.
 import { Type } from 'typebox';
+import { budgetsSchema } from './budget-schema.ts';
 import { contractsSchema } from './contracts-schema.ts';
 import { extensionsSchema } from './extension-schema.ts';
 import { decisionsSchema } from './decisions-schema.ts';
@@ -58,6 +59,7 @@ export const configSchema = section({
   ...heirSettings,
   decisions: decisionsSchema,
   extensions: extensionsSchema,
+  budgets: budgetsSchema,
   worker: section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),
     pool: token('Pool that this worker serves.', { default: 'default' }),

@@ -70,6 +70,11 @@ export class Budgets implements AsyncDisposable {
     this.#count = (result) => results.of(result);
   }
 
+  /** Whether any budget may be about requests of the tenant. */
+  covers(tenantId: string): boolean {
+    return this.#definitions.has(tenantId);
+  }
+
   /**
    * At once where leases suffice. `holdUntilMs` is the epoch moment at which the request has ended at the latest.
    * Throws `budget_exceeded` with the time to the next window, or `unavailable`.
