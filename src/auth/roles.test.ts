@@ -6,6 +6,13 @@ import { can, type Permission, requirePermission } from './roles.ts';
 const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'inference:call': { viewer: false, operator: true, admin: true, service: true },
   'decision:write': { viewer: false, operator: true, admin: true, service: true },
+  'job:write': { viewer: false, operator: true, admin: true, service: true },
+  'job:read': { viewer: true, operator: true, admin: true, service: true },
+  'job:delete': { viewer: false, operator: false, admin: true, service: false },
+  'job:export': { viewer: false, operator: false, admin: true, service: false },
+  'approval:read': { viewer: true, operator: true, admin: true, service: false },
+  'approval:decide': { viewer: false, operator: true, admin: true, service: false },
+  'webhook:write': { viewer: false, operator: false, admin: true, service: false },
   'policy:read': { viewer: true, operator: true, admin: true, service: false },
   'policy:simulate': { viewer: false, operator: true, admin: true, service: false },
   'policy:write': { viewer: false, operator: true, admin: true, service: false },

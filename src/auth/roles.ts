@@ -5,6 +5,13 @@ import type { Principal, Role } from './principal.ts';
 const GRANTS = {
   'inference:call': ['operator', 'admin', 'service'],
   'decision:write': ['operator', 'admin', 'service'],
+  'job:write': ['operator', 'admin', 'service'],
+  'job:read': ['viewer', 'operator', 'admin', 'service'],
+  'job:delete': ['admin'],
+  'job:export': ['admin'],
+  'approval:read': ['viewer', 'operator', 'admin'],
+  'approval:decide': ['operator', 'admin'],
+  'webhook:write': ['admin'],
   'policy:read': ['viewer', 'operator', 'admin'],
   'policy:simulate': ['operator', 'admin'],
   'policy:write': ['operator', 'admin'],

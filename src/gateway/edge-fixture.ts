@@ -3,6 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { generateApiKey, hashApiKey } from '../auth/api-key.ts';
 import { openAuthenticator } from '../auth/authenticator.ts';
 import type { Authenticator, Role } from '../auth/principal.ts';
+import type { Bus } from '../bus/bus.ts';
+import { openMemoryBus } from '../bus/memory.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { EndFrame } from '../contracts/frames.ts';
 import { systemClock } from '../core/clock.ts';
@@ -10,6 +12,7 @@ import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
+import { type JobSettings, openJobs } from './jobs/jobs.ts';
 import type { Exchanges, Order, Reader, Routed } from './order.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -37,6 +40,9 @@ export interface EdgeOptions {
   readonly decide?: GatewayDeps['decide'];
   readonly administer?: GatewayDeps['administer'];
   readonly busState?: GatewayDeps['busState'];
+  /** Where jobs are ordered; a bus without a router if absent. */
+  readonly bus?: Bus;
+  readonly jobs?: JobSettings;
   readonly active?: () => number;
   readonly role?: Role;
   readonly tenants?: readonly string[];
@@ -100,7 +106,52 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
       };
     },
   };
-  const authenticator = openAuthenticator({
+  const authenticator = authenticatorOf(key, options);
+  const telemetry = { log: openLog('info', { write: (line: string) => void lines.push(line) }), metrics };
+  const bus = options.bus ?? openMemoryBus({ timers, telemetry: { ...telemetry, metrics: new Metrics() } });
+  const jobs = await openJobs({
+    bus,
+    timers,
+    telemetry,
+    settings: options.jobs ?? { deadline_ms: 86_400_000, streams: { per_tenant: 100, per_process: 1_000 } },
+    decideTimeoutMs: 5_000,
+    tenantOf: () => undefined,
+  });
+  const gateway = await startGateway({
+    jobs,
+    settings: options.settings ?? SETTINGS,
+    exchanges,
+    decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
+    administer: options.administer ?? (() => Promise.reject(new Error('nobody administers'))),
+    authenticator,
+    names: {
+      resolve: (_tenant, model, policyId) =>
+        policyId === undefined ? MODELS.get(model) : { policyId, model, providersAllow: undefined },
+      list: () => [...MODELS.keys()].map((name) => ({ name, ownedBy: 'birch' })),
+    },
+    busState: options.busState ?? (() => 'connected'),
+    telemetry,
+    timers,
+  });
+  return {
+    gateway,
+    url: gateway.url,
+    key,
+    authenticator,
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    orders,
+    lines,
+    metrics,
+    async [Symbol.asyncDispose]() {
+      await gateway[Symbol.asyncDispose]();
+      await jobs[Symbol.asyncDispose]();
+      timers[Symbol.dispose]();
+    },
+  };
+}
+
+function authenticatorOf(key: string, options: EdgeOptions): Authenticator {
+  return openAuthenticator({
     keys: [
       {
         id: 'key_1',
@@ -115,35 +166,6 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     pepper: () => 'pepper',
     clock: systemClock,
   });
-  const gateway = await startGateway({
-    settings: options.settings ?? SETTINGS,
-    exchanges,
-    decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
-    administer: options.administer ?? (() => Promise.reject(new Error('nobody administers'))),
-    authenticator,
-    names: {
-      resolve: (_tenant, model, policyId) =>
-        policyId === undefined ? MODELS.get(model) : { policyId, model, providersAllow: undefined },
-      list: () => [...MODELS.keys()].map((name) => ({ name, ownedBy: 'birch' })),
-    },
-    busState: options.busState ?? (() => 'connected'),
-    telemetry: { log: openLog('info', { write: (line) => void lines.push(line) }), metrics },
-    timers,
-  });
-  return {
-    gateway,
-    url: gateway.url,
-    key,
-    authenticator,
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    orders,
-    lines,
-    metrics,
-    async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]();
-      timers[Symbol.dispose]();
-    },
-  };
 }
 
 /** Waits for a condition that somebody else makes true. */

@@ -10,6 +10,7 @@ import type { Edge } from './call.ts';
 import { openEdgeMetrics } from './edge-metrics.ts';
 import { Gate } from './gate.ts';
 import { HTTP_DIALECTS } from './http-dialect.ts';
+import type { Jobs } from './jobs/jobs.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { type Listener, openListener } from './listener.ts';
 import type { ModelNames } from './model-port.ts';
@@ -26,6 +27,8 @@ export interface GatewayDeps {
   readonly decide: (request: Omit<DecideRequest, 'version'>, timeoutMs: number) => Promise<DecideResponse>;
   /** Asks a router to administer, with the caller's own credential. */
   readonly administer: Administer;
+  /** Durable work; closed by whoever opened it. */
+  readonly jobs: Jobs;
   readonly authenticator: Authenticator;
   readonly names: ModelNames;
   readonly busState: () => BusState;
@@ -67,14 +70,19 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   return {
     name: 'gateway',
     url: listener.url,
-    [Symbol.asyncDispose]: () => shutDown(settings.shutdown, listener, { lifecycle, timers }),
+    [Symbol.asyncDispose]: () =>
+      shutDown(settings.shutdown, listener, { lifecycle, timers, draining: () => deps.jobs.leave() }),
   };
 }
 
 async function shutDown(
   { timeout_ms, lame_duck_ms }: GatewaySettings['shutdown'],
   listener: Listener,
-  { lifecycle, timers }: { readonly lifecycle: Lifecycle; readonly timers: Timers },
+  {
+    lifecycle,
+    timers,
+    draining,
+  }: { readonly lifecycle: Lifecycle; readonly timers: Timers; readonly draining: () => void },
 ): Promise<void> {
   if (lifecycle.phase !== 'serving') return;
   const startMs = timers.clock.nowMs();
@@ -83,6 +91,7 @@ async function shutDown(
   const lameMs = Math.min(lame_duck_ms, patienceMs);
   if (lameMs > 0) await timers.sleep(lameMs);
   lifecycle.phase = 'draining';
+  draining();
   const closed = listener.close();
   const enough = timers.at(startMs + patienceMs, () => lifecycle.shutDownAll());
   const cut = timers.at(startMs + timeout_ms, () => listener.closeAll());

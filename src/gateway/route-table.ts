@@ -5,10 +5,15 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { ServedDocument } from './openapi.ts';
 import type { BodyLimits } from './read-body.ts';
 import type { Route } from './route.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { breakerResetRoute } from './routes/breaker-reset.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
 import { healthRoutes } from './routes/health.ts';
+import { jobEventsIn } from './routes/job-events.ts';
+import { jobRoutesIn } from './routes/jobs.ts';
+import { jobActionRoutesIn } from './routes/jobs-actions.ts';
+import { messageRoutes } from './routes/messages.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { getModel, listModels } from './routes/models.ts';
 import { notImplemented } from './routes/not-implemented.ts';
@@ -32,6 +37,11 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...policyRoutes,
   ...policySimulationRoutes,
   breakerResetRoute,
+  ...jobRoutesIn('/api/v1/jobs'),
+  ...jobActionRoutesIn('/api/v1/jobs'),
+  jobEventsIn('/api/v1/jobs'),
+  ...messageRoutes,
+  ...approvalRoutes,
   ...healthRoutes,
   metricsRoute,
   openApiRoute,

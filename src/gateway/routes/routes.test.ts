@@ -154,7 +154,11 @@ test('every route is declared once, and stands in the OpenAPI document with perm
 });
 
 /** What they do is said by their path. */
-const BODILESS = new Set(['POST /api/v1/providers/:id/breaker/reset']);
+const BODILESS = new Set([
+  'POST /api/v1/providers/:id/breaker/reset',
+  ...['jobs', 'messages'].flatMap((base) => [`POST /api/v1/${base}/:id/retry`, `POST /api/v1/${base}/:id/cancel`]),
+  'POST /api/v1/webhooks/:id/deliveries/:event/resend',
+]);
 
 const isPromise = (errors: readonly string[]): boolean => errors.includes('not_implemented');
 

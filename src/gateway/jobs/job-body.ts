@@ -1,0 +1,198 @@
+// The body of POST /api/v1/jobs (gateway 14.1): what is ordered, in the words of the caller and of messages.
+// Members that we do not know are dropped.
+import type { RunIds } from '../../contracts/fields.ts';
+import { BeamlineError } from '../../core/errors.ts';
+import type { JsonSchema } from '../route.ts';
+import { invalidField } from '../routes/policies-request.ts';
+import { type Body, idIn, integerIn, isObject, metadataIn, objectIn, tagsIn, textIn, timeIn } from './job-fields.ts';
+
+/** What a body says, checked. */
+export interface JobDraft {
+  readonly task: { readonly type: string; readonly payload: Record<string, unknown>; readonly model?: string };
+  /** The caller's name of the type, where it is an alias. */
+  readonly alias: string | undefined;
+  readonly policyId: string | undefined;
+  readonly priority: number | undefined;
+  /** From the acceptance or, if there is one, from `run_at`. */
+  readonly deadlineMs: number | undefined;
+  readonly runAtMs: number | undefined;
+  readonly webhookId: string | undefined;
+  readonly metadata: Record<string, unknown> | undefined;
+  readonly tags: string[] | undefined;
+  readonly traceId: string | undefined;
+  readonly runIds: { -readonly [Name in keyof typeof RunIds]?: string };
+  readonly attemptsMax: number | undefined;
+  readonly context: Record<string, unknown> | undefined;
+}
+
+export const DEADLINE_MS_MAX = 86_400_000;
+/** The record of a job is kept seven days after an end that is at most this and its deadline away. */
+const RUN_AT_MS_MAX = 86_400_000;
+const ATTEMPTS_MAX = 100;
+
+/** Names that callers use for types of ours (worker 11). */
+const ALIASES: Readonly<Record<string, string>> = {
+  chat: 'ai.chat',
+  'chat.completion': 'ai.chat',
+  completion: 'ai.completion',
+  'text.completion': 'ai.completion',
+  embedding: 'ai.embed',
+};
+
+const PRIORITIES: Readonly<Record<string, number>> = { low: 25, normal: 50, high: 75 };
+
+const text = { type: 'string' };
+const payload = { type: 'object', minProperties: 1 };
+export const jobBodySchema: JsonSchema = {
+  type: 'object',
+  description: 'Exactly one of task and message.',
+  properties: {
+    version: { const: '1' },
+    task: { type: 'object', required: ['type', 'payload'], properties: { type: text, model: text, payload } },
+    message: {
+      type: 'object',
+      required: ['message_type', 'payload'],
+      properties: { message_id: text, message_type: text, payload, metadata: { type: 'object' } },
+    },
+    policy_id: text,
+    priority: { anyOf: [{ enum: Object.keys(PRIORITIES) }, { type: 'integer', minimum: 0, maximum: 100 }] },
+    deadline_ms: { type: 'integer', minimum: 1, maximum: DEADLINE_MS_MAX },
+    run_at: { type: 'string', format: 'date-time', description: 'At most a day ahead; the deadline counts from it.' },
+    webhook: { type: 'string', description: 'The id of a registered webhook of the tenant.' },
+    metadata: { type: 'object' },
+    tags: { type: 'array', maxItems: 16, items: { type: 'string', minLength: 1, maxLength: 64 } },
+    trace_id: text,
+    idempotency_key: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
+    run_id: text,
+    flow_id: text,
+    step_id: text,
+    context: { type: 'object' },
+    options: {
+      type: 'object',
+      properties: { retry: { type: 'object', properties: { max_attempts: { type: 'integer', minimum: 1 } } } },
+    },
+    tenant_id: text,
+  },
+};
+
+/** `nowMs` is of the epoch. Throws `invalid_request` with the path of the member, or `forbidden`. */
+export function readJobBody(body: Body, tenantId: string, nowMs: number): JobDraft {
+  const { version } = body;
+  if (version !== undefined && version !== '1') {
+    throw new BeamlineError('invalid_request', 'The version of a job is 1.', {
+      details: { reason: 'version', supported_versions: ['1'] },
+    });
+  }
+  if (body['tenant_id'] !== undefined && body['tenant_id'] !== tenantId) {
+    throw new BeamlineError('forbidden', 'The body names another tenant.');
+  }
+  const { task, alias, noted } = orderedIn(body);
+  const metadata = metadataIn(noted === undefined ? body : { metadata: { ...noted, ...objectIn(body, 'metadata') } });
+  return {
+    task,
+    alias,
+    policyId: idIn(body, 'policy_id'),
+    priority: priorityIn(body),
+    deadlineMs: integerIn(body, 'deadline_ms', 1, DEADLINE_MS_MAX),
+    runAtMs: runAtIn(body, nowMs),
+    webhookId: idIn(body, 'webhook'),
+    metadata,
+    tags: tagsIn(body),
+    traceId: idIn(body, 'trace_id'),
+    runIds: runIdsIn(body),
+    attemptsMax: attemptsIn(body),
+    context: contextIn(body),
+  };
+}
+
+interface Ordered {
+  readonly task: JobDraft['task'];
+  readonly alias: string | undefined;
+  /** What a message says beside its payload. */
+  readonly noted?: Body;
+}
+
+function orderedIn(body: Body): Ordered {
+  const task = objectIn(body, 'task');
+  const message = objectIn(body, 'message');
+  if ((task === undefined) === (message === undefined)) {
+    throw invalidField('task', 'or message must be given, and not both');
+  }
+  if (task !== undefined) {
+    if (task['payload_ref'] !== undefined) throw invalidField('task.payload_ref', 'is not served: send the payload');
+    const model = textIn(task, 'model');
+    if (model !== undefined && (model === '' || model.length > 256)) {
+      throw invalidField('task.model', 'must be a model name of 1 to 256 characters');
+    }
+    return orderOf(idIn(task, 'type', 'task.type'), task['payload'], ['task.type', 'task.payload'], model);
+  }
+  const { message_type: type, message_id: id } = message ?? {};
+  const order = orderOf(
+    idIn({ type }, 'type', 'message.message_type'),
+    message?.['payload'],
+    ['message.message_type', 'message.payload'],
+    undefined,
+  );
+  const messageId = idIn({ id }, 'id', 'message.message_id');
+  const noted = {
+    ...objectIn(message ?? {}, 'metadata', 'message.metadata'),
+    ...(messageId === undefined ? {} : { message_id: messageId }),
+  };
+  return { ...order, noted };
+}
+
+function orderOf(
+  type: string | undefined,
+  payload: unknown,
+  [typePath, payloadPath]: readonly [string, string],
+  model: string | undefined,
+): Ordered {
+  if (type === undefined) throw invalidField(typePath, 'must be the type of the work');
+  if (!isObject(payload) || Object.keys(payload).length === 0) {
+    throw invalidField(payloadPath, 'must be an object with at least one member');
+  }
+  const known = Object.hasOwn(ALIASES, type) ? ALIASES[type] : undefined;
+  const task = { type: known ?? type, payload: { ...payload } };
+  return { task: model === undefined ? task : { ...task, model }, alias: known === undefined ? undefined : type };
+}
+
+function priorityIn(body: Body): number | undefined {
+  const { priority } = body;
+  if (typeof priority !== 'string') return integerIn(body, 'priority', 0, 100);
+  const level = Object.hasOwn(PRIORITIES, priority) ? PRIORITIES[priority] : undefined;
+  if (level !== undefined) return level;
+  throw invalidField('priority', 'must be low, normal, high, or an integer from 0 to 100');
+}
+
+/** Undefined also for a moment that has passed: the job runs at once. */
+function runAtIn(body: Body, nowMs: number): number | undefined {
+  const runAtMs = timeIn(body, 'run_at');
+  if (runAtMs === undefined || runAtMs <= nowMs) return undefined;
+  if (runAtMs <= nowMs + RUN_AT_MS_MAX) return runAtMs;
+  throw invalidField('run_at', 'must be at most a day ahead');
+}
+
+function runIdsIn(body: Body): JobDraft['runIds'] {
+  const [run, flow, step] = [idIn(body, 'run_id'), idIn(body, 'flow_id'), idIn(body, 'step_id')];
+  if (run === undefined && flow === undefined && step === undefined) return {};
+  if (run !== undefined && flow !== undefined && step !== undefined)
+    return { run_id: run, flow_id: flow, step_id: step };
+  throw invalidField(
+    run === undefined ? 'run_id' : flow === undefined ? 'flow_id' : 'step_id',
+    'is missing: run_id, flow_id and step_id come together',
+  );
+}
+
+function attemptsIn(body: Body): number | undefined {
+  const options = objectIn(body, 'options') ?? {};
+  const retry = objectIn(options, 'retry', 'options.retry') ?? {};
+  const value = retry['max_attempts'];
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= ATTEMPTS_MAX) return value;
+  throw invalidField('options.retry.max_attempts', `must be an integer from 1 to ${ATTEMPTS_MAX}`);
+}
+
+function contextIn(body: Body): Record<string, unknown> | undefined {
+  const context = objectIn(body, 'context');
+  return context === undefined ? undefined : { ...context };
+}

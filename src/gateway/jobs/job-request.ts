@@ -1,0 +1,168 @@
+// The decide request of a job: of a body, of a job that is tried anew, or of a request that a dialect puts off.
+import { decideV2, type DecideRequest } from '../../contracts/decide.ts';
+import type { JobOrder } from '../../contracts/job-order.ts';
+import { JSON_DEPTH_MAX } from '../../contracts/limits.ts';
+import { BeamlineError } from '../../core/errors.ts';
+import { isShallow } from '../../core/json-guard.ts';
+import type { Principal } from '../../auth/principal.ts';
+import type { Call } from '../call.ts';
+import type { TenantFacts } from '../decide-client.ts';
+import type { Order } from '../order.ts';
+import { invalidField } from '../routes/policies-request.ts';
+import type { JobDraft } from './job-body.ts';
+import type { JobRecord } from './job-records.ts';
+import type { JobDecide } from './submit-job.ts';
+
+/** What a body does not say of a job. */
+export interface JobSetting {
+  readonly id: string;
+  /** Of the epoch. */
+  readonly nowMs: number;
+  /** Where the caller names none. */
+  readonly deadlineMs: number;
+  /** The caller's own key, as it was given. */
+  readonly key: string | undefined;
+  readonly tenant: TenantFacts | undefined;
+  readonly webhookId: string | undefined;
+}
+
+/** A record holds the request one level deeper. */
+const DEPTH_MAX = JSON_DEPTH_MAX - 2;
+const CHARS_PER_TOKEN = 4;
+
+/** Throws `forbidden` for what the key may not order, `invalid_request` for a body that makes no legal message. */
+export function requestOfDraft(
+  call: Call,
+  draft: JobDraft,
+  setting: JobSetting,
+  headers: { readonly policyId: string | undefined; readonly attemptsMax: number | undefined },
+): JobDecide {
+  const policyId = draft.policyId ?? headers.policyId;
+  const task = withModel(draft.task);
+  const isModelWork = isModelTask(task.type);
+  if (isModelWork) requireModel(call.principal, task.model);
+  const attemptsMax = Math.min(draft.attemptsMax ?? Infinity, headers.attemptsMax ?? Infinity);
+  const options: DecideRequest['options'] = {};
+  if (draft.priority !== undefined) options.priority = draft.priority;
+  if (Number.isFinite(attemptsMax)) options.retry = { max_attempts: attemptsMax };
+  const job = orderOf(setting, draft.runAtMs, draft.deadlineMs);
+  if (draft.alias !== undefined) job.type = draft.alias;
+  if (draft.tags !== undefined) job.tags = draft.tags;
+  const request: JobDecide = {
+    ...frame(call, job, setting),
+    trace_id: draft.traceId ?? call.traceId,
+    task,
+    ...draft.runIds,
+  };
+  if (policyId !== undefined) request.policy_id = policyId;
+  if (draft.metadata !== undefined) request.metadata = draft.metadata;
+  if (draft.context !== undefined) request.context = draft.context;
+  if (Object.keys(options).length > 0) request.options = options;
+  // What comes in the words of the chat dialect needs no translation on its way to a provider of it.
+  if (task.type === 'ai.chat') request.dialect = 'openai.chat';
+  if (isModelWork) request.estimate = { input_tokens: tokensOf(task.payload) };
+  return checked(call, request);
+}
+
+/** The same work under a new id, from now on. */
+export function requestOfRetry(call: Call, { request: old, state }: JobRecord, setting: JobSetting): JobDecide {
+  const { request } = old;
+  const { task } = request;
+  const before = request.job;
+  // A dialect's caller named the model in its body, which may be another one's alias.
+  if (isModelTask(task.type)) {
+    requireModel(call.principal, before?.answer_as === undefined ? task.model : task.payload?.['model']);
+  }
+  const spanMs = old.expires_at_ms - (before?.run_at_ms ?? old.created_at_ms);
+  const job: JobOrder = { ...orderOf(setting, undefined, Math.max(1, spanMs)), retry_of: old.job_id };
+  if (before?.type !== undefined) job.type = before.type;
+  if (before?.answer_as !== undefined) job.answer_as = before.answer_as;
+  const tags = state?.tags ?? before?.tags;
+  if (tags !== undefined) job.tags = tags;
+  const again: JobDecide = { ...request, ...frame(call, job, setting), trace_id: call.traceId };
+  const metadata = state?.metadata ?? request.metadata;
+  if (metadata !== undefined) again.metadata = metadata;
+  return checked(call, again);
+}
+
+/** A request of a dialect whose answer is read later. */
+export function requestOfOrder(call: Call, order: Order, setting: JobSetting): JobDecide {
+  const { model, providersAllow, idleMs, attemptsMax, userId, outputTokensMax } = order;
+  const job: JobOrder = { ...orderOf(setting, undefined, undefined), answer_as: order.dialect };
+  const task = { type: order.taskType, payload: { ...order.body } };
+  const request: JobDecide = {
+    ...frame(call, job, setting),
+    trace_id: order.traceId,
+    task: model === undefined ? task : { ...task, model },
+    policy_id: order.policyId,
+    dialect: order.dialect,
+    context: { ...order.context },
+    estimate: {
+      input_tokens: order.inputTokensEstimate,
+      ...(outputTokensMax === undefined ? {} : { max_output_tokens: outputTokensMax }),
+    },
+  };
+  if (userId !== undefined) request.principal = { ...request.principal, user_id: userId };
+  if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
+  if (idleMs !== undefined) request.idle_ms = idleMs;
+  if (attemptsMax !== undefined) request.options = { retry: { max_attempts: attemptsMax } };
+  return checked(call, request);
+}
+
+function orderOf(setting: JobSetting, runAtMs: number | undefined, deadlineMs: number | undefined): JobOrder {
+  const { id, nowMs, key, webhookId } = setting;
+  const job: JobOrder = { id, expires_at_ms: (runAtMs ?? nowMs) + (deadlineMs ?? setting.deadlineMs) };
+  if (runAtMs !== undefined) job.run_at_ms = runAtMs;
+  if (key !== undefined) job.idempotency_key = key;
+  if (webhookId !== undefined) job.webhook_id = webhookId;
+  return job;
+}
+
+/** What the requests of all jobs have. */
+function frame({ requestId, tenantId, principal }: Call, job: JobOrder, { nowMs, tenant }: JobSetting) {
+  return {
+    version: '2' as const,
+    request_id: requestId,
+    tenant_id: tenantId,
+    push_assignment: true,
+    idempotency_key: job.id,
+    deadline_ms: job.expires_at_ms - nowMs,
+    principal: { key_id: principal?.keyId ?? '-' },
+    ...(tenant === undefined ? {} : { tenant }),
+    job,
+  };
+}
+
+function checked({ principal }: Call, request: JobDecide): JobDecide {
+  if (!(principal?.policies?.has(request.policy_id ?? 'default') ?? true)) {
+    throw new BeamlineError('forbidden', 'The key may not use this policy.');
+  }
+  if (!decideV2.request.check(request)) throw asField(decideV2.request.fault(request));
+  if (isShallow(JSON.stringify(request), DEPTH_MAX)) return request;
+  throw new BeamlineError('invalid_request', 'The body is nested too deeply.', { details: { reason: 'depth' } });
+}
+
+/** A key for certain models orders no work whose model is left open. */
+function requireModel(principal: Principal | undefined, model: unknown): void {
+  if (principal?.models === undefined) return;
+  if (typeof model === 'string' && principal.models.has(model)) return;
+  throw new BeamlineError('forbidden', 'The key may call certain models only: name one of them in task.model.');
+}
+
+const isModelTask = (type: string): boolean => type.startsWith('ai.');
+
+/** A model that stands in the payload only counts as well. */
+function withModel(task: JobDraft['task']): JobDraft['task'] {
+  const { model } = task.payload;
+  if (!isModelTask(task.type) || task.model !== undefined || typeof model !== 'string') return task;
+  if (model !== '' && model.length <= 256) return { ...task, model };
+  throw invalidField('task.payload.model', 'must be a model name of 1 to 256 characters');
+}
+
+const tokensOf = (payload: unknown): number => Math.ceil(JSON.stringify(payload).length / CHARS_PER_TOKEN);
+
+/** `fault` is a pointer of the message, a colon and what is wrong there. */
+function asField(fault: string): BeamlineError {
+  const [pointer = '', ...rest] = fault.split(': ');
+  return invalidField(pointer.slice(1).replaceAll('/', '.').slice(0, 64), rest.join(': '));
+}

@@ -1,0 +1,88 @@
+// What the gateway needs for jobs: its view of their records, the ways to the router, and who may wait how long.
+import type { Bus, KeyValue } from '../../bus/bus.ts';
+import { approvalBucket } from '../../contracts/approval.ts';
+import { jobBucket } from '../../contracts/job.ts';
+import type { Timers } from '../../core/timers.ts';
+import type { Telemetry } from '../../telemetry/telemetry.ts';
+import type { TenantFacts } from '../decide-client.ts';
+import type { FollowDeps } from './follow-job.ts';
+import { type ControlJob, controlOver } from './job-control-client.ts';
+import { JobWatch } from './job-watch.ts';
+import { type SubmitJob, submitOver } from './submit-job.ts';
+import { WaitingPlaces } from './waiting-places.ts';
+
+export interface JobSettings {
+  /** Of a job whose caller names no deadline. */
+  readonly deadline_ms: number;
+  /** Open event streams, and as many callers who wait for an end. */
+  readonly streams: { readonly per_tenant: number; readonly per_process: number };
+}
+
+export interface JobsDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly settings: JobSettings;
+  readonly decideTimeoutMs: number;
+  /** What the operator says of a tenant; policies read it. */
+  readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
+}
+
+/** The registered webhooks, as far as routes need them. */
+export interface Webhooks {
+  has(tenantId: string, webhookId: string): boolean;
+}
+
+export interface Jobs extends FollowDeps, AsyncDisposable {
+  readonly settings: JobSettings;
+  readonly tenantOf: JobsDeps['tenantOf'];
+  readonly approvals: KeyValue;
+  readonly webhooks: Webhooks;
+  readonly submit: SubmitJob;
+  readonly control: ControlJob;
+  readonly streams: WaitingPlaces;
+  readonly waits: WaitingPlaces;
+  /** Lists and exports, which read all states of a tenant. */
+  readonly scans: WaitingPlaces;
+  /** Aborted by `leave`. */
+  readonly leaving: AbortSignal;
+  /** Ends event streams and waits: the process begins to go. */
+  leave(): void;
+}
+
+const SCANS = { perTenant: 4, perProcess: 16 };
+
+export async function openJobs(deps: JobsDeps): Promise<Jobs> {
+  const { bus, timers, telemetry, settings, decideTimeoutMs } = deps;
+  const [jobs, approvals] = await Promise.all([bus.openBucket(jobBucket), bus.openBucket(approvalBucket)]);
+  const limits = { perTenant: settings.streams.per_tenant, perProcess: settings.streams.per_process };
+  const watch = new JobWatch({ jobs, timers, log: telemetry.log.for('gateway') });
+  const leaving = new AbortController();
+  const streams = new WaitingPlaces(limits);
+  const open = telemetry.metrics.gauge({
+    name: 'gateway_job_streams',
+    help: 'Open event streams of jobs.',
+    labels: [],
+  });
+  telemetry.metrics.beforeRender(() => open.of().set(streams.taken));
+  return {
+    settings,
+    tenantOf: deps.tenantOf,
+    jobs,
+    approvals,
+    webhooks: { has: () => false },
+    timers,
+    watch,
+    submit: submitOver({ bus, jobs, timers, decideTimeoutMs }),
+    control: controlOver(bus),
+    streams,
+    waits: new WaitingPlaces(limits),
+    scans: new WaitingPlaces(SCANS),
+    leaving: leaving.signal,
+    leave: () => leaving.abort(),
+    async [Symbol.asyncDispose]() {
+      leaving.abort();
+      await watch[Symbol.asyncDispose]();
+    },
+  };
+}
