@@ -13,6 +13,7 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
   'dead code': ['node_modules/knip/bin/knip.js'],
   tidy: ['--test', 'test/tidy.test.ts'],
   docs: ['src/main.ts', 'docs', 'check'],
+  contracts: ['src/main.ts', 'contracts', 'check', '--strict'],
 };
 
 const startedMs = performance.now();

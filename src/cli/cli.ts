@@ -15,6 +15,7 @@ const beamline: CommandDef = {
     ledger: async () => (await import('./role.ts')).roleCommand('ledger'),
     key: async () => (await import('./key.ts')).keyCommand,
     policy: async () => (await import('./policy.ts')).policyCommand,
+    contracts: async () => (await import('./contracts.ts')).contractsCommand,
     docs: async () => (await import('./docs.ts')).docsCommand,
     sim: async () => (await import('./sim.ts')).simCommand,
   },

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import Ajv2020 from 'ajv/dist/2020.js';
 import { decode, encode } from './codec.ts';
-import { emitSchema, PAYLOADS } from './registry.ts';
+import { CONTRACTS, emitSchema, PAYLOADS } from './registry.ts';
 
 // The examples of the wire law; each must pass our validator and the schema that we emit.
 const EXAMPLES = globSync('contracts/examples/*/*.json').map((path) => ({
@@ -60,4 +60,28 @@ test('an invalid message does not leave', () => {
   const [payload] = PAYLOADS;
   assert.ok(payload);
   assert.throws(() => encode(payload, { version: '1' }), { code: 'internal' });
+});
+
+// What carries a template and a class is a contract, whatever its name.
+const isContract = (value: unknown): value is { readonly template: string } =>
+  typeof value === 'object' && value !== null && 'template' in value && 'class' in value && 'headers' in value;
+
+test('every contract that a module exports is in the list', async () => {
+  const modules = await Promise.all(
+    globSync('src/contracts/*.ts')
+      .filter((path) => !path.endsWith('.test.ts'))
+      .map((path) => import(join(process.cwd(), path)) as Promise<Readonly<Record<string, unknown>>>),
+  );
+  const declared = modules.flatMap((module) => Object.values(module)).filter(isContract);
+  assert.deepEqual(new Set(declared), new Set(CONTRACTS));
+});
+
+test('contracts are made in their folder only, but for the conformance suite of the bus', () => {
+  const makers = globSync('src/*/**/*.ts').filter(
+    (path) => !path.startsWith('src/contracts/') && /\b(?:event|request)Contract\b/.test(readFileSync(path, 'utf8')),
+  );
+  assert.deepEqual(
+    makers.filter((path) => !path.startsWith('src/bus/conformance-')),
+    [],
+  );
 });

@@ -1,0 +1,111 @@
+// Reads all that the contract check judges from the files of a checkout. What is missing or not JSON is told by name.
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { codeFacts } from '../contracts/law/code-facts.ts';
+import { lockOf } from '../contracts/law/freeze-lock.ts';
+import {
+  ERRORS_PATH,
+  type ErrorLine,
+  type ErrorTables,
+  type Example,
+  LOCK_PATH,
+  type Material,
+  REGISTRY_PATH,
+} from '../contracts/law/material.ts';
+import { membersOf, registryOf } from '../contracts/law/registry-shape.ts';
+
+export type MaterialReading =
+  /** `unreadable` names schema and example files that no rule could see; the others were judged. */
+  | { readonly kind: 'read'; readonly material: Material; readonly unreadable: readonly string[] }
+  | { readonly kind: 'unreadable'; readonly faults: readonly string[] };
+
+export interface MaterialPlace {
+  /** Root of the checkout. */
+  readonly root: string;
+  /** Root of the checkout to compare with. */
+  readonly base?: string | undefined;
+}
+
+export function readMaterial({ root, base }: MaterialPlace): MaterialReading {
+  const files = new Files(root);
+  const [tree, lock, errors] = [files.json(REGISTRY_PATH), files.json(LOCK_PATH), files.json(ERRORS_PATH)];
+  const compared = base === undefined ? undefined : baseOf(base);
+  const faults = [...files.faults, ...(compared?.faults ?? [])];
+  if (faults.length > 0) return { kind: 'unreadable', faults };
+  const registry = registryOf(tree);
+  const material: Material = {
+    registry,
+    tree,
+    lock: lockOf(lock),
+    schemas: files.schemas('schemas'),
+    frozen: files.schemas('frozen'),
+    examples: files.examples(),
+    errors: tablesOf(errors),
+    code: codeFacts(),
+    evidence: new Set(
+      registry.ownership.map(({ evidence }) => evidence).filter((path) => path !== '' && existsSync(join(root, path))),
+    ),
+    generated: [],
+    ...(compared === undefined ? {} : { base: compared.law }),
+  };
+  return { kind: 'read', material, unreadable: files.faults };
+}
+
+function baseOf(root: string): { law: NonNullable<Material['base']>; faults: readonly string[] } {
+  const files = new Files(root);
+  const law = { registry: registryOf(files.json(REGISTRY_PATH)), schemas: files.schemas('schemas') };
+  return { law, faults: files.faults };
+}
+
+/** The files of one checkout, with what could not be read of them. */
+class Files {
+  readonly faults: string[] = [];
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Undefined after the fault was noted. */
+  json(path: string): unknown {
+    const file = join(this.#root, path);
+    try {
+      return JSON.parse(readFileSync(file, 'utf8')) as unknown;
+    } catch (fault) {
+      this.faults.push(`${file}: ${fault instanceof Error ? fault.message : 'unreadable'}`);
+      return undefined;
+    }
+  }
+
+  /** By `<id>@<version>`; other schemas, such as the editor's, are none of the wire's. */
+  schemas(folder: 'schemas' | 'frozen'): ReadonlyMap<string, unknown> {
+    return new Map(
+      this.#find(`contracts/${folder}/*@*.json`).map(([path, tree]) => [basename(path, '.json'), tree] as const),
+    );
+  }
+
+  examples(): readonly Example[] {
+    return this.#find('contracts/examples/*/*.json').map(([path, value]) => ({
+      schema: basename(dirname(path)),
+      path,
+      value,
+    }));
+  }
+
+  #find(pattern: string): readonly (readonly [path: string, tree: unknown])[] {
+    return globSync(pattern, { cwd: this.#root })
+      .toSorted()
+      .flatMap((path) => {
+        const tree = this.json(path);
+        return tree === undefined ? [] : [[path, tree] as const];
+      });
+  }
+}
+
+function tablesOf(tree: unknown): ErrorTables {
+  const { answers, executions } = membersOf(tree);
+  return { answers: linesOf(answers), executions: linesOf(executions) };
+}
+
+const linesOf = (tree: unknown): Readonly<Record<string, ErrorLine>> =>
+  Object.fromEntries(Object.entries(membersOf(tree)).map(([code, line]) => [code, membersOf(line) as ErrorLine]));
