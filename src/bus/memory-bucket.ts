@@ -5,6 +5,8 @@ import type { Clock } from '../core/clock.ts';
 import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Entry, KeyValue } from './bus.ts';
 import { assertKey, keyMatcher } from './key.ts';
+import type { LeftBucket, LeftEntry } from './memory-left.ts';
+import type { BucketRecorder } from './memory-recorder.ts';
 import { WatchQueue } from './watch-queue.ts';
 
 /** What an entry takes beside its texts. */
@@ -21,16 +23,25 @@ interface Watcher {
 }
 
 export class MemoryBucket implements KeyValue {
-  readonly #spec: BucketSpec;
   readonly #clock: Clock;
+  readonly #recorder: BucketRecorder | undefined;
   readonly #held = new Map<string, Held>();
   readonly #watchers = new Set<Watcher>();
+  #spec: BucketSpec;
   #revision = 0;
   #bytes = 0;
 
-  constructor(spec: BucketSpec, clock: Clock) {
+  /** Without a recorder it ends with the process. */
+  constructor(spec: BucketSpec, clock: Clock, recorder?: BucketRecorder) {
     this.#spec = spec;
     this.#clock = clock;
+    this.#recorder = recorder;
+    const left = recorder?.attach(() => this.#toldAll());
+    if (left !== undefined) this.#restore(left);
+  }
+
+  set spec(spec: BucketSpec) {
+    this.#spec = spec;
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -54,13 +65,16 @@ export class MemoryBucket implements KeyValue {
 
   async delete(key: string): Promise<void> {
     assertKey(key);
-    this.#write(key, '', true);
+    await this.#write(key, '', true);
   }
 
   async erase(key: string): Promise<void> {
     assertKey(key);
     const held = this.#held.get(key);
-    if (held !== undefined) this.#drop(key, held);
+    if (held === undefined) return;
+    const kept = this.#recorder?.erased(key);
+    this.#drop(key, held);
+    await kept;
   }
 
   async entries(pattern?: KeyPattern): Promise<readonly Entry[]> {
@@ -92,7 +106,8 @@ export class MemoryBucket implements KeyValue {
     return this.#held.get(key)?.entry;
   }
 
-  #write(key: string, value: string, deleted: boolean): number {
+  /** With a journal a promise, which rejects when it is not sure that the entry is kept. */
+  #write(key: string, value: string, deleted: boolean): number | Promise<number> {
     this.#dropExpired();
     const bytes = sizeOf(key, value);
     const before = this.#held.get(key);
@@ -102,12 +117,33 @@ export class MemoryBucket implements KeyValue {
         details: { reason: 'stream_full' },
       });
     }
+    const revision = this.#revision + 1;
+    const entry: Entry = { key, value, revision, deleted };
+    const kept = this.#recorder?.wrote({ ...entry, epochMs: this.#clock.epochMs() });
+    this.#revision = revision;
     this.#bytes += bytes - freed;
-    const entry: Entry = { key, value, revision: ++this.#revision, deleted };
     this.#held.delete(key);
     this.#held.set(key, { entry, atMs: this.#clock.nowMs() });
     for (const { queue, wants } of this.#watchers) if (wants(key)) queue.push(entry);
-    return entry.revision;
+    return kept === undefined ? revision : kept.then(() => revision);
+  }
+
+  /** What is held now; the entries are never changed. */
+  #toldAll(): Iterable<LeftEntry> {
+    const held = [...this.#held.values()];
+    const sinceMs = this.#clock.epochMs() - this.#clock.nowMs();
+    return (function* () {
+      for (const { entry, atMs } of held) yield { ...entry, epochMs: Math.round(sinceMs + atMs) };
+    })();
+  }
+
+  #restore({ revision, entries }: LeftBucket): void {
+    this.#revision = revision;
+    const startMs = this.#clock.nowMs() - this.#clock.epochMs();
+    for (const { epochMs, ...entry } of entries.values()) {
+      this.#held.set(entry.key, { entry, atMs: Math.min(this.#clock.nowMs(), startMs + epochMs) });
+      this.#bytes += sizeOf(entry.key, entry.value);
+    }
   }
 
   #dropExpired(): void {

@@ -24,7 +24,9 @@ import type { Held, MemoryStream, StreamDeps } from './memory-stream.ts';
 class Flight implements Delivery<unknown> {
   readonly stored: Held;
   readonly #consumer: MemoryConsumer;
-  count = 0;
+  /** Deliveries by the processes before this one, and by this one. */
+  readonly #earlier: number;
+  tries = 0;
   state: 'ready' | 'open' | 'naked' | 'done' = 'ready';
   /** The moment of the redelivery, while it is open. */
   dueMs = 0;
@@ -34,9 +36,14 @@ class Flight implements Delivery<unknown> {
   /** Among the open ones; -1 while it is not. */
   place = -1;
 
-  constructor(stored: Held, consumer: MemoryConsumer) {
+  constructor(stored: Held, consumer: MemoryConsumer, earlier: number) {
     this.stored = stored;
     this.#consumer = consumer;
+    this.#earlier = earlier;
+  }
+
+  get count(): number {
+    return this.#earlier + this.tries;
   }
 
   get message(): unknown {
@@ -96,7 +103,8 @@ export class MemoryConsumer {
   }
 
   offer(stored: Held): void {
-    this.#ready.push(new Flight(stored, this));
+    const earlier = this.#deps.recorder?.deliveries(this.#spec.durable, stored.seq) ?? 0;
+    this.#ready.push(new Flight(stored, this, earlier));
     this.#wakeUp();
   }
 
@@ -141,7 +149,7 @@ export class MemoryConsumer {
     for (; taken < ready.length; taken++) {
       const flight = ready[taken];
       if (flight === undefined) break;
-      if (flight.count === 0 && this.#unacknowledged >= this.#spec.ackPendingMax) break;
+      if (flight.tries === 0 && this.#unacknowledged >= this.#spec.ackPendingMax) break;
       if (flight.state === 'done' || !this.#stream.holds(flight.stored)) {
         if (flight.state !== 'done') this.#finish(flight);
         continue;
@@ -163,7 +171,10 @@ export class MemoryConsumer {
   }
 
   #deliver(flight: Flight, member: Member): void {
-    if (flight.count++ === 0) this.#unacknowledged++;
+    if (flight.tries++ === 0) this.#unacknowledged++;
+    // Counted beyond the process, for a message that ends it each time must be given up as well.
+    if (this.#spec.deliveryLimit !== undefined)
+      this.#deps.recorder?.delivered(this.#spec.durable, flight.seq, flight.count);
     flight.state = 'open';
     flight.place = this.#open.add(flight);
     flight.member = member;
@@ -179,7 +190,7 @@ export class MemoryConsumer {
 
   /** Checks again only what was checked against something else when it came. */
   #reasonAgainst({ stored, count }: Flight, { message }: Member): Reason | undefined {
-    if (stored.contract.message !== message && !message.check(stored.message)) {
+    if (stored.contract?.message !== message && !message.check(stored.message)) {
       const details = { reason: 'schema' };
       return unreadable(new BeamlineError('invalid_request', message.fault(stored.message), { details }));
     }
@@ -198,7 +209,7 @@ export class MemoryConsumer {
   over(flight: Flight): void {
     if (flight.state === 'done') return;
     this.#finish(flight);
-    this.#stream.acknowledged(flight.stored);
+    this.#stream.acknowledged(flight.stored, this.#spec.durable);
   }
 
   /** One timer looks after all open deliveries, so that one which is acknowledged at once costs none. */
@@ -233,6 +244,6 @@ export class MemoryConsumer {
   #finish(flight: Flight): void {
     flight.state = 'done';
     this.#leave(flight);
-    if (flight.count > 0) this.#unacknowledged--;
+    if (flight.tries > 0) this.#unacknowledged--;
   }
 }

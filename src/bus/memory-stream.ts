@@ -2,7 +2,7 @@
 // and feeding durable consumers that processes share.
 // S1. A workqueue message goes when it is acknowledged; a limits message goes by age, and, since this stream ends with
 //     the process anyway, an acknowledged one may go early once more than RETAINED_BYTES_MAX are held.
-// S2. A delivery is open until ack, term or nak; an open one is delivered again when its ack wait is over.
+// S2. With a journal nothing goes early, and a message is given to consumers once it is on the disk.
 import type { EventContract } from '../contracts/contract.ts';
 import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
@@ -13,6 +13,8 @@ import type { Log } from '../telemetry/log.ts';
 import type { PubAck, Stored } from './bus.ts';
 import type { ContractCounters } from './bus-counters.ts';
 import { MemoryConsumer } from './memory-consumer.ts';
+import type { LeftStream } from './memory-left.ts';
+import type { StreamRecorder, Told } from './memory-recorder.ts';
 import { headersSent, type Origin } from './sent-headers.ts';
 
 const RETAINED_BYTES_MAX = 65_536;
@@ -28,12 +30,14 @@ const COMPACT_AT = 1_024;
 export interface Held {
   readonly seq: number;
   message: unknown;
-  /** What it was checked against when it came. */
-  readonly contract: EventContract<string, unknown>;
+  /** What it was checked against when it came; undefined for one that a process before this one took. */
+  readonly contract: EventContract<string, unknown> | undefined;
   readonly origin: Origin;
   readonly bytes: number;
   readonly atMs: number;
   acks: number;
+  /** Whether consumers may have it. */
+  isReady: boolean;
   isGone: boolean;
 }
 
@@ -41,6 +45,8 @@ export interface StreamDeps {
   readonly timers: Timers;
   readonly log: Log;
   readonly counters: ContractCounters;
+  /** Without one the stream ends with the process. */
+  readonly recorder: StreamRecorder | undefined;
 }
 
 export class MemoryStream {
@@ -60,14 +66,24 @@ export class MemoryStream {
   constructor(spec: StreamSpec, deps: StreamDeps) {
     this.#spec = spec;
     this.#deps = deps;
+    const left = deps.recorder?.attach(() => this.#toldAll());
+    if (left !== undefined) this.#restore(left);
   }
 
   set spec(spec: StreamSpec) {
     this.#spec = spec;
   }
 
-  /** Stores a message of at most so many bytes; throws `unavailable` when the stream is full. */
-  append(contract: EventContract<string, unknown>, message: unknown, bytes: number, origin: Origin): PubAck {
+  /**
+   * Stores a message of at most so many bytes; throws `unavailable` when the stream or its journal is full.
+   * With a journal a promise, which rejects when it is not sure that the message is kept.
+   */
+  append(
+    contract: EventContract<string, unknown>,
+    message: unknown,
+    bytes: number,
+    origin: Origin,
+  ): PubAck | Promise<PubAck> {
     const { messageId } = origin;
     const nowMs = this.#deps.timers.clock.nowMs();
     const { name: stream } = this.#spec;
@@ -77,15 +93,22 @@ export class MemoryStream {
     const known = messageId === undefined ? undefined : this.#ids.replace(messageId, seq);
     if (messageId !== undefined && known !== undefined && this.#isRecent(known, nowMs)) {
       this.#ids.replace(messageId, known);
-      return { stream, seq: known, duplicate: true };
+      return this.#settled({ stream, seq: known, duplicate: true }, this.#deps.recorder?.synced());
     }
+    const stored: Held = { seq, message, contract, origin, bytes, atMs: nowMs, acks: 0, isReady: false, isGone: false };
+    const kept = this.#recorded(stored);
     this.#seq = seq;
     this.#atMs[seq % this.#atMs.length] = nowMs;
-    const stored: Held = { seq, message, contract, origin, bytes, atMs: nowMs, acks: 0, isGone: false };
     this.#bytes += bytes;
     this.#stored.push(stored);
-    for (const consumer of this.#consumers.values()) consumer.offer(stored);
-    return { stream, seq, duplicate: false };
+    const ack = { stream, seq, duplicate: false };
+    if (kept !== undefined)
+      return this.#settled(
+        ack,
+        kept.then(() => this.#offer(stored)),
+      );
+    this.#offer(stored);
+    return ack;
   }
 
   consumer(spec: ConsumerSpec): MemoryConsumer {
@@ -93,7 +116,7 @@ export class MemoryStream {
     if (consumer === undefined) {
       consumer = new MemoryConsumer(spec, this, this.#deps);
       this.#consumers.set(spec.durable, consumer);
-      for (const stored of this.#stored) if (stored !== undefined && !stored.isGone) consumer.offer(stored);
+      for (const stored of this.#stored) if (this.#isWanted(stored, spec)) consumer.offer(stored);
     }
     return consumer;
   }
@@ -103,57 +126,115 @@ export class MemoryStream {
     const found: Stored[] = [];
     for (let place = this.#placeOf(fromSeq); place < this.#stored.length && found.length < limit; place++) {
       const stored = this.#stored[place];
-      if (stored !== undefined && this.holds(stored)) found.push(this.told(stored));
+      if (stored?.isReady === true && this.holds(stored)) found.push(this.told(stored));
     }
     return found;
   }
 
   /** A message as somebody sees it who may not be able to read it. */
-  told({ seq, message, contract, origin, atMs }: Held): Stored {
-    const { clock } = this.#deps.timers;
-    return {
-      seq,
-      subject: this.#spec.subject,
-      storedAtMs: Math.round(clock.epochMs() - (clock.nowMs() - atMs)),
-      headers: headersSent(contract.headers, origin),
-      body: new TextEncoder().encode(JSON.stringify(message)),
-    };
+  told(stored: Held): Stored {
+    const { seq, epochMs, headers, message } = this.#told(stored);
+    const body = new TextEncoder().encode(JSON.stringify(message));
+    return { seq, subject: this.#spec.subject, storedAtMs: epochMs, headers, body };
   }
 
-  remove(seq: number): boolean {
+  async remove(seq: number): Promise<boolean> {
     const stored = this.#stored[this.#placeOf(seq)];
     if (stored?.seq !== seq || !this.holds(stored)) return false;
+    const kept = this.#deps.recorder?.removed(seq);
     this.#remove(stored);
+    await kept;
     return true;
   }
 
-  trim(belowSeq: number): number {
-    let removed = 0;
-    for (const stored of this.#stored.slice(this.#head, this.#placeOf(belowSeq))) {
-      if (stored === undefined || stored.isGone) continue;
-      this.#remove(stored);
-      removed++;
-    }
-    return removed;
+  async trim(belowSeq: number): Promise<number> {
+    const below = this.#stored.slice(this.#head, this.#placeOf(belowSeq)).filter((stored) => stored?.isGone === false);
+    if (below.length === 0) return 0;
+    const kept = this.#deps.recorder?.trimmed(belowSeq);
+    for (const stored of below) if (stored !== undefined) this.#remove(stored);
+    await kept;
+    return below.length;
   }
 
   holds(stored: Held): boolean {
     return !stored.isGone && !this.#isExpired(stored, this.#deps.timers.clock.nowMs());
   }
 
-  acknowledged(stored: Held): void {
+  acknowledged(stored: Held, durable: string): void {
     stored.acks++;
-    if (this.#spec.retention === 'workqueue') this.#remove(stored);
-    else this.#trim();
+    const { recorder } = this.#deps;
+    const isQueue = this.#spec.retention === 'workqueue';
+    if (isQueue) recorder?.acknowledged(durable, stored.seq);
+    else recorder?.settled(durable, stored.seq);
+    if (isQueue) this.#remove(stored);
+    else if (recorder === undefined) this.#trim();
   }
 
   close(): void {
     for (const consumer of this.#consumers.values()) consumer.close();
   }
 
+  /** A message that finds no room in the journal was never here, nor was its id. */
+  #recorded(stored: Held): Promise<void> | undefined {
+    try {
+      return this.#deps.recorder?.appended(this.#told(stored));
+    } catch (fault) {
+      if (stored.origin.messageId !== undefined) this.#ids.replace(stored.origin.messageId, 0);
+      throw fault;
+    }
+  }
+
+  /** The acknowledgement, once what it promises is kept. */
+  #settled(ack: PubAck, kept: Promise<void> | undefined): PubAck | Promise<PubAck> {
+    return kept === undefined ? ack : kept.then(() => ack);
+  }
+
+  #offer(stored: Held): void {
+    stored.isReady = true;
+    for (const consumer of this.#consumers.values()) consumer.offer(stored);
+  }
+
+  #isWanted(stored: Held | undefined, { durable }: ConsumerSpec): stored is Held {
+    if (stored?.isReady !== true || stored.isGone) return false;
+    return this.#deps.recorder?.isDone(durable, stored.seq) !== true;
+  }
+
+  #told({ seq, message, contract, origin, atMs }: Held): Told {
+    const { clock } = this.#deps.timers;
+    const epochMs = Math.round(clock.epochMs() - (clock.nowMs() - atMs));
+    const headers = contract === undefined ? (origin.headers ?? {}) : headersSent(contract.headers, origin);
+    return { seq, epochMs, messageId: origin.messageId, headers, message };
+  }
+
+  /** Those that are held now, one after the other; what goes meanwhile is left out. */
+  #toldAll(): Iterable<Told> {
+    const held = this.#stored.slice(this.#head);
+    const told = (stored: Held): Told => this.#told(stored);
+    return (function* () {
+      for (const stored of held) if (stored?.isGone === false) yield told(stored);
+    })();
+  }
+
+  #restore({ seq, messages, ids }: LeftStream): void {
+    const { clock } = this.#deps.timers;
+    const startMs = clock.nowMs() - clock.epochMs();
+    this.#seq = seq;
+    for (const { messageId, headers, message, bytes, ...left } of messages.values()) {
+      const origin = { headers, ...(messageId === undefined ? {} : { messageId }) };
+      const atMs = Math.min(clock.nowMs(), startMs + left.epochMs);
+      const restored = { contract: undefined, acks: 0, isReady: true, isGone: false };
+      this.#stored.push({ ...restored, seq: left.seq, message, origin, bytes, atMs });
+      this.#bytes += bytes;
+    }
+    for (const [id, number, epochMs] of ids.values()) {
+      this.#ids.replace(id, number);
+      this.#atMs[number % this.#atMs.length] = startMs + epochMs;
+    }
+  }
+
   #isRecent(seq: number, nowMs: number): boolean {
     const atMs = this.#atMs[seq % this.#atMs.length] ?? 0;
-    return this.#seq - seq < this.#atMs.length && atMs > nowMs - DUPLICATE_WINDOW_MS;
+    return seq > 0 && this.#seq - seq < this.#atMs.length && atMs > nowMs - DUPLICATE_WINDOW_MS;
   }
 
   #isExpired(stored: Held, nowMs: number): boolean {

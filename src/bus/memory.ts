@@ -1,7 +1,7 @@
 // The bus inside one process: an arrow is nearly a function call. No clone, no JSON, no timer unless a handler waits:
 // sender and receiver see one object, so a message must not be changed once it was sent.
 // M1. Handlers run at once, inside `request` and `publish`; deliveries of streams run after the current turn.
-// M2. It holds what it holds in memory only: streams and buckets end with the process.
+// M2. It holds what it holds in memory: streams and buckets end with the process, unless it has a journal.
 import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Address, EventContract, RequestContract } from '../contracts/contract.ts';
 import { assertValid } from '../contracts/codec.ts';
@@ -31,8 +31,9 @@ import { openState, type StateCell } from './bus-state.ts';
 import { eventHandling, requestHandling, Running } from './handling.ts';
 import { assertBucketName } from './key.ts';
 import { MemoryBucket } from './memory-bucket.ts';
+import type { BusJournal } from './memory-journal.ts';
 import { Routes } from './memory-routes.ts';
-import { MemoryStream, type StreamDeps } from './memory-stream.ts';
+import { MemoryStream } from './memory-stream.ts';
 import { assertFits } from './message-size.ts';
 import { cancelled, raceReply } from './reply-race.ts';
 import { assertMore } from './sent-headers.ts';
@@ -40,7 +41,21 @@ import { assertMore } from './sent-headers.ts';
 export interface MemoryBusOptions {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
+  /** Keeps streams and buckets; closed with the bus. */
+  readonly journal?: BusJournal | undefined;
 }
+
+/** Buckets whose entries live shorter say what is now: a process that starts has no use for them. */
+const KEPT_TTL_MIN_MS = 60_000;
+/** For what a journal has left until somebody says what it is. */
+const unknownStream = (subject: string): StreamSpec => ({
+  name: subject,
+  subject,
+  retention: 'limits',
+  ageMsMax: 0,
+  bytesMax: Number.MAX_SAFE_INTEGER,
+});
+const unknownBucket = (name: string): BucketSpec => ({ name, bytesMax: Number.MAX_SAFE_INTEGER });
 
 type Serving = (request: unknown, received: Received) => unknown;
 type Listening = (message: unknown, received: Received) => void;
@@ -58,11 +73,16 @@ class MemoryBus implements Bus {
   /** Handlers that run while the bus drains may still send. */
   #isDraining = false;
 
-  constructor({ timers, telemetry }: MemoryBusOptions) {
+  readonly #journal: BusJournal | undefined;
+
+  constructor({ timers, telemetry, journal }: MemoryBusOptions) {
     this.#timers = timers;
+    this.#journal = journal;
     this.#log = telemetry.log.for('bus');
     this.#counters = openCounters(telemetry);
     this.#state = openState('connected', telemetry);
+    for (const subject of journal?.subjects ?? []) this.#makeStream(unknownStream(subject));
+    for (const name of journal?.bucketNames ?? []) this.#makeBucket(unknownBucket(name));
   }
 
   get state(): BusState {
@@ -138,7 +158,7 @@ class MemoryBus implements Bus {
   async ensureStream(spec: StreamSpec): Promise<void> {
     this.#assertOpen();
     const stream = this.#streams.get(spec.subject);
-    if (stream === undefined) this.#streams.set(spec.subject, new MemoryStream(spec, this.#streamDeps(spec)));
+    if (stream === undefined) this.#makeStream(spec);
     else stream.spec = spec;
   }
 
@@ -186,8 +206,8 @@ class MemoryBus implements Bus {
   async openBucket(spec: BucketSpec): Promise<KeyValue> {
     this.#assertOpen();
     assertBucketName(spec.name);
-    const bucket = this.#buckets.get(spec.name) ?? new MemoryBucket(spec, this.#timers.clock);
-    this.#buckets.set(spec.name, bucket);
+    const bucket = this.#buckets.get(spec.name) ?? this.#makeBucket(spec);
+    bucket.spec = spec;
     return bucket;
   }
 
@@ -201,6 +221,7 @@ class MemoryBus implements Bus {
     for (const stream of this.#streams.values()) stream.close();
     for (const bucket of this.#buckets.values()) bucket.close();
     this.#state.set('closed');
+    await this.#journal?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -249,11 +270,13 @@ class MemoryBus implements Bus {
     bytes: number,
     correlation: Correlation | undefined,
   ): void {
+    const lost = (): void => this.#counters(contract.template).dropped('stream_full');
     try {
       const origin = correlation === undefined ? {} : { correlation };
-      this.#streams.get(subject)?.append(contract, message, bytes, origin);
+      const stored = this.#streams.get(subject)?.append(contract, message, bytes, origin);
+      if (stored instanceof Promise) void stored.catch(lost);
     } catch {
-      this.#counters(contract.template).dropped('stream_full');
+      lost();
     }
   }
 
@@ -265,8 +288,19 @@ class MemoryBus implements Bus {
     return stream;
   }
 
-  #streamDeps({ subject }: StreamSpec): StreamDeps {
-    return { timers: this.#timers, log: this.#log, counters: this.#counters(subject) };
+  #makeStream(spec: StreamSpec): void {
+    const { subject } = spec;
+    const recorder = this.#journal?.stream(subject);
+    const deps = { timers: this.#timers, log: this.#log, counters: this.#counters(subject), recorder };
+    this.#streams.set(subject, new MemoryStream(spec, deps));
+  }
+
+  #makeBucket(spec: BucketSpec): MemoryBucket {
+    const isKept = spec.ttlMs === undefined || spec.ttlMs >= KEPT_TTL_MIN_MS;
+    const recorder = isKept ? this.#journal?.bucket(spec.name) : undefined;
+    const bucket = new MemoryBucket(spec, this.#timers.clock, recorder);
+    this.#buckets.set(spec.name, bucket);
+    return bucket;
   }
 
   #keep(running: Running, remove: () => void): Subscription {

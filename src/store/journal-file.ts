@@ -1,0 +1,57 @@
+// The file of a journal as a whole: read at start, written anew, made to last.
+import { type FileHandle, open } from 'node:fs/promises';
+import { BeamlineError } from '../core/errors.ts';
+import { framed, MAGIC, readFrames } from './journal-frame.ts';
+
+const CHUNK_BYTES = 1_048_576;
+
+/** Reads the file, and cuts what follows its last whole record. */
+export async function recover(
+  file: FileHandle,
+  onRecord: (record: string) => void,
+): Promise<{ bytes: number; cut: number }> {
+  const { size } = await file.stat();
+  if (size < MAGIC.length) {
+    await file.truncate(0);
+    await file.write(MAGIC);
+    await file.datasync();
+    return { bytes: MAGIC.length, cut: size };
+  }
+  const { buffer } = await file.read(Buffer.alloc(MAGIC.length), 0, MAGIC.length, 0);
+  if (!buffer.equals(MAGIC)) throw new BeamlineError('internal', 'the file of the journal is not one');
+  const bytes = await readFrames(file, onRecord);
+  if (bytes < size) {
+    await file.truncate(bytes);
+    await file.datasync();
+  }
+  return { bytes, cut: size - bytes };
+}
+
+/** So that a new name is there after a crash. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  await handle.sync();
+  await handle.close();
+}
+
+/** Writes a whole file; the answer is its bytes. */
+export async function writeAll(file: FileHandle, records: Iterable<string>): Promise<number> {
+  let frames: Uint8Array[] = [MAGIC];
+  let waiting = MAGIC.length;
+  let bytes = 0;
+  const write = async (): Promise<void> => {
+    await file.writev(frames);
+    bytes += waiting;
+    frames = [];
+    waiting = 0;
+  };
+  for (const record of records) {
+    const frame = framed(record);
+    frames.push(frame);
+    waiting += frame.length;
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    if (waiting >= CHUNK_BYTES) await write();
+  }
+  await write();
+  return bytes;
+}
