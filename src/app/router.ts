@@ -11,6 +11,7 @@ import type { Descriptor } from '../router/extensions.ts';
 import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
+import { openPeers } from './peers.ts';
 import type { OpenedPolicies } from './policies.ts';
 
 /** Of the gateway's patience with a decision. */
@@ -26,8 +27,10 @@ export async function openRouter(
 ): Promise<Role> {
   const { router, frames, worker, providers, extensions, gateway } = ground.config;
   const decisions = await openDecisionLog(ground);
+  const peers = ground.config.nats.url === undefined ? undefined : await openPeers(bus, ground.timers, 'router');
   const role = await startRouter({
     ...ground,
+    routers: () => peers?.count() ?? 1,
     bus,
     policies: policies.replica,
     decisions,
@@ -46,6 +49,7 @@ export async function openRouter(
   return {
     name: role.name,
     async [Symbol.asyncDispose]() {
+      peers?.[Symbol.dispose]();
       await role[Symbol.asyncDispose]();
       await decisions?.[Symbol.asyncDispose]();
     },

@@ -11,7 +11,7 @@ const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)
 const NAMES = ['request', 'tenant', 'task', 'time', 'budget', 'provider'] as const;
 const SYNC = { async: false };
 
-const made: { withProvider?: Environment; without?: Environment } = {};
+const made: { withProvider?: Environment; without?: Environment; data?: Environment } = {};
 
 /** The environment, made when the first expression is compiled. */
 export const environmentOf = (withProvider: boolean): Environment =>
@@ -26,6 +26,14 @@ function openEnvironment(names: readonly (typeof NAMES)[number][]): Environment 
     environment.registerType(`beamline.${name}`, { ctor: CLASSES[name], fields });
     environment.registerVariable(name, `beamline.${name}`);
   }
+  return withOwnWays(environment);
+}
+
+/** The environment of a transform: one variable of any type, and lists and maps of mixed values. */
+export const dataEnvironment = (): Environment =>
+  (made.data ??= withOwnWays(new Environment({ homogeneousAggregateLiterals: false }).registerVariable('data', 'dyn')));
+
+function withOwnWays(environment: Environment): Environment {
   return (
     environment
       // The evaluator compares the order of int and double, but not their equality.

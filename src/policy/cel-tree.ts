@@ -65,10 +65,16 @@ export const isChained = (node: ASTNode, child: ASTNode): boolean =>
 export const countNodes = (node: ASTNode): number =>
   childrenOf(node).reduce((sum, child) => sum + countNodes(child), 1);
 
+/** How many walks through lists stand within each other at most. */
+export function walkDepth(node: ASTNode): number {
+  const own = node.op === 'rcall' && isMacro(node.args[0]) ? 1 : 0;
+  return own + Math.max(0, ...childrenOf(node).map(walkDepth));
+}
+
 /** The first thing in the tree that the language does not have. */
-export function refusalIn(tree: ASTNode): Refusal | undefined {
+export function refusalIn(tree: ASTNode, nodesMax = NODES_MAX): Refusal | undefined {
   const nodes = countNodes(tree);
-  if (nodes > NODES_MAX) return refused('expression_too_complex', `has ${nodes} parts; at most ${NODES_MAX} may be`);
+  if (nodes > nodesMax) return refused('expression_too_complex', `has ${nodes} parts; at most ${nodesMax} may be`);
   return refusalAt(tree, 1);
 }
 

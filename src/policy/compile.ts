@@ -6,6 +6,7 @@ import { compileCanary, compileExperiment } from './compile-trial.ts';
 import { type PolicyDocument, ttlSeconds } from './document.ts';
 import { Findings } from './issue.ts';
 import type { Course, Escalation, Fallback, Policy, Target } from './policy.ts';
+import { compileRateLimit } from './rate-limit-document.ts';
 import { compileWhere } from './when.ts';
 
 const TTL_SECONDS = 3_600;
@@ -65,6 +66,7 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     fallbacks: Object.freeze(fallbacksOf(document).map((item) => compileFallback(item, targets))),
     escalations: Object.freeze((document.escalate_on ?? []).map((item) => compileEscalation(item, targets))),
     breaker: compileBreaker(document.circuit_breaker),
+    rateLimit: compileRateLimit(document.rate_limit),
     extensions: compileExtensions(document.pre, document.validators),
   } satisfies Policy);
 }

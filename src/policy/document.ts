@@ -19,6 +19,7 @@ import {
 } from './document-parts.ts';
 import { type PreDocument, pre, type ValidatorDocument, validators } from './extension-document.ts';
 import { isTimeZone } from './local-time.ts';
+import { rateLimit, type RateLimitDocument } from './rate-limit-document.ts';
 import {
   backoff,
   type BackoffDocument,
@@ -78,6 +79,7 @@ export interface PolicyDocument {
   readonly pre?: readonly PreDocument[];
   readonly validators?: readonly ValidatorDocument[];
   readonly circuit_breaker?: BreakerDocument;
+  readonly rate_limit?: RateLimitDocument;
   readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
 }
 
@@ -181,7 +183,7 @@ export const POLICY_SHAPE: Shape = {
     fallback: { shape: compactFallback },
     escalate_on: { shape: list(escalation, 0, 10), isV2: true },
     circuit_breaker: { shape: breaker },
-    rate_limit: { shape: later },
+    rate_limit: { shape: rateLimit },
     budgets: { shape: later, isV2: true },
     pre: { shape: pre },
     post: { shape: later },

@@ -1,5 +1,6 @@
 // A policy that was checked and compiled: one revision, frozen, read by every decision and changed by none.
 import type { BreakerSettings } from '../core/breaker-settings.ts';
+import type { RateLimit } from './rate-limit-document.ts';
 import type { FailureClass } from '../core/execution-errors.ts';
 import type { Condition, Scope } from './condition.ts';
 
@@ -180,6 +181,7 @@ export interface Policy {
   readonly fallbacks: readonly Fallback[];
   readonly escalations: readonly Escalation[];
   readonly breaker: BreakerSettings | undefined;
+  readonly rateLimit: RateLimit | undefined;
   /** What is asked before the decision; empty for most. */
   readonly extensions: readonly ExtensionItem[];
 }

@@ -62,6 +62,8 @@ type Phase =
 
 export class Attempts {
   readonly ordered: Ordered;
+  /** Of the attempt that ended last, as its worker counted them. */
+  outputTokens: number | undefined;
   readonly #deps: AttemptsDeps;
   readonly #facts: Facts;
   readonly #deliverTo: Address<typeof frames>;
@@ -116,6 +118,7 @@ export class Attempts {
 
   outcome(outcome: AttemptOutcome): void {
     if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
+    this.outputTokens = outcome.output_tokens;
     this.#deps.decisions?.ended(this.#facts, outcome);
     if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
     switch (outcome.state) {

@@ -20,6 +20,7 @@ import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
 import type { Extensions } from './extensions.ts';
 import { factsOf } from './facts-of.ts';
 import type { Policies } from './policies.ts';
+import type { Admitted, RateLimits } from './rate-limits.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
@@ -33,6 +34,7 @@ export interface DeciderDeps extends AttemptsDeps {
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
   readonly extensions: Extensions;
+  readonly rateLimits: RateLimits;
 }
 
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
@@ -64,7 +66,9 @@ export class Decider {
   #answerV1(request: DecideRequestV1, policy: Policy): DecideResponseV1 {
     const { request_id, trace_id } = request;
     const facts = factsOf(request, this.#deps.timers.clock.epochMs());
-    const verdict = this.#decide(facts, policy, { explain: request.options?.explain ?? false, version: 'v1' });
+    this.#deps.rateLimits.admit(policy, facts, this.#deps.timers.clock.nowMs(), false);
+    const how = { explain: request.options?.explain ?? false, version: 'v1' } as const;
+    const verdict = this.#decide(facts, policy, how);
     return {
       ok: true,
       decision: {
@@ -112,10 +116,25 @@ export class Decider {
   }
 
   #answer(request: DecideRequest, policy: Policy): DecideResponse {
+    const { rateLimits, timers } = this.#deps;
+    const facts = factsOf(request, timers.clock.epochMs());
+    const isDry = request.options?.dry_run === true;
+    if (isDry) return this.#decided(request, facts, policy, undefined);
+    const admitted = rateLimits.admit(policy, facts, timers.clock.nowMs(), request.push_assignment === true);
+    try {
+      return this.#decided(request, facts, policy, admitted);
+    } catch (fault) {
+      admitted.end(0);
+      throw fault;
+    }
+  }
+
+  /** `admitted` is undefined for a dry run. */
+  #decided(request: DecideRequest, facts: Facts, policy: Policy, admitted: Admitted | undefined): DecideResponse {
     const { policies, bindings, settings, timers } = this.#deps;
     const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-    const facts = factsOf(request, timers.clock.epochMs());
-    const isDry = options?.dry_run === true;
+    const isDry = admitted === undefined;
+    const isPush = request.push_assignment === true && !isDry;
     const how = {
       explain: options?.explain !== undefined && options.explain !== 'none',
       version: 'v2',
@@ -123,12 +142,12 @@ export class Decider {
     } as const;
     let verdict = this.#decide(facts, policy, how);
     let assignment: DecideResponse['assignment'];
-    if (request.push_assignment === true && !isDry) {
-      assignment = this.#push(request, facts, policy, verdict);
+    if (isPush) {
+      assignment = this.#push(request, facts, policy, verdict, admitted);
       // Who admits nobody now is open for the next decision, so each candidate is refused at most once (policy 6, step 13).
       for (let left = candidates(policy); assignment === undefined && left > 0; left--) {
         verdict = this.#decide(facts, policy, how);
-        assignment = this.#push(request, facts, policy, verdict);
+        assignment = this.#push(request, facts, policy, verdict, admitted);
       }
       if (assignment === undefined) {
         throw new BeamlineError('circuit_breaker_open', 'no provider admits the request', {
@@ -174,7 +193,13 @@ export class Decider {
   }
 
   /** Starts the attempts of an interactive request; undefined if the chosen provider admits nobody now. */
-  #push(request: DecideRequest, facts: Facts, policy: Policy, first: Chosen): DecideResponse['assignment'] {
+  #push(
+    request: DecideRequest,
+    facts: Facts,
+    policy: Policy,
+    first: Chosen,
+    admitted: Admitted | undefined,
+  ): DecideResponse['assignment'] {
     const { settings, timers, inFlight } = this.#deps;
     if (request.deliver_to === undefined) {
       throw new BeamlineError('not_implemented', 'durable assignments are not built yet: give deliver_to');
@@ -187,15 +212,23 @@ export class Decider {
     const timeLeftMs = Math.min(request.deadline_ms ?? first.timeoutMs, first.timeoutMs);
     if (timeLeftMs < DEADLINE_MIN_MS) throw new BeamlineError('deadline_exceeded', 'too little time is left');
     const assignmentId = newAssignmentId();
+    let isBegun = false;
     const attempts = new Attempts(this.#deps, {
       ordered: { request, policy, assignmentId, routerId: settings.id },
       facts,
       first,
       deadlineMs: timers.clock.nowMs() + timeLeftMs,
-      onOver: () => inFlight.delete(assignmentId),
+      onOver: ({ outputTokens }) => {
+        inFlight.delete(assignmentId);
+        // One that was never sent is tried again with another provider, under the same admission.
+        if (isBegun) admitted?.end(outputTokens === undefined ? undefined : (facts.inputTokens ?? 0) + outputTokens);
+      },
     });
     inFlight.set(assignmentId, attempts);
-    if (!attempts.begin()) return undefined;
+    isBegun = attempts.begin();
+    if (!isBegun) return undefined;
+    // It may have ended at once, for want of a model.
+    if (inFlight.get(assignmentId) === undefined) admitted?.end(0);
     return {
       assignment_id: assignmentId,
       attempt: 1,

@@ -19,6 +19,7 @@ import { type Descriptor, Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
 import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
+import { RateLimits } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
 import { StickyBindings } from './sticky-bindings.ts';
 import { startUsageEmitter } from './usage-emitter.ts';
@@ -41,6 +42,8 @@ export interface RouterDeps {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   /** Absent: no decision knows a cost. */
   readonly prices?: PriceBook;
+  /** How many routers share what policies limit; absent: this one alone. */
+  readonly routers?: () => number;
 }
 
 export async function startRouter(deps: RouterDeps): Promise<Role> {
@@ -81,6 +84,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     inFlight,
     live,
     bindings,
+    rateLimits: new RateLimits(deps.routers ?? (() => 1)),
     extensions: new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() }),
   });
   if (deps.administration !== undefined) {

@@ -1,0 +1,101 @@
+// How often policies may be used (policy 9.1). Each router holds its part of the limit, so the sum never exceeds it.
+// R1. A request that is refused takes nothing of any of the three limits.
+// R2. Retries and dry runs are not counted; a request counts once, when it comes.
+// R3. A limit never fails a request by itself: without room for another counter the request passes.
+import { BeamlineError } from '../core/errors.ts';
+import { Gcra, type Rate } from '../core/gcra.ts';
+import type { Facts } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { RateLimit } from '../policy/rate-limit-document.ts';
+import { ByTenant } from './by-tenant.ts';
+
+const COUNTERS_MAX = 100_000;
+/** A wait that is told when nobody knows when one of the running requests will end. */
+const CONCURRENT_RETRY_MS = 1_000;
+
+/** What one policy, key or user takes of a limit. */
+class Use {
+  readonly requests = new Gcra();
+  readonly tokens = new Gcra();
+  running = 0;
+
+  isIdle(nowMs: number): boolean {
+    return this.running === 0 && this.requests.isIdle(nowMs) && this.tokens.isIdle(nowMs);
+  }
+}
+
+/** Ends what an admitted request holds. */
+export interface Admitted {
+  /** Once; `tokens` is what it really took, undefined if nobody knows. */
+  end(tokens: number | undefined): void;
+}
+
+const NOTHING: Admitted = { end: () => undefined };
+
+export class RateLimits {
+  readonly #uses = new ByTenant<Use>({
+    max: COUNTERS_MAX,
+    make: () => new Use(),
+    isIdle: (use, nowMs) => use.isIdle(nowMs),
+  });
+  readonly #routers: () => number;
+
+  /** `routers` tells how many share the limits, at least 1. */
+  constructor(routers: () => number) {
+    this.#routers = routers;
+  }
+
+  /** Throws `rate_limit_exceeded` with the exact wait, or `quota_exceeded` for too many at a time. */
+  admit(policy: Policy, facts: Facts, nowMs: number, isPush: boolean): Admitted {
+    const limit = policy.rateLimit;
+    if (limit === undefined) return NOTHING;
+    const use = this.#uses.ensure(facts.tenantId, nameOf(limit, policy.policyId, facts), nowMs);
+    if (use === undefined) return NOTHING;
+    const share = 1 / Math.max(1, this.#routers());
+    const { maxConcurrent = Number.POSITIVE_INFINITY, tokensPerMinute } = limit;
+    if (isPush && use.running >= Math.max(1, Math.floor(maxConcurrent * share))) {
+      throw new BeamlineError('quota_exceeded', 'too many requests of the policy run at a time', {
+        details: { scope: 'policy', limit: 'max_concurrent' },
+        retryAfterMs: CONCURRENT_RETRY_MS,
+      });
+    }
+    const requests = { perSecond: limit.requestsPerSecond * share, burst: Math.max(1, limit.burst * share) };
+    const requestsMs = use.requests.take(1, requests, nowMs);
+    if (requestsMs > 0) throw exceeded('requests_per_second', requestsMs);
+    const tokens = tokensPerMinute === undefined ? undefined : rateOf(tokensPerMinute * share);
+    const estimate = (facts.inputTokens ?? 0) + (facts.maxOutputTokens ?? 0);
+    const tokensMs = tokens === undefined ? 0 : use.tokens.take(estimate, tokens, nowMs);
+    if (tokensMs > 0) {
+      use.requests.correct(-1, requests);
+      throw exceeded('tokens_per_minute', tokensMs);
+    }
+    return isPush ? running(use, estimate, tokens) : NOTHING;
+  }
+}
+
+function running(use: Use, estimate: number, tokens: Rate | undefined): Admitted {
+  use.running++;
+  let hasEnded = false;
+  return {
+    end(actual) {
+      if (hasEnded) return;
+      hasEnded = true;
+      use.running--;
+      if (tokens !== undefined && actual !== undefined) use.tokens.correct(actual - estimate, tokens);
+    },
+  };
+}
+
+const rateOf = (perMinute: number): Rate => ({ perSecond: perMinute / 60, burst: perMinute });
+
+const exceeded = (limit: string, waitMs: number): BeamlineError =>
+  new BeamlineError('rate_limit_exceeded', 'the limit of the policy is reached', {
+    details: { scope: 'policy', limit },
+    retryAfterMs: Math.ceil(waitMs),
+  });
+
+/** Policy ids hold no space, so the parts cannot be mistaken for each other. */
+function nameOf({ scope }: RateLimit, policyId: string, { keyId = '', userId = '' }: Facts): string {
+  if (scope === 'policy') return policyId;
+  return scope === 'key' ? `${policyId} key ${keyId}` : `${policyId} user ${userId}`;
+}
