@@ -6,6 +6,7 @@ import { PRODUCT_VERSION } from '../core/product.ts';
 import type { Role } from '../core/role.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
+import { policyDataDir } from './data-dir.ts';
 import { authenticatorOf, openGateway } from './gateway.ts';
 import { type Ground, openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
@@ -21,7 +22,7 @@ const ROLES = {
     // For the names of models only: revisions and snapshot are the router's.
     withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica)),
   router: (ground, bus) =>
-    withPolicies(ground, bus, ground.config.policy.data_dir, (policies) =>
+    withPolicies(ground, bus, policyDataDir(ground.config), (policies) =>
       openRouter(ground, bus, policies, authenticatorOf(ground)),
     ),
   worker: openWorker,
@@ -44,7 +45,13 @@ export async function runRole(
   opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
   const role = opening.use(await ROLES[name](ground, bus));
   const opened = opening.move();
-  return { ...role, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    name: role.name,
+    get abandoned() {
+      return role.abandoned ?? 0;
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 async function withPolicies(

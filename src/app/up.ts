@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { generateApiKey, hashApiKey, prefixOf } from '../auth/api-key.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
+import { policyDataDir } from './data-dir.ts';
 import { authenticatorOf, openGateway } from './gateway.ts';
 import { openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
@@ -28,7 +29,7 @@ export async function openUp(config: Config, sink: LogSink): Promise<Running> {
   opening.use(await openLedger(ground, bus));
   opening.use(await openWorker(ground, bus));
   const tenants = own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)];
-  const policies = opening.use(await openPolicies(ground, bus, { tenants, dataDir: config.policy.data_dir }));
+  const policies = opening.use(await openPolicies(ground, bus, { tenants, dataDir: policyDataDir(config) }));
   opening.use(await openRouter(ground, bus, policies, authenticatorOf(ground, own?.identity)));
   const gateway = opening.use(await openGateway(ground, bus, policies.replica, own?.identity));
   const opened = opening.move();

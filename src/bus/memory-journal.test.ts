@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { keyOf } from '../contracts/bucket.ts';
 import { at } from '../contracts/contract.ts';
 import { execResult, type ExecResult } from '../contracts/result.ts';
@@ -266,7 +267,7 @@ test('a folder has one bus at a time', async (t) => {
 test('a process that is killed loses nothing that was acknowledged', async (t) => {
   const folder = newFolder(t);
   for (let life = 0; life < 3; life++) {
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'memory-journal-child.ts'), folder], {
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve('./memory-journal-child.ts')), folder], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     t.after(() => child.kill('SIGKILL'));

@@ -1,6 +1,7 @@
 // `beamline up`: all roles in one process on the memory bus, with what the environment has keys for.
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
+import { policyDataDir } from '../app/data-dir.ts';
 import { openUp, type Running } from '../app/up.ts';
 import { detectProviders } from '../config/detect.ts';
 import { environment } from '../config/environment.ts';
@@ -15,11 +16,12 @@ export const upCommand = defineCommand({
   args: {
     ...roleArgs,
     host: { type: 'string', description: 'Address to bind (gateway.http.host, 127.0.0.1)' },
+    data: { type: 'string', valueHint: 'folder', description: 'Folder for what outlives the process (data_dir)' },
     port: { type: 'string', description: 'Port to bind (gateway.http.port, 8080); 0 takes a free one' },
   },
   async run({ args }) {
     const effective = readRoleConfig(args, {
-      flags: { 'gateway.http.host': args.host, 'gateway.http.port': args.port },
+      flags: { 'gateway.http.host': args.host, 'gateway.http.port': args.port, data_dir: args.data },
       defaults: {
         'gateway.http.host': '127.0.0.1',
         'gateway.shutdown.lame_duck_ms': 0,
@@ -41,18 +43,28 @@ function banner(config: Config, { url, key }: Running): string {
   });
   const model = models[0] ?? `${list[0]?.id ?? 'openai'}/MODEL`;
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Say hello' }] });
-  const isMemory = config.nats.url === undefined;
   return [
     `${styleText('bold', 'Beamline is up')} at ${url}`,
     '',
     `  base URL    ${url}/v1   (any OpenAI SDK)`,
     `  API key     ${key ?? 'one of gateway.auth.keys'}`,
     `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url})`)).join(', ')}`,
-    `  in memory   ${isMemory ? `usage totals${key === undefined ? '' : ', the key above'} and sticky sessions end with this process; nothing is durable` : 'usage totals and sticky sessions; usage events are durable on NATS'}`,
+    `  durable     ${durable(config)}`,
+    `  in memory   usage totals${key === undefined ? '' : ', the key above'} and sticky sessions end with this process`,
     '',
     `  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key ?? '$BEAMLINE_KEY'}' \\`,
     `    -H 'content-type: application/json' -d '${body}'`,
     '',
     'Ctrl-C drains and stops.',
   ].join('\n');
+}
+
+/** What outlives the process. */
+function durable(config: Config): string {
+  const { nats, data_dir: dir } = config;
+  const policies = policyDataDir(config);
+  const kept = policies === undefined ? '' : `; revisions of policies in ${policies}`;
+  if (nats.url !== undefined) return `streams and buckets, usage events among them, on NATS${kept}`;
+  if (dir === undefined) return `nothing; --data FOLDER keeps streams and buckets${kept}`;
+  return `streams and buckets, usage events among them, in ${dir}${kept}`;
 }

@@ -14,6 +14,11 @@ export const configSchema = section({
     default: 'info',
     description: 'Least severe level that is logged.',
   }),
+  data_dir: Type.Optional(
+    text(
+      'Folder, of this process only, for what outlives it: without NATS the streams and buckets, and by default what `policy.data_dir` is for. Absent keeps all in memory.',
+    ),
+  ),
   nats: section({
     url: Type.Optional(
       text(
@@ -52,7 +57,7 @@ export const configSchema = section({
     ),
     data_dir: Type.Optional(
       text(
-        'Folder, of this process only, for the snapshot of policies and for the revisions of those in files; absent keeps revisions in memory.',
+        'Folder, of this process only, for the snapshot of policies and for the revisions of those in files; absent is `policies` below `data_dir`, else revisions stay in memory.',
       ),
     ),
   }),
