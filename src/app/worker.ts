@@ -1,9 +1,15 @@
 // The worker's wiring: reads like its deployment.
+import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/bus.ts';
 import { openPriceBook, priceLines } from '../catalog/price-book.ts';
+import { crashPointOf } from '../config/crash-at.ts';
+import { environment } from '../config/environment.ts';
+import { crashAt, type CrashPoints } from '../core/crash-point.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
+import { Outbox } from '../worker/outbox.ts';
 import { startWorker } from '../worker/worker.ts';
+import { dataFolder } from './data-dir.ts';
 import type { Ground } from './ground.ts';
 import { openProviders } from './providers.ts';
 
@@ -12,16 +18,21 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   await using opening = new AsyncDisposableStack();
   const providers = opening.use(openProviders(ground, worker.pool));
   const { costOf } = openPriceBook(priceLines(limits.list));
-  opening.use(
+  const outbox = await openOutbox(ground);
+  opening.use(outbox);
+  const role = opening.use(
     await startWorker({
       ...ground,
       bus,
       costOf,
+      outbox,
+      crash: crashPoints(ground),
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       settings: {
         ...worker,
         id: worker.id ?? newProcessId('worker'),
+        slots: { io: worker.slots.io, cpu: worker.slots.cpu ?? availableParallelism() },
         frame_heartbeat_ms: frames.heartbeat_ms,
         first_chunk_ms: limits.first_chunk_ms,
         idle_ms: limits.idle_ms,
@@ -29,5 +40,26 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
     }),
   );
   const opened = opening.move();
-  return { name: 'worker', [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    name: 'worker',
+    get abandoned() {
+      return role.abandoned ?? 0;
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** Undefined where nothing is to outlive the process. */
+async function openOutbox({ config, timers, telemetry }: Ground): Promise<Outbox | undefined> {
+  const folder = config.worker.data_dir ?? dataFolder(config, 'worker');
+  if (folder === undefined) return undefined;
+  const { sync_ms: syncMs, max_bytes: bytesMax } = config.worker.outbox;
+  return Outbox.open({ folder, bytesMax, syncMs, timers, telemetry });
+}
+
+function crashPoints({ telemetry }: Ground): CrashPoints | undefined {
+  const point = crashPointOf(environment);
+  if (point === undefined) return undefined;
+  telemetry.log.warn('crash_point_set', { count: point });
+  return crashAt(point);
 }

@@ -2,6 +2,7 @@
 import { defineCommand } from 'citty';
 import { type RoleName, runRole } from '../app/run.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { EXIT } from './exit.ts';
 import { openLogSink } from './log-sink.ts';
 import { readRoleConfig, roleArgs } from './role-config.ts';
 import { untilSignal } from './signal.ts';
@@ -24,7 +25,7 @@ export const roleCommand = (name: RoleName) =>
     async run({ args }) {
       const flags = { 'gateway.http.host': args.host, 'gateway.http.port': args.port };
       const effective = readRoleConfig(args, { flags });
-      if (effective === undefined) return;
+      if (effective === undefined) return EXIT.ok;
       const { config } = effective;
       if (config.nats.url === undefined) {
         throw new BeamlineError(
@@ -35,8 +36,12 @@ export const roleCommand = (name: RoleName) =>
           },
         );
       }
-      await using role = await runRole(name, config, openLogSink(process.stdout));
-      void role;
-      await untilSignal();
+      const role = await runRole(name, config, openLogSink(process.stdout));
+      {
+        await using running = role;
+        void running;
+        await untilSignal();
+      }
+      return (role.abandoned ?? 0) > 0 ? EXIT.abandoned : EXIT.ok;
     },
   });

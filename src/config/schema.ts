@@ -7,6 +7,7 @@ import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
 import { heirSettings } from './heir-schema.ts';
 import { providersSchema } from './provider-schema.ts';
+import { workerSchema } from './worker-schema.ts';
 import { integer, secretRef, section, span, text, token } from './setting.ts';
 
 export const configSchema = section({
@@ -65,19 +66,7 @@ export const configSchema = section({
   decisions: decisionsSchema,
   extensions: extensionsSchema,
   budgets: budgetsSchema,
-  worker: section({
-    id: Type.Optional(token('Identifier of this process; absent generates one.')),
-    pool: token('Pool that this worker serves.', { default: 'default' }),
-    slots: section({ io: integer(256, 1, 4096, 'Attempts that run at a time.') }),
-    queue: section({
-      max: integer(1024, 1, 100_000, 'Calls that wait for a slot; more are refused.'),
-      call_wait_ms: span(1000, 0, 'Longest wait of a call for a slot.'),
-    }),
-    heartbeat_ms: span(5000, 10, 'Time between two heartbeats.'),
-    shutdown: section({
-      timeout_ms: integer(30_000, 1000, 3_600_000, 'Time that running attempts have after the signal.'),
-    }),
-  }),
+  worker: workerSchema,
   providers: providersSchema,
 });
 

@@ -13,6 +13,10 @@ export const DEADLINE_MIN_MS = 100;
 export const DEADLINE_MAX_MS = 3_600_000;
 /** A worker that missed this many heartbeats is lost. */
 export const WORKER_BEATS_MISSED_MAX = 3;
+/** What a cancel leaves running is abandoned after this time. */
+export const CANCEL_GRACE_MS = 2_000;
+/** How far the clocks of two machines may be apart. */
+export const CLOCK_SKEW_MS = 2_000;
 /** How long a worker remembers a cancel that came before its assignment. */
 export const CANCEL_MEMORY_MS = 600_000;
 export const CANCEL_MEMORY_COUNT = 10_000;

@@ -6,7 +6,13 @@ import type { ExecResult } from '../contracts/result.ts';
 import { executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 
 export type AttemptEnd =
-  | { readonly state: 'succeeded'; readonly usage: Usage; readonly finishReason: string }
+  | {
+      readonly state: 'succeeded';
+      readonly usage: Usage | undefined;
+      readonly finishReason: string | undefined;
+      /** What a job made; a call sent it in frames. */
+      readonly output?: unknown;
+    }
   | {
       readonly state: 'failed' | 'timed_out' | 'cancelled';
       readonly failure: ExecutionFailure;
@@ -90,8 +96,12 @@ export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
   if (traceId !== undefined) result.trace_id = traceId;
   if (facts.firstContentMs !== undefined) result.ttft_ms = facts.firstContentMs;
   if (end.usage !== undefined) result.usage = end.usage;
+  if (assignment.run_id !== undefined) result.run_id = assignment.run_id;
+  if (assignment.flow_id !== undefined) result.flow_id = assignment.flow_id;
+  if (assignment.step_id !== undefined) result.step_id = assignment.step_id;
   if (end.state === 'succeeded') {
-    result.finish_reason = end.finishReason;
+    if (end.finishReason !== undefined) result.finish_reason = end.finishReason;
+    if (end.output !== undefined) result.output = end.output;
     return result;
   }
   const { message, code, ...error } = outcomeError(end.failure);

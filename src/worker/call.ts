@@ -10,6 +10,7 @@ import type { Usage } from '../contracts/fields.ts';
 import { type EndFrame, frames, type StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
+import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
@@ -28,6 +29,7 @@ export interface CallDeps {
   readonly timers: Timers;
   readonly costOf: CostOf;
   readonly settings: WorkerSettings;
+  readonly crash?: CrashPoints;
   /** Called once, at the end; `hadSlot` tells whether a slot comes back. */
   readonly onEnd: (call: Call, end: AttemptEnd, hadSlot: boolean) => void;
 }
@@ -48,6 +50,7 @@ export class Call implements ChatSink, SlotWaiter {
   readonly attempt: number;
   readonly #deps: CallDeps;
   readonly #target: CallTarget;
+  readonly #crash: CrashPoints;
   readonly #deliverTo: Address<typeof frames>;
   readonly #correlation: Correlation;
   readonly #receivedMs: number;
@@ -64,6 +67,7 @@ export class Call implements ChatSink, SlotWaiter {
   /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. */
   constructor(deps: CallDeps, assignment: ExecAssignment, target: CallTarget) {
     this.#deps = deps;
+    this.#crash = deps.crash ?? noCrash;
     this.#target = target;
     this.assignment = assignment;
     this.attempt = assignment.attempt ?? 1;
@@ -76,6 +80,22 @@ export class Call implements ChatSink, SlotWaiter {
     this.#lastFrameMs = this.#receivedMs;
     this.#deadlineMs = this.#receivedMs + assignment.options.deadline_ms;
     this.#timer = this.#arm();
+  }
+
+  get tenantId(): string {
+    return this.assignment.tenant_id;
+  }
+
+  get weight(): number | undefined {
+    return this.assignment.tenant_weight;
+  }
+
+  get priority(): number | undefined {
+    return this.assignment.options.priority;
+  }
+
+  get isJob(): boolean {
+    return false;
   }
 
   /** The slot is taken: from here on the provider may charge. */
@@ -103,6 +123,7 @@ export class Call implements ChatSink, SlotWaiter {
     };
     const upstream = this.#target.provider.chat(call, this);
     if (this.#phase.kind === 'running') this.#phase = { kind: 'running', upstream };
+    this.#crash(7);
   }
 
   /** The wait in the line was too long: the router pushes elsewhere. */
@@ -123,7 +144,7 @@ export class Call implements ChatSink, SlotWaiter {
         return;
       }
       this.#commit();
-    }
+    } else this.#crash(8);
     const { assignment_id } = this.assignment;
     const frame: StreamFrame = { type: 'chunk', assignment_id, attempt: this.attempt, seq: this.#seq++, raw };
     if (chunk.isUsageOnly) frame.usage_only = true;
@@ -153,8 +174,7 @@ export class Call implements ChatSink, SlotWaiter {
       total_cost_micro_usd: usage.cost_micro_usd + (this.assignment.prior_cost_micro_usd ?? 0),
     };
     if (end.raw !== undefined) frame.raw = end.raw;
-    this.#send(frame);
-    this.#finish({ state: 'succeeded', usage, finishReason: end.finishReason });
+    this.#finish({ state: 'succeeded', usage, finishReason: end.finishReason }, frame);
   }
 
   fail(failure: ExecutionFailure): void {
@@ -189,7 +209,7 @@ export class Call implements ChatSink, SlotWaiter {
     const usage = wasCharged ? this.#estimate() : undefined;
     if (!this.#isCommitted) return this.#finish({ state, failure: cause, usage });
     const failure = state === 'failed' && cause.code !== 'CONTENT_BLOCKED' ? interrupted(cause) : cause;
-    this.#send({
+    const frame: StreamFrame = {
       type: 'error',
       ...this.#head(),
       error: {
@@ -200,8 +220,8 @@ export class Call implements ChatSink, SlotWaiter {
       },
       committed: true,
       ...(usage === undefined ? {} : { usage }),
-    });
-    this.#finish({ state, failure, usage });
+    };
+    this.#finish({ state, failure, usage }, frame);
   }
 
   /** Frames cannot leave: without them the gateway gives up by itself, and the attempt is over. */
@@ -214,15 +234,15 @@ export class Call implements ChatSink, SlotWaiter {
     });
   }
 
-  #finish(end: AttemptEnd): void {
+  #finish(end: AttemptEnd, frame?: StreamFrame): void {
     if (this.#phase.kind === 'ended') return;
     const hadSlot = this.#phase.kind === 'running';
     if (this.#phase.kind === 'running' && end.state !== 'succeeded') this.#phase.upstream?.abort();
     this.#phase = { kind: 'ended' };
     this.#timer.cancel();
     const facts = this.#facts();
-    this.#deps.reporter.outcome(outcomeOf(facts, end), this.#correlation);
-    if (hadSlot) this.#deps.reporter.result(resultOf(facts, end), this.#correlation);
+    const result = hadSlot ? resultOf(facts, end) : undefined;
+    this.#deps.reporter.end({ frame, to: this.#deliverTo, outcome: outcomeOf(facts, end), result }, this.#correlation);
     this.#deps.onEnd(this, end, hadSlot);
   }
 

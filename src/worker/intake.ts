@@ -5,12 +5,13 @@ import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contra
 import type { Cancel } from '../contracts/cancel.ts';
 import { LiveMap } from '../core/live-map.ts';
 import { RecentNumbers } from '../core/recent-numbers.ts';
-import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AttemptEnd } from './attempt-messages.ts';
+import { attemptCounters } from './attempt-metrics.ts';
 import { Call, type CallDeps, type CallTarget } from './call.ts';
-import { CancelMemory } from './cancel-memory.ts';
-import { Slots } from './slots.ts';
+import type { CancelMemory } from './cancel-memory.ts';
+import type { OverloadLevel } from './overload.ts';
+import type { Slots } from './slots.ts';
 
 /** Finished attempts that are still known, so that a repeat of one is refused. */
 const FINISHED_MAX = 10_000;
@@ -19,32 +20,30 @@ export interface IntakeDeps extends Omit<CallDeps, 'onEnd'> {
   readonly telemetry: Telemetry;
   /** The provider that runs an assignment, or undefined when this worker does not have it. */
   readonly target: (providerId: string, model: string) => CallTarget | undefined;
+  /** Shared with the jobs of this worker. */
+  readonly slots: Slots;
+  readonly cancelled: CancelMemory;
+  readonly level: () => OverloadLevel;
+  /** Whether results can still be kept; false refuses new calls. */
+  readonly hasOutboxRoom: () => boolean;
 }
 
 export class Intake {
-  readonly slots: Slots;
   readonly #deps: IntakeDeps;
   readonly #callDeps: CallDeps;
   /** By assignment: at most one attempt of it runs here. */
   readonly #calls = new LiveMap<string, Call>();
   /** The highest attempt of an assignment that has ended here. */
   readonly #finished = new RecentNumbers(FINISHED_MAX);
-  readonly #cancelled: CancelMemory;
   readonly #metrics: ReturnType<typeof declareMetrics>;
   #isDraining = false;
   #whenIdle: (() => void) | undefined;
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
-    const { settings, timers, reporter, costOf } = deps;
-    this.slots = new Slots(settings.slots.io, settings.queue.max, timers);
-    this.#cancelled = new CancelMemory(timers.clock);
     this.#metrics = declareMetrics(deps.telemetry);
     this.#callDeps = {
-      reporter,
-      timers,
-      costOf,
-      settings,
+      ...deps,
       onEnd: (call, end, hadSlot) => this.#ended(call, end, hadSlot),
     };
   }
@@ -68,11 +67,12 @@ export class Intake {
     const call = this.#calls.get(assignmentId);
     if (call === undefined) {
       // What comes after the end needs no memory; what comes before the start does.
-      if ((this.#finished.get(assignmentId) ?? 0) < (attempt ?? 1)) this.#cancelled.remember(assignmentId, attempt);
+      if ((this.#finished.get(assignmentId) ?? 0) < (attempt ?? 1))
+        this.#deps.cancelled.remember(assignmentId, attempt);
       return;
     }
     if (call.assignment.tenant_id !== tenantId || (attempt !== undefined && attempt !== call.attempt)) return;
-    this.slots.leave(call);
+    this.#deps.slots.leave(call);
     this.#metrics.cancels.of(reason).add();
     call.cancel(reason, delivered?.output_tokens ?? 0);
   }
@@ -80,7 +80,7 @@ export class Intake {
   /** Takes nothing new, refuses the line, and resolves when the last running call has ended or was abandoned. */
   async drain(abandonAfterMs: number): Promise<{ readonly abandoned: number }> {
     this.#isDraining = true;
-    this.slots.clear();
+    this.#deps.slots.clear();
     let abandoned = 0;
     if (this.#calls.size === 0) return { abandoned };
     const timer = this.#deps.timers.after(abandonAfterMs, () => {
@@ -103,9 +103,15 @@ export class Intake {
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
     if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
       return 'invalid_request';
-    if (this.slots.isFull) return 'queue_full';
-    if (this.#cancelled.has(id, attempt)) return 'duplicate';
+    if (!this.#hasRoomFor(assignment.tenant_id)) return 'queue_full';
+    if (this.#deps.cancelled.has(id, attempt)) return 'duplicate';
     return undefined;
+  }
+
+  #hasRoomFor(tenantId: string): boolean {
+    const level = this.#deps.level();
+    if (level === 'critical' || !this.#deps.hasOutboxRoom()) return false;
+    return this.#deps.slots.hasRoomFor(tenantId, level !== 'overloaded');
   }
 
   #start(assignment: ExecAssignment, target: CallTarget): void {
@@ -113,20 +119,20 @@ export class Intake {
     // A router starts attempt n+1 only after the end of attempt n, or after it told that one to stop.
     const older = this.#calls.get(assignment.assignment_id);
     if (older !== undefined) {
-      this.slots.leave(older);
+      this.#deps.slots.leave(older);
       older.cancel('superseded', 0);
     }
     this.#calls.set(assignment.assignment_id, call);
     const { call_wait_ms: waitMs } = this.#deps.settings.queue;
-    if (!this.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2))) call.refuse();
+    if (!this.#deps.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2))) call.refuse();
   }
 
   #ended(call: Call, end: AttemptEnd, hadSlot: boolean): void {
     const { assignment_id: id } = call.assignment;
     if (this.#calls.get(id) === call) this.#calls.delete(id);
     this.#finished.replace(id, call.attempt);
-    this.#metrics.ended[end.state].add();
-    if (hadSlot) this.slots.release();
+    this.#metrics.ended(end.state);
+    if (hadSlot) this.#deps.slots.release(call);
     if (this.#calls.size === 0) this.#whenIdle?.();
   }
 
@@ -137,25 +143,16 @@ export class Intake {
       status,
       attempt: assignment.attempt ?? 1,
       worker_id: this.#deps.settings.id,
-      queue_depth: this.slots.queued,
+      queue_depth: this.#deps.slots.queued,
+      overload_status: this.#deps.level(),
     };
   }
 }
 
-const declareMetrics = ({ metrics }: Telemetry) => {
-  const attempts = metrics.counter({
-    name: 'worker_attempts_total',
-    help: 'Attempts that ended, by how.',
-    labels: ['type', 'mode', 'status'],
-  });
-  const ended = (state: AttemptEnd['state']): Counter => attempts.of('ai.chat', 'call', state);
+const declareMetrics = (telemetry: Telemetry) => {
+  const { metrics } = telemetry;
   return {
-    ended: {
-      succeeded: ended('succeeded'),
-      failed: ended('failed'),
-      timed_out: ended('timed_out'),
-      cancelled: ended('cancelled'),
-    },
+    ended: attemptCounters(telemetry, 'ai.chat', 'call'),
     rejections: metrics.counter({ name: 'worker_rejections_total', help: 'Assignments refused.', labels: ['reason'] }),
     cancels: metrics.counter({ name: 'worker_cancels_total', help: 'Calls cancelled.', labels: ['reason'] }),
   };

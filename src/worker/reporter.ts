@@ -1,31 +1,60 @@
 // Everything that a worker says of its attempts: frames to the gateway, outcomes to every router, results to the stream.
-// R1. Order at the end of an attempt: terminal frame, outcome, result (worker.md 3).
-// R2. A result that the stream did not confirm within `RESULT_PATIENCE_MS` is counted and logged, never dropped silently.
+// R1. Order at the end of an attempt: the result into the outbox, terminal frame, outcome, result to the stream (worker 3).
+// R2. A result that is in the outbox, or that a job waits for, is published until the stream has confirmed it. Without an
+//     outbox the result of a call is given up after `RESULT_PATIENCE_MS`, counted and logged, never dropped silently.
 import type { Bus } from '../bus/bus.ts';
 import { type Address, at } from '../contracts/contract.ts';
 import type { frames, StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
 import { type ExecResult, execResult } from '../contracts/result.ts';
+import { type CrashPoints, noCrash } from '../core/crash-point.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timers } from '../core/timers.ts';
 import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Outbox, OutboxRecord } from './outbox.ts';
 
 /** A publisher repeats an unconfirmed message for this long under one id (contracts 3.2). */
 const RESULT_PATIENCE_MS = 20_000;
+/** Between two times of patience. */
+const RESULT_PAUSE_MS = 1_000;
+
+export interface ReporterDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  /** Undefined without a data directory. */
+  readonly outbox: Outbox | undefined;
+  readonly crash?: CrashPoints;
+}
+
+/** What is said at the end of a call. */
+export interface Ending {
+  readonly frame: StreamFrame | undefined;
+  readonly to: Address<typeof frames>;
+  readonly outcome: AttemptOutcome;
+  /** Undefined for a call that never ran. */
+  readonly result: ExecResult | undefined;
+}
+
+/** `refused`: it can never be sent, which is a fault of ours; `ended`: this worker ended first. */
+export type Published = 'confirmed' | 'refused' | 'ended';
 
 export class Reporter {
-  readonly #bus: Bus;
-  readonly #telemetry: Telemetry;
+  readonly #deps: ReporterDeps;
+  readonly #crash: CrashPoints;
   readonly #outcomes = at(attemptOutcome);
   readonly #results = at(execResult);
   readonly #lost: Counter;
+  readonly #closing = new AbortController();
   #unconfirmed = 0;
   #whenConfirmed: (() => void) | undefined;
 
-  constructor(bus: Bus, telemetry: Telemetry) {
-    this.#bus = bus;
-    this.#telemetry = telemetry;
-    this.#lost = telemetry.metrics
+  constructor(deps: ReporterDeps) {
+    this.#deps = deps;
+    this.#crash = deps.crash ?? noCrash;
+    this.#lost = deps.telemetry.metrics
       .counter({
         name: 'worker_results_lost_total',
         help: 'Results that the stream never confirmed.',
@@ -37,10 +66,10 @@ export class Reporter {
   frame(to: Address<typeof frames>, frame: StreamFrame, correlation?: Correlation): boolean {
     try {
       // Until the first content a caller has nothing to be told.
-      this.#bus.publish(to, frame, correlation, frame.type === 'start' ? 'soon' : 'now');
+      this.#deps.bus.publish(to, frame, correlation, frame.type === 'start' ? 'soon' : 'now');
       return true;
     } catch (fault) {
-      this.#telemetry.log.warn('frame_not_sent', {
+      this.#deps.telemetry.log.warn('frame_not_sent', {
         assignment_id: frame.assignment_id,
         attempt: frame.attempt,
         fault,
@@ -53,9 +82,10 @@ export class Reporter {
   outcome(outcome: AttemptOutcome, correlation: Correlation): void {
     try {
       // A router waits for a failure, to try again; a success is for the record.
-      this.#bus.publish(this.#outcomes, outcome, correlation, outcome.state === 'succeeded' ? 'batched' : 'now');
+      const urgency = outcome.state === 'succeeded' ? 'batched' : 'now';
+      this.#deps.bus.publish(this.#outcomes, outcome, correlation, urgency);
     } catch (fault) {
-      this.#telemetry.log.warn('outcome_not_sent', {
+      this.#deps.telemetry.log.warn('outcome_not_sent', {
         assignment_id: outcome.assignment_id,
         attempt: outcome.attempt,
         fault,
@@ -63,32 +93,99 @@ export class Reporter {
     }
   }
 
-  result(result: ExecResult, correlation: Correlation): void {
-    const messageId = `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`;
+  /** The end of a call, in the order of R1. */
+  end(ending: Ending, correlation: Correlation): void {
+    const { outbox } = this.#deps;
+    const { result } = ending;
+    if (outbox === undefined || result === undefined) {
+      this.#say(ending, correlation);
+      if (result !== undefined) this.#publishOnce(result, correlation);
+      return;
+    }
+    outbox.put(result, correlation.traceId, (record) => {
+      this.#crash(9);
+      this.#say(ending, correlation);
+      void this.publish(record).then((published) => {
+        if (published !== 'ended') outbox.published(record);
+      });
+    });
+  }
+
+  /** Publishes until the stream has confirmed it. */
+  async publish(record: OutboxRecord): Promise<Published> {
+    const { timers, telemetry } = this.#deps;
+    const { signal } = this.#closing;
+    const correlation = { traceId: record.traceId, tenantId: record.result.tenant_id };
     this.#unconfirmed++;
-    void this.#bus
-      .append(this.#results, result, { messageId, timeoutMs: RESULT_PATIENCE_MS, correlation, urgency: 'batched' })
+    try {
+      for (;;) {
+        try {
+          // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+          await this.append(record.result, correlation);
+          return 'confirmed';
+        } catch (fault) {
+          telemetry.log.warn('result_not_confirmed', { assignment_id: record.result.assignment_id, fault });
+          if (!isTemporary(fault)) {
+            this.#lost.add();
+            return 'refused';
+          }
+        }
+        if (signal.aborted) return 'ended';
+        // eslint-disable-next-line no-await-in-loop -- as above
+        await timers.sleep(RESULT_PAUSE_MS, signal).catch(() => undefined);
+        if (signal.aborted) return 'ended';
+      }
+    } finally {
+      this.#settled();
+    }
+  }
+
+  /** Resolves when every result is confirmed or given up; each that is not yet confirmed has one more try. */
+  async flush(): Promise<void> {
+    this.#closing.abort();
+    if (this.#unconfirmed === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenConfirmed = resolve;
+    });
+  }
+
+  /** One time of patience; throws what the bus throws. */
+  append(result: ExecResult, correlation: Correlation): Promise<unknown> {
+    return this.#deps.bus.append(this.#results, result, {
+      messageId: `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`,
+      timeoutMs: RESULT_PATIENCE_MS,
+      correlation,
+      urgency: 'batched',
+    });
+  }
+
+  #say({ to, frame, outcome }: Ending, correlation: Correlation): void {
+    if (frame !== undefined) this.frame(to, frame);
+    this.outcome(outcome, correlation);
+    if (frame !== undefined) this.#crash(10);
+  }
+
+  #publishOnce(result: ExecResult, correlation: Correlation): void {
+    this.#unconfirmed++;
+    void this.append(result, correlation)
       .then(
         () => undefined,
         (fault: unknown) => {
           this.#lost.add();
-          this.#telemetry.log.error('result_lost', {
+          this.#deps.telemetry.log.error('result_lost', {
             tenant_id: correlation.tenantId,
             trace_id: correlation.traceId,
             fault,
           });
         },
       )
-      .then(() => {
-        if (--this.#unconfirmed === 0) this.#whenConfirmed?.();
-      });
+      .then(() => this.#settled());
   }
 
-  /** Resolves when every result is confirmed or given up. */
-  async flush(): Promise<void> {
-    if (this.#unconfirmed === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#whenConfirmed = resolve;
-    });
+  #settled(): void {
+    if (--this.#unconfirmed === 0) this.#whenConfirmed?.();
   }
 }
+
+const isTemporary = (fault: unknown): boolean =>
+  fault instanceof BeamlineError && (fault.code === 'unavailable' || fault.code === 'timeout');

@@ -1,58 +1,116 @@
-// The worker role: takes calls from its pool, runs them at providers, and says what became of them.
-import { availableParallelism } from 'node:os';
-import type { Bus } from '../bus/bus.ts';
+// The worker role: takes calls and jobs of its pool, runs them, and says what became of them.
+import type { Bus, Subscription } from '../bus/bus.ts';
 import { at } from '../contracts/contract.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { execCall } from '../contracts/assignment.ts';
-import { workerHeartbeat } from '../contracts/heartbeat.ts';
+import { jobBucket } from '../contracts/job.ts';
 import { resultStream } from '../contracts/streams.ts';
+import { type CrashPoints, noCrash } from '../core/crash-point.ts';
+import { newHex } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
-import type { Timer, Timers } from '../core/timers.ts';
+import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { heartbeatOf, type WorkerStatus } from './heartbeat.ts';
-import { Intake, type IntakeDeps } from './intake.ts';
+import { startBeats } from './beats.ts';
+import { type Block, openBlocks } from './blocks/block.ts';
+import type { CallTarget } from './call.ts';
+import { CancelMemory } from './cancel-memory.ts';
+import { heartbeatOf } from './heartbeat.ts';
+import { Intake } from './intake.ts';
+import { aiChat } from './jobs/ai-chat.ts';
+import { attemptBucket, AttemptMarkers } from './jobs/attempt-markers.ts';
+import { JobIntake } from './jobs/job-intake.ts';
+import type { CostOf } from './metering.ts';
+import type { Outbox } from './outbox.ts';
+import { measure, type Measured, OverloadWatch } from './overload-watch.ts';
 import { Reporter } from './reporter.ts';
 import type { WorkerSettings } from './settings.ts';
+import { slotLimits, Slots } from './slots.ts';
 
 /** Part of the shutdown time that is kept for flushing after the calls were abandoned. */
 const FLUSH_MS = 1_000;
 
-/** Routers send nothing to a worker that is critical, so it says soon when it is no longer. */
-const CRITICAL_BEAT_MS = 250;
-
-export interface WorkerDeps extends Omit<IntakeDeps, 'reporter'> {
+export interface WorkerDeps {
   readonly bus: Bus;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly settings: WorkerSettings;
+  readonly costOf: CostOf;
+  /** The provider that runs an assignment, or undefined when this worker does not have it. */
+  readonly target: (providerId: string, model: string) => CallTarget | undefined;
   /** Ids of the providers that this worker serves, for the heartbeat. */
   readonly providers: readonly string[];
+  /** Job types beside `ai.chat`. */
+  readonly blocks?: readonly Block[];
+  /** Absent without a data directory; whoever opened it closes it. */
+  readonly outbox?: Outbox | undefined;
+  readonly crash?: CrashPoints | undefined;
+  /** The machine's load if absent. */
+  readonly measured?: Measured;
 }
 
 export async function startWorker(deps: WorkerDeps): Promise<Role> {
-  const { bus, settings } = deps;
+  const { bus, timers, settings, outbox } = deps;
   const log = deps.telemetry.log.for('worker');
-  const reporter = new Reporter(bus, { ...deps.telemetry, log });
-  const intake = new Intake({ ...deps, reporter });
+  const shared = { ...deps, crash: deps.crash ?? noCrash, outbox, telemetry: { ...deps.telemetry, log } };
+  const reporter = new Reporter(shared);
+  const slots = openSlots(settings, timers);
+  const measured = deps.measured ?? measure(timers);
+  const watch = new OverloadWatch({ timers, measured, queueShare: () => slots.io.queueShare });
+  const cancelled = new CancelMemory(timers.clock);
+  const blocks = openBlocks([aiChat({ ...deps, limits: settings }), ...(deps.blocks ?? [])]);
   await bus.ensureStream(resultStream);
+  const records = await bus.openBucket(jobBucket);
+  // Of this start: a process that comes back is another one.
+  const markers = new AttemptMarkers(await bus.openBucket(attemptBucket), `${settings.id}:${newHex(8)}`);
 
-  const cancels = bus.subscribe(at(cancel), {}, (message) => intake.cancel(message));
-  const calls = bus.serve(
-    at(execCall, { pool: settings.pool }),
-    // A router waits for a refusal, to try elsewhere; after an acceptance it waits for the outcome.
-    { queue: 'worker', urgencyOf: ({ status }) => (status === 'accepted' ? 'batched' : 'now') },
-    (assignment) => intake.accept(assignment),
+  const intake = new Intake({
+    ...shared,
+    reporter,
+    slots: slots.io,
+    cancelled,
+    level: () => watch.level,
+    hasOutboxRoom: () => outbox?.isFull !== true,
+  });
+  const jobs = new JobIntake({ ...shared, reporter, slots, cancelled, blocks, records, markers });
+  const calls = openCalls(deps, intake);
+  const cancels = bus.subscribe(at(cancel), {}, (message) => void (jobs.cancel(message) || intake.cancel(message)));
+  const beats = startBeats({ bus, timers, everyMs: settings.heartbeat_ms }, (status, cpuShare) =>
+    heartbeatOf(status, {
+      ...deps,
+      slots,
+      level: watch.level,
+      jobTypes: [...blocks.keys()],
+      cpuShare,
+      clock: timers.clock,
+    }),
   );
-  const beats = startHeartbeats(deps, intake);
+  watch.begin((level, isChanged) => {
+    void (outbox?.isFull === true ? jobs.fetch.hold('outbox') : jobs.fetch.free('outbox'));
+    if (!isChanged) return;
+    log.warn('worker_load_changed', { worker_id: settings.id, state: level });
+    void calls.be(level !== 'critical');
+    const isOverloaded = level === 'critical' || level === 'overloaded';
+    void (isOverloaded ? jobs.fetch.hold('overload') : jobs.fetch.free('overload'));
+    beats.beat();
+  });
+  if (outbox === undefined) log.info('worker_without_outbox', { worker_id: settings.id });
+  await jobs.begin();
   log.info('worker_ready', { worker_id: settings.id });
 
+  let abandoned = 0;
   return {
     name: 'worker',
+    get abandoned() {
+      return abandoned;
+    },
     async [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
       beats.say('draining');
-      await calls.drain();
-      const { abandoned } = await intake.drain(Math.max(0, settings.shutdown.timeout_ms - FLUSH_MS));
-      if (abandoned > 0) log.warn('calls_abandoned', { worker_id: settings.id, count: abandoned });
+      await Promise.all([calls.be(false), jobs.fetch.hold('draining')]);
+      const limitMs = Math.max(0, settings.shutdown.timeout_ms - FLUSH_MS);
+      const cut = await Promise.all([intake.drain(limitMs), jobs.drain(limitMs)]);
+      abandoned = cut.reduce((sum, one) => sum + one.abandoned, 0);
+      if (abandoned > 0) log.warn('work_abandoned', { worker_id: settings.id, count: abandoned });
       await reporter.flush();
       beats.stop();
       await cancels.drain();
@@ -60,40 +118,33 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   };
 }
 
-function startHeartbeats(deps: WorkerDeps, intake: Intake): { say(status: WorkerStatus): void; stop(): void } {
-  const { bus, timers, settings, providers } = deps;
-  const to = at(workerHeartbeat);
-  let status: WorkerStatus = 'ready';
-  let used = process.cpuUsage();
-  let sinceMs = timers.clock.nowMs();
-  let timer: Timer | undefined;
-
-  const beat = (): void => {
-    timer?.cancel();
-    const nowMs = timers.clock.nowMs();
-    const { user, system } = process.cpuUsage(used);
-    const cpuShare = (user + system) / 1000 / Math.max(1, nowMs - sinceMs) / availableParallelism();
-    used = process.cpuUsage();
-    sinceMs = nowMs;
-    const { slots } = intake;
-    const heartbeat = heartbeatOf(status, { settings, slots, providers, cpuShare, clock: timers.clock });
-    const isCritical = heartbeat.overload_status === 'critical';
-    timer = timers.after(isCritical ? Math.min(CRITICAL_BEAT_MS, settings.heartbeat_ms) : settings.heartbeat_ms, beat);
-    if (bus.state === 'connected') bus.publish(to, heartbeat);
-  };
-  const reconnected = bus.onState((state) => {
-    if (state === 'connected') beat();
-  });
-  beat();
+function openSlots(settings: WorkerSettings, timers: Timers): { readonly io: Slots; readonly cpu: Slots } {
+  const { slots, queue, jobs_max_share: jobsMax, jobs_min_share: jobsMin, tenant_max_share: tenantMax } = settings;
   return {
-    say(next) {
-      status = next;
-      beat();
-    },
-    stop() {
-      this.say('stopped');
-      reconnected[Symbol.dispose]();
-      timer?.cancel();
+    io: new Slots(slotLimits(slots.io, queue, { jobsMax, jobsMin, tenantMax }), timers),
+    // No call runs there, so that jobs need no share.
+    cpu: new Slots(slotLimits(slots.cpu, queue, { jobsMax: 1, jobsMin: 0, tenantMax }), timers),
+  };
+}
+
+/** The queue group of calls, which a worker leaves while it is critical. */
+function openCalls({ bus, settings }: WorkerDeps, intake: Intake): { be(isThere: boolean): Promise<void> } {
+  const serve = (): Subscription =>
+    bus.serve(
+      at(execCall, { pool: settings.pool }),
+      // A router waits for a refusal, to try elsewhere; after an acceptance it waits for the outcome.
+      { queue: 'worker', urgencyOf: ({ status }) => (status === 'accepted' ? 'batched' : 'now') },
+      (assignment) => intake.accept(assignment),
+    );
+  let calls: Subscription | undefined = serve();
+  return {
+    async be(isThere) {
+      const left = calls;
+      if (isThere) calls ??= serve();
+      else {
+        calls = undefined;
+        await left?.drain();
+      }
     },
   };
 }

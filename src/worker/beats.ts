@@ -1,0 +1,53 @@
+// Sends the heartbeat: on time, and at once when something changed or the bus is back.
+import { availableParallelism } from 'node:os';
+import type { Bus } from '../bus/bus.ts';
+import { at } from '../contracts/contract.ts';
+import { workerHeartbeat, type WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import type { WorkerStatus } from './heartbeat.ts';
+
+export interface Beats {
+  /** Tells the load of now. */
+  beat(): void;
+  say(status: WorkerStatus): void;
+  stop(): void;
+}
+
+export function startBeats(
+  deps: { readonly bus: Bus; readonly timers: Timers; readonly everyMs: number },
+  heartbeat: (status: WorkerStatus, cpuShare: number) => WorkerHeartbeat,
+): Beats {
+  const { bus, timers, everyMs } = deps;
+  const to = at(workerHeartbeat);
+  let status: WorkerStatus = 'ready';
+  let used = process.cpuUsage();
+  let sinceMs = timers.clock.nowMs();
+  let timer: Timer | undefined;
+
+  const beat = (): void => {
+    timer?.cancel();
+    const nowMs = timers.clock.nowMs();
+    const { user, system } = process.cpuUsage(used);
+    const cpuShare = (user + system) / 1000 / Math.max(1, nowMs - sinceMs) / availableParallelism();
+    used = process.cpuUsage();
+    sinceMs = nowMs;
+    timer = timers.after(everyMs, beat);
+    if (bus.state === 'connected') bus.publish(to, heartbeat(status, cpuShare));
+  };
+  const reconnected = bus.onState((state) => {
+    if (state === 'connected') beat();
+  });
+  beat();
+  return {
+    beat,
+    say(next) {
+      status = next;
+      beat();
+    },
+    stop() {
+      this.say('stopped');
+      reconnected[Symbol.dispose]();
+      timer?.cancel();
+    },
+  };
+}

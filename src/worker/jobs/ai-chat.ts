@@ -1,0 +1,96 @@
+// The block `ai.chat`: one whole answer of a provider, as its own dialect writes it.
+import { payload } from '../../contracts/contract.ts';
+import { FilledObject, OpenObject } from '../../contracts/fields.ts';
+import type { ExecutionFailure } from '../../core/execution-errors.ts';
+import { executionRow } from '../../core/execution-errors.ts';
+import type { ChatEnd, ChatSink, RunningCall, TokenUsage } from '../../provider/provider.ts';
+import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
+import type { CallTarget } from '../call.ts';
+import { type CostOf, estimateTokens, meter } from '../metering.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+
+export interface AiChatDeps {
+  readonly target: (providerId: string, model: string) => CallTarget | undefined;
+  readonly costOf: CostOf;
+  readonly limits: { readonly first_chunk_ms: number; readonly idle_ms: number };
+}
+
+export const aiChat = (deps: AiChatDeps): Block<Body, Body> => ({
+  type: 'ai.chat',
+  version: '1',
+  class: 'io',
+  effect: () => 'external',
+  scopes: ['ai:invoke'],
+  input: payload('beamline.block.AiChatInput', '1', FilledObject),
+  output: payload('beamline.block.AiChatOutput', '1', OpenObject),
+  execute: (body, context) => new Promise((resolve, reject) => ask(deps, body, context, { resolve, reject })),
+});
+
+interface Answering {
+  resolve(result: BlockResult<Body>): void;
+  reject(failure: BlockFailure): void;
+}
+
+function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, reject }: Answering): void {
+  const { assignment, signal } = context;
+  const { provider_id: providerId, model = '-' } = assignment.executor;
+  const { dialect, limits } = assignment;
+  const target = deps.target(providerId, model);
+  if (target === undefined) {
+    const message = 'this worker does not have the provider';
+    return reject(new BlockFailure('WORKER_UNAVAILABLE', message, { detailCode: 'unsupported_provider' }));
+  }
+  // Translation between dialects is not built: only a provider of the order's own dialect can serve it.
+  if (dialect !== undefined && dialect !== target.provider.dialect) {
+    return reject(new BlockFailure('INVALID_INPUT', 'the provider speaks another dialect', { detailCode: 'dialect' }));
+  }
+  const usageOf = (tokens: TokenUsage, isEstimated: boolean): BlockUsage =>
+    meter(deps.costOf, { providerId, model, tokens, isEstimated });
+  // What was asked for was asked for, even if nothing came back.
+  const estimate = (outputChars: number): BlockUsage => usageOf(estimateTokens(body, outputChars), true);
+
+  let running: RunningCall | undefined;
+  const stop = (): void => {
+    running?.abort();
+    // The worker knows why it stopped; only what was consumed matters.
+    reject(new BlockFailure('CANCELLED_BY_USER', 'stopped', { usage: estimate(0) }));
+  };
+  const sink: ChatSink = {
+    chunk: () => undefined,
+    end(end) {
+      signal.removeEventListener('abort', stop);
+      const usage = end.usage === undefined ? estimate(end.outputChars) : usageOf(end.usage, false);
+      const output = bodyOf(end);
+      if (output !== undefined) return resolve({ output, usage, finishReason: end.finishReason });
+      reject(new BlockFailure('PROVIDER_PROTOCOL_ERROR', 'the provider answered without an object', { usage }));
+    },
+    fail(failure) {
+      signal.removeEventListener('abort', stop);
+      reject(failed(failure, executionRow(failure.code).class === 'timeout' ? estimate(0) : undefined));
+    },
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  running = target.provider.chat(
+    {
+      model: target.upstreamModel,
+      body,
+      stream: false,
+      firstChunkMs: limits?.first_chunk_ms ?? deps.limits.first_chunk_ms,
+      idleMs: limits?.idle_ms ?? deps.limits.idle_ms,
+    },
+    sink,
+  );
+}
+
+const failed = ({ code, message, ...more }: ExecutionFailure, usage: BlockUsage | undefined): BlockFailure =>
+  new BlockFailure(code, message, { ...more, ...(usage === undefined ? {} : { usage }) });
+
+function bodyOf({ raw }: ChatEnd): Body | undefined {
+  try {
+    const value: unknown = JSON.parse(raw ?? '');
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+// Marks of attempts with an external effect: one that was started is never started again (worker 4).
+// A1. A mark is created before the effect, create-only, and says who started it; nobody else may then.
+import type { KeyValue } from '../../bus/bus.ts';
+import { type BucketSpec, keyOf } from '../../contracts/bucket.ts';
+import { BeamlineError } from '../../core/errors.ts';
+
+const DAY_MS = 86_400_000;
+
+export const attemptBucket: BucketSpec = { name: 'attempts', ttlMs: DAY_MS, bytesMax: 268_435_456 };
+
+export interface AttemptKey {
+  readonly tenantId: string;
+  readonly assignmentId: string;
+  readonly attempt: number;
+}
+
+/** `started`: it is ours to run. `lost`: another process began it, and nobody knows how far it came. */
+export type MarkerFound = 'started' | 'lost' | 'done';
+
+interface Marker {
+  readonly process?: unknown;
+  readonly state?: unknown;
+}
+
+const keyTo = ({ tenantId, assignmentId, attempt }: AttemptKey): string =>
+  keyOf(tenantId, assignmentId, String(attempt));
+
+export class AttemptMarkers {
+  readonly #bucket: KeyValue;
+  readonly #processId: string;
+
+  /** `processId` differs with every start of a process. */
+  constructor(bucket: KeyValue, processId: string) {
+    this.#bucket = bucket;
+    this.#processId = processId;
+  }
+
+  /**
+   * Creates the mark, or reads the one that is there. One of this very process is taken as started: whoever asks knows
+   * that it does not run here, so that only the answer to its creation was lost. Throws `unavailable`.
+   */
+  async start(key: AttemptKey): Promise<MarkerFound> {
+    try {
+      await this.#bucket.update(keyTo(key), this.#value('running'), 0);
+      return 'started';
+    } catch (thrown) {
+      if (!(thrown instanceof BeamlineError) || thrown.code !== 'precondition_failed') throw thrown;
+    }
+    const entry = await this.#bucket.get(keyTo(key));
+    // It expired in between: a day old, or the bucket lost it.
+    if (entry === undefined) return 'lost';
+    const marker = markerIn(entry.value);
+    if (marker.state === 'done') return 'done';
+    return marker.process === this.#processId ? 'started' : 'lost';
+  }
+
+  /** The result is on its stream. Throws `unavailable`. */
+  async done(key: AttemptKey): Promise<void> {
+    await this.#bucket.put(keyTo(key), this.#value('done'));
+  }
+
+  #value(state: 'running' | 'done'): string {
+    return JSON.stringify({ process: this.#processId, state });
+  }
+}
+
+/** A mark that cannot be read is somebody else's. */
+function markerIn(text: string): Marker {
+  try {
+    const marker: unknown = JSON.parse(text);
+    return typeof marker === 'object' && marker !== null ? marker : {};
+  } catch {
+    return {};
+  }
+}

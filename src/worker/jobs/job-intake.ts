@@ -1,0 +1,320 @@
+// Takes durable assignments from the stream of a pool, runs them, and acknowledges each once its result is confirmed.
+// T1. A delivery is acknowledged only after the stream has confirmed its result, or when it needs none (worker 4).
+// T2. An attempt runs at most once at a time here; what is delivered again meanwhile only renews the ack wait.
+// T3. While the records of jobs cannot be read nothing is fetched: an outage does not use up the deliveries.
+import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
+import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../../contracts/assignment.ts';
+import type { Cancel } from '../../contracts/cancel.ts';
+import { at } from '../../contracts/contract.ts';
+import { workerAssignments } from '../../contracts/streams.ts';
+import type { CrashPoints } from '../../core/crash-point.ts';
+import { RecentNumbers } from '../../core/recent-numbers.ts';
+import type { Timers } from '../../core/timers.ts';
+import type { Telemetry } from '../../telemetry/telemetry.ts';
+import { type AttemptEnd, outcomeOf, resultOf } from '../attempt-messages.ts';
+import { attemptCounters } from '../attempt-metrics.ts';
+import type { Block, SlotClass } from '../blocks/block.ts';
+import type { CancelMemory } from '../cancel-memory.ts';
+import type { Outbox, OutboxRecord } from '../outbox.ts';
+import type { Reporter } from '../reporter.ts';
+import type { WorkerSettings } from '../settings.ts';
+import type { Slots } from '../slots.ts';
+import type { AttemptMarkers } from './attempt-markers.ts';
+import { JobFetch } from './job-fetch.ts';
+import { checkOrder } from './job-order-check.ts';
+import { type Standing, standingOf } from './job-record.ts';
+import { EXPIRED, JobRun, type RunEnd } from './job-run.ts';
+import { undeliverableJobs } from './undeliverable-jobs.ts';
+
+/** Attempts whose result is confirmed, and that are still known in case their acknowledgement was lost. */
+const FINISHED_MAX = 10_000;
+/** Between two looks at a store that did not answer. */
+const PROBE_MS = 1_000;
+
+export interface JobIntakeDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly settings: WorkerSettings;
+  readonly reporter: Reporter;
+  readonly outbox: Outbox | undefined;
+  readonly blocks: ReadonlyMap<string, Block>;
+  readonly slots: Readonly<Record<SlotClass, Slots>>;
+  readonly cancelled: CancelMemory;
+  /** The records of jobs, which routers write. */
+  readonly records: KeyValue;
+  readonly markers: AttemptMarkers;
+  readonly crash: CrashPoints;
+}
+
+export class JobIntake {
+  readonly fetch: JobFetch;
+  readonly #deps: JobIntakeDeps;
+  readonly #runs = new Map<string, JobRun>();
+  /** The highest attempt of an assignment that was confirmed here. */
+  readonly #finished = new RecentNumbers(FINISHED_MAX);
+  readonly #acks = at(execAssignAck);
+  readonly #workingMs: number;
+  readonly #counters: ReturnType<typeof declareMetrics>;
+  #isProbing = false;
+  #isDraining = false;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(deps: JobIntakeDeps) {
+    this.#deps = deps;
+    this.#workingMs = workerAssignments(deps.settings.pool).ackWaitMs / 3;
+    this.#counters = declareMetrics(deps.telemetry);
+    this.fetch = new JobFetch({
+      bus: deps.bus,
+      log: deps.telemetry.log,
+      pool: deps.settings.pool,
+      pendingMax: deps.slots.io.jobsMax + deps.slots.cpu.jobsMax,
+      handle: (delivery) => void this.#take(delivery),
+      undeliverable: undeliverableJobs(deps),
+    });
+  }
+
+  /** Publishes what an earlier process left, and then fetches; resolves when that is on its way. */
+  async begin(): Promise<void> {
+    const { outbox, reporter } = this.#deps;
+    if (outbox === undefined || outbox.left.length === 0) return this.fetch.free('starting');
+    void (async () => {
+      for (const record of outbox.left) {
+        const { tenant_id: tenantId, assignment_id: assignmentId = '', attempt = 1 } = record.result;
+        // eslint-disable-next-line no-await-in-loop -- the oldest first
+        if ((await reporter.publish(record)) === 'ended') return;
+        outbox.published(record);
+        this.#finished.replace(idOf(tenantId, assignmentId), attempt);
+      }
+      this.#deps.telemetry.log.info('outbox_emptied', { count: outbox.left.length });
+      await this.fetch.free('starting');
+    })();
+  }
+
+  /** Attempts that are here: waiting, running, or not yet confirmed. */
+  get pending(): number {
+    return this.#runs.size;
+  }
+
+  /** False when no job of that id is here. */
+  cancel({ assignment_id: assignmentId, tenant_id: tenantId, attempt, reason }: Cancel): boolean {
+    const run = this.#runs.get(idOf(tenantId, assignmentId));
+    if (run === undefined || (attempt !== undefined && attempt !== run.key.attempt)) return false;
+    this.#deps.telemetry.metrics
+      .counter({ name: 'worker_cancels_total', help: 'Calls cancelled.', labels: ['reason'] })
+      .of(reason)
+      .add();
+    run.cancel(reason);
+    return true;
+  }
+
+  /** Fetches nothing new, gives back what did not start, and resolves when nothing is left; then `abandoned` were cut. */
+  async drain(abandonAfterMs: number): Promise<{ readonly abandoned: number }> {
+    this.#isDraining = true;
+    await this.fetch.hold('draining');
+    for (const run of this.#runs.values()) if (!run.isRunning) run.refuse();
+    let abandoned = 0;
+    if (this.#runs.size === 0) return { abandoned };
+    const timer = this.#deps.timers.after(abandonAfterMs, () => {
+      for (const run of this.#runs.values()) {
+        if (!run.isRunning) continue;
+        abandoned++;
+        run.abandon();
+      }
+    });
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
+    timer.cancel();
+    return { abandoned };
+  }
+
+  async #take(delivery: Delivery<ExecAssignment>): Promise<void> {
+    const { message } = delivery;
+    const id = idOf(message.tenant_id, message.assignment_id);
+    const known = this.#runs.get(id);
+    const attempt = message.attempt ?? 1;
+    if (known?.key.attempt === attempt) {
+      this.#counters.redelivered('running');
+      known.delivery = delivery;
+      return delivery.working();
+    }
+    // A router publishes attempt n + 1 only after the end of attempt n, or when it takes that one for lost.
+    if (attempt <= (known?.key.attempt ?? this.#finished.get(id) ?? 0)) {
+      this.#counters.redelivered('finished');
+      return delivery.ack();
+    }
+    if (this.#isDraining) return delivery.nak(0);
+    known?.cancel('superseded');
+    const run = new JobRun({ ...this.#deps, log: this.#deps.telemetry.log, onEnd: this.#onEnd }, delivery);
+    this.#runs.set(id, run);
+    this.#keepWorking(run);
+    if (delivery.count > 1) this.#counters.redelivered('taken');
+    await this.#admit(run);
+  }
+
+  async #admit(run: JobRun): Promise<void> {
+    const { assignment, key } = run;
+    const { blocks, cancelled, slots, crash, records } = this.#deps;
+    const checked = checkOrder(assignment, blocks);
+    if (checked.kind === 'unfit') {
+      this.#say(assignment, 'rejected', checked.reason);
+      const { failure } = checked;
+      return run.finish({ kind: 'reported', end: { state: 'failed', failure, usage: undefined } });
+    }
+    let standing: Standing;
+    try {
+      standing = await standingOf(records, key);
+    } catch (fault) {
+      return run.finish({ kind: 'unavailable', fault });
+    }
+    if (standing === 'over') return run.finish({ kind: 'dropped' });
+    if (run.isExpired) return run.finish(EXPIRED);
+    if (standing === 'cancelled' || cancelled.has(key.assignmentId, key.attempt)) run.cancel('client_cancel');
+    if (run.hasEnded) return;
+    if (this.#deps.outbox?.isFull === true) {
+      this.#say(assignment, 'rejected', 'queue_full');
+      void this.fetch.hold('outbox');
+      return run.finish({ kind: 'given_back', delayMs: PROBE_MS });
+    }
+    this.#say(assignment, 'accepted');
+    crash(1);
+    run.enter({ block: checked.block, input: checked.input, slots: slots[checked.block.class] });
+  }
+
+  readonly #onEnd = (run: JobRun, end: RunEnd): void => {
+    switch (end.kind) {
+      case 'reported':
+        return this.#report(run, end.end);
+      case 'dropped':
+        this.#counters.redelivered('over');
+        run.delivery.ack();
+        return this.#forget(run);
+      case 'given_back':
+        run.delivery.nak(end.delayMs);
+        return this.#forget(run);
+      case 'unavailable':
+        this.#deps.telemetry.log.warn('job_store_unavailable', { ...run.logged, fault: end.fault });
+        run.delivery.nak(PROBE_MS);
+        this.#probe();
+        return this.#forget(run);
+    }
+  };
+
+  /** Steps 4 to 6 of worker 4. */
+  #report(run: JobRun, end: AttemptEnd): void {
+    const { assignment, key } = run;
+    const { timers, settings, outbox, reporter, crash } = this.#deps;
+    const { clock } = timers;
+    const facts = {
+      assignment,
+      attempt: key.attempt,
+      workerId: settings.id,
+      isCommitted: false,
+      latencyMs: Math.round(clock.nowMs() - run.receivedMs),
+      firstContentMs: undefined,
+      epochMs: clock.epochMs(),
+    };
+    attemptCounters(this.#deps.telemetry, assignment.job.type, 'job')(end.state);
+    if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
+    const result = resultOf(facts, end);
+    const traceId = assignment.correlation?.trace_id ?? '-';
+    const settle = (record: OutboxRecord): void => {
+      crash(4);
+      reporter.outcome(outcomeOf(facts, end), { traceId, tenantId: key.tenantId });
+      void this.#settle(run, record);
+    };
+    if (outbox === undefined) settle({ id: 0, result, traceId });
+    else outbox.put(result, traceId, settle);
+  }
+
+  async #settle(run: JobRun, record: OutboxRecord): Promise<void> {
+    const { crash, reporter, markers, outbox, telemetry } = this.#deps;
+    const published = await reporter.publish(record);
+    // The delivery comes again; this worker's outbox, if it has one, is emptied before.
+    if (published === 'ended') return this.#forget(run);
+    crash(5);
+    if (run.hasMarker) {
+      await markers.done(run.key).catch((fault: unknown) => {
+        telemetry.log.warn('job_marker_not_closed', { ...run.logged, fault });
+      });
+    }
+    crash(6);
+    this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
+    run.delivery.ack();
+    outbox?.published(record);
+    this.#forget(run);
+  }
+
+  #forget(run: JobRun): void {
+    const id = idOf(run.key.tenantId, run.key.assignmentId);
+    if (this.#runs.get(id) === run) this.#runs.delete(id);
+    if (this.#runs.size === 0) this.#whenIdle?.();
+  }
+
+  /** Says at a third of the ack wait, again and again, that the delivery is not lost. */
+  #keepWorking(run: JobRun): void {
+    this.#deps.timers.after(this.#workingMs, () => {
+      const id = idOf(run.key.tenantId, run.key.assignmentId);
+      if (this.#runs.get(id) !== run) return;
+      run.delivery.working();
+      this.#keepWorking(run);
+    });
+  }
+
+  #say(assignment: ExecAssignment, status: ExecAssignmentAck['status'], reason?: ExecAssignmentAck['reason']): void {
+    const { bus, timers, settings, telemetry } = this.#deps;
+    const ack: ExecAssignmentAck = {
+      version: '1',
+      assignment_id: assignment.assignment_id,
+      status,
+      request_id: assignment.request_id,
+      tenant_id: assignment.tenant_id,
+      acknowledged_at: timers.clock.epochMs(),
+      attempt: assignment.attempt ?? 1,
+      worker_id: settings.id,
+    };
+    if (reason !== undefined) ack.reason = reason;
+    const traceId = assignment.correlation?.trace_id ?? '-';
+    try {
+      bus.publish(this.#acks, ack, { traceId, tenantId: assignment.tenant_id }, 'batched');
+    } catch (fault) {
+      // Advisory: the result tells the same.
+      telemetry.log.debug('job_ack_not_sent', { assignment_id: assignment.assignment_id, fault });
+    }
+  }
+
+  /** Fetches again once the store answers. */
+  #probe(): void {
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    void this.fetch.hold('store');
+    const { timers, records } = this.#deps;
+    const look = (): void => {
+      void records.get('probe').then(
+        () => {
+          this.#isProbing = false;
+          void this.fetch.free('store');
+        },
+        () => void (this.#isDraining || timers.after(PROBE_MS, look)),
+      );
+    };
+    timers.after(PROBE_MS, look);
+  }
+}
+
+const idOf = (tenantId: string, assignmentId: string): string => `${tenantId}\n${assignmentId}`;
+
+const declareMetrics = ({ metrics }: Telemetry) => {
+  const redeliveries = metrics.counter({
+    name: 'worker_redeliveries_total',
+    help: 'Assignments that were delivered again, by what was found.',
+    labels: ['outcome'],
+  });
+  return {
+    redelivered: (outcome: 'running' | 'finished' | 'over' | 'taken') => redeliveries.of(outcome).add(),
+    lost: metrics
+      .counter({ name: 'worker_lost_attempts_total', help: 'Attempts with an effect whose process was lost.' })
+      .of(),
+  };
+};

@@ -1,0 +1,293 @@
+// One attempt at a job in this process, from its delivery to its one end.
+// J1. It ends once: with a result, or given back to the stream, or acknowledged without work.
+// J2. A place is held from `run` until the block has unwound, or was abandoned CANCEL_GRACE after it was told to stop.
+// J3. The effect of a block begins only after its mark (attempt-markers.ts), and only while nobody wants it to end.
+import type { Delivery } from '../../bus/bus.ts';
+import type { ExecAssignment } from '../../contracts/assignment.ts';
+import type { Usage } from '../../contracts/fields.ts';
+import { CANCEL_GRACE_MS, CLOCK_SKEW_MS, INLINE_BYTES_MAX } from '../../contracts/limits.ts';
+import type { CrashPoints } from '../../core/crash-point.ts';
+import type { ExecutionFailure } from '../../core/execution-errors.ts';
+import type { Timer, Timers } from '../../core/timers.ts';
+import type { Log, LogFields } from '../../telemetry/log.ts';
+import type { AttemptEnd } from '../attempt-messages.ts';
+import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
+import type { Slots, SlotWaiter } from '../slots.ts';
+import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
+import { idempotencyKeyOf } from './job-order-check.ts';
+
+/** How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more. */
+export type RunEnd =
+  | { readonly kind: 'reported'; readonly end: AttemptEnd }
+  | { readonly kind: 'given_back'; readonly delayMs: number }
+  | { readonly kind: 'unavailable'; readonly fault: unknown }
+  | { readonly kind: 'dropped' };
+
+export interface JobRunDeps {
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly markers: AttemptMarkers;
+  readonly crash: CrashPoints;
+  /** Called once, at the end. */
+  readonly onEnd: (run: JobRun, end: RunEnd) => void;
+}
+
+/** The block that runs it, and its input, which the block has accepted. */
+export interface JobWork {
+  readonly block: Block;
+  readonly input: unknown;
+  readonly slots: Slots;
+}
+
+interface Failed {
+  readonly state: 'cancelled' | 'timed_out' | 'failed';
+  readonly failure: ExecutionFailure;
+}
+type Cut = Failed | { readonly state: 'given_back' };
+
+type Phase =
+  | { readonly kind: 'checking' }
+  | { readonly kind: 'waiting'; readonly work: JobWork }
+  | { readonly kind: 'running'; readonly work: JobWork; readonly abort: AbortController }
+  | { readonly kind: 'ended' };
+
+export class JobRun implements SlotWaiter {
+  readonly assignment: ExecAssignment;
+  readonly key: AttemptKey;
+  readonly isJob = true;
+  readonly receivedMs: number;
+  /** The newest delivery of it: that one is acknowledged. */
+  delivery: Delivery<ExecAssignment>;
+  readonly #deps: JobRunDeps;
+  readonly #deadlineMs: number;
+  readonly #deadline: Timer;
+  #phase: Phase = { kind: 'checking' };
+  /** Why it must end, once somebody said so. */
+  #cut: Cut | undefined;
+  #grace: Timer | undefined;
+  #hasMarker = false;
+
+  constructor(deps: JobRunDeps, delivery: Delivery<ExecAssignment>) {
+    const { message } = delivery;
+    this.#deps = deps;
+    this.delivery = delivery;
+    this.assignment = message;
+    this.key = {
+      tenantId: message.tenant_id,
+      assignmentId: message.assignment_id,
+      attempt: message.attempt ?? 1,
+    };
+    this.receivedMs = deps.timers.clock.nowMs();
+    this.#deadlineMs = this.receivedMs + message.options.deadline_ms;
+    this.#deadline = deps.timers.at(this.#deadlineMs, () => this.#cutBy(TIMED_OUT));
+  }
+
+  get tenantId(): string {
+    return this.key.tenantId;
+  }
+
+  get weight(): number | undefined {
+    return this.assignment.tenant_weight;
+  }
+
+  get priority(): number | undefined {
+    return this.assignment.options.priority;
+  }
+
+  /** For a line of the log. */
+  get logged(): LogFields {
+    const { tenantId, assignmentId, attempt } = this.key;
+    return { tenant_id: tenantId, assignment_id: assignmentId, attempt };
+  }
+
+  get hasEnded(): boolean {
+    return this.#phase.kind === 'ended';
+  }
+
+  get isRunning(): boolean {
+    return this.#phase.kind === 'running';
+  }
+
+  /** Whether a mark of it stands in the bucket. */
+  get hasMarker(): boolean {
+    return this.#hasMarker;
+  }
+
+  /** Waits for a place; what was decided about it meanwhile comes first. */
+  enter(work: JobWork): void {
+    if (this.#phase.kind !== 'checking') return;
+    this.#phase = { kind: 'waiting', work };
+    work.slots.enter(this);
+  }
+
+  /** The place is taken. */
+  run(): void {
+    if (this.#phase.kind !== 'waiting') return;
+    const { work } = this.#phase;
+    const abort = new AbortController();
+    this.#phase = { kind: 'running', work, abort };
+    void this.#execute(work, abort.signal).then((end) => this.#over(end));
+  }
+
+  /** Nobody will run it here any more. */
+  refuse(): void {
+    this.finish({ kind: 'given_back', delayMs: 0 });
+  }
+
+  cancel(reason: string): void {
+    this.#cutBy({
+      state: 'cancelled',
+      failure: { code: 'CANCELLED_BY_USER', message: 'cancelled', detailCode: reason },
+    });
+  }
+
+  /** This worker stops: what has begun an external effect is lost, anything else may run elsewhere. */
+  abandon(): void {
+    this.#cutBy(this.#isExternal() ? LOST : { state: 'given_back' });
+  }
+
+  /** Ends what does not run. */
+  finish(end: RunEnd): void {
+    if (this.#phase.kind === 'waiting') this.#phase.work.slots.leave(this);
+    if (this.#phase.kind !== 'running') this.#over(end);
+  }
+
+  get isExpired(): boolean {
+    const { expires_at_ms: expiresMs } = this.assignment;
+    return expiresMs !== undefined && this.#deps.timers.clock.epochMs() > expiresMs + CLOCK_SKEW_MS;
+  }
+
+  #cutBy(cut: Cut): void {
+    if (this.#phase.kind === 'ended' || this.#cut !== undefined) return;
+    this.#cut = cut;
+    if (this.#phase.kind !== 'running') return this.finish(endOf(cut, undefined));
+    const { timers } = this.#deps;
+    this.#grace = timers.after(CANCEL_GRACE_MS, () => this.#over(endOf(cut, undefined)));
+    const failure = cut.state === 'given_back' ? STOPPING : cut.failure;
+    this.#phase.abort.abort(new BlockFailure(failure.code, failure.message, failure));
+  }
+
+  async #execute({ block, input }: JobWork, signal: AbortSignal): Promise<RunEnd> {
+    if (this.isExpired) return EXPIRED;
+    if (block.effect(input) === 'external') {
+      try {
+        const found = await this.#deps.markers.start(this.key);
+        if (found === 'done') return { kind: 'dropped' };
+        this.#hasMarker = true;
+        if (found === 'lost') return reported(LOST, undefined);
+      } catch (fault) {
+        return { kind: 'unavailable', fault };
+      }
+      this.#deps.crash(2);
+    }
+    if (this.#cut !== undefined) return endOf(this.#cut, undefined);
+    try {
+      const result = await block.execute(input, this.#context(signal));
+      this.#deps.crash(3);
+      return this.#ended(block, result);
+    } catch (thrown) {
+      return this.#failed(block, thrown);
+    }
+  }
+
+  #ended(block: Block, { output, usage, finishReason }: BlockResult): RunEnd {
+    const consumed = usageOf(this.assignment, usage);
+    if (this.#cut !== undefined) return endOf(this.#cut, consumed);
+    if (!block.output.check(output)) {
+      this.#deps.log.error('block_output_invalid', { operation: block.type, fault: block.output.fault(output) });
+      return reported(
+        { state: 'failed', failure: { code: 'INTERNAL_ERROR', message: 'the block made something else than it says' } },
+        consumed,
+      );
+    }
+    // `undefined` has no text: a block without an output.
+    if (Buffer.byteLength(JSON.stringify(output) ?? '') > INLINE_BYTES_MAX) return reported(TOO_LARGE, consumed);
+    return { kind: 'reported', end: { state: 'succeeded', usage: consumed, finishReason, output } };
+  }
+
+  #failed(block: Block, thrown: unknown): RunEnd {
+    const isOwn = thrown instanceof BlockFailure;
+    const consumed = usageOf(this.assignment, isOwn ? thrown.usage : undefined);
+    if (this.#cut !== undefined) return endOf(this.#cut, consumed);
+    if (isOwn) return reported({ state: 'failed', failure: thrown.failure }, consumed);
+    this.#deps.log.error('block_failed', { operation: block.type, fault: thrown });
+    return reported({ state: 'failed', failure: { code: 'INTERNAL_ERROR', message: 'an unexpected fault' } }, consumed);
+  }
+
+  #context(signal: AbortSignal): BlockContext {
+    const { tenantId, assignmentId, attempt } = this.key;
+    return {
+      tenantId,
+      assignmentId,
+      attempt,
+      idempotencyKey: idempotencyKeyOf(this.assignment),
+      scopes: this.assignment.scopes ?? [],
+      signal,
+      deadlineMs: this.#deadlineMs,
+      approval: this.assignment.approval,
+      assignment: this.assignment,
+      timers: this.#deps.timers,
+      log: this.#deps.log,
+    };
+  }
+
+  #isExternal(): boolean {
+    return this.#phase.kind === 'running' && this.#phase.work.block.effect(this.#phase.work.input) === 'external';
+  }
+
+  #over(end: RunEnd): void {
+    if (this.#phase.kind === 'ended') return;
+    const held = this.#phase.kind === 'running' ? this.#phase.work.slots : undefined;
+    this.#phase = { kind: 'ended' };
+    this.#deadline.cancel();
+    this.#grace?.cancel();
+    held?.release(this);
+    this.#deps.onEnd(this, end);
+  }
+}
+
+const TIMED_OUT: Failed = {
+  state: 'timed_out',
+  failure: { code: 'CANCELLED_BY_TIMEOUT', message: 'the deadline has passed' },
+};
+const LOST: Failed = {
+  state: 'failed',
+  failure: { code: 'WORKER_LOST', message: 'the worker ended while the attempt was running' },
+};
+const TOO_LARGE: Failed = {
+  state: 'failed',
+  failure: { code: 'OUTPUT_TOO_LARGE', message: `an output holds at most ${INLINE_BYTES_MAX} bytes` },
+};
+const STOPPING: ExecutionFailure = { code: 'WORKER_UNAVAILABLE', message: 'the worker is shutting down' };
+
+const reported = (cut: Failed, usage: Usage | undefined): RunEnd => ({
+  kind: 'reported',
+  end: { ...cut, usage },
+});
+
+const endOf = (cut: Cut, usage: Usage | undefined): RunEnd =>
+  cut.state === 'given_back' ? { kind: 'given_back', delayMs: 0 } : reported(cut, usage);
+
+/** It was not started in time. */
+export const EXPIRED: RunEnd = {
+  kind: 'reported',
+  end: {
+    state: 'timed_out',
+    failure: { code: 'CANCELLED_BY_TIMEOUT', message: 'the job expired before it was started', detailCode: 'expired' },
+    usage: undefined,
+  },
+};
+
+/** What a block said that it consumed, as the wire tells it: what has no price is marked. */
+function usageOf({ executor, job }: ExecAssignment, usage: BlockUsage | undefined): Usage | undefined {
+  if (usage === undefined) return undefined;
+  const isUnpriced = usage.cost_micro_usd === undefined;
+  return {
+    model: executor.model ?? job.type,
+    input_tokens: 0,
+    output_tokens: 0,
+    cost_micro_usd: 0,
+    ...usage,
+    ...(isUnpriced ? { unpriced: true } : {}),
+  };
+}
