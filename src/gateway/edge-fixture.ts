@@ -12,7 +12,7 @@ import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
-import { type JobSettings, openJobs } from './jobs/jobs.ts';
+import { type Jobs, type JobSettings, openJobs } from './jobs/jobs.ts';
 import type { Exchanges, Order, Reader, Routed } from './order.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -25,6 +25,7 @@ export interface Ordered {
 
 export interface EdgeFixture extends AsyncDisposable {
   readonly gateway: Gateway;
+  readonly jobs: Jobs;
   readonly url: string;
   readonly key: string;
   readonly authenticator: Authenticator;
@@ -135,6 +136,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
   });
   return {
     gateway,
+    jobs,
     url: gateway.url,
     key,
     authenticator,

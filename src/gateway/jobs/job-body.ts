@@ -164,11 +164,10 @@ function priorityIn(body: Body): number | undefined {
   throw invalidField('priority', 'must be low, normal, high, or an integer from 0 to 100');
 }
 
-/** Undefined also for a moment that has passed: the job runs at once. */
+/** One that has passed means at once; it stays what was asked for, so that a repeat is the same. */
 function runAtIn(body: Body, nowMs: number): number | undefined {
   const runAtMs = timeIn(body, 'run_at');
-  if (runAtMs === undefined || runAtMs <= nowMs) return undefined;
-  if (runAtMs <= nowMs + RUN_AT_MS_MAX) return runAtMs;
+  if (runAtMs === undefined || (runAtMs >= 0 && runAtMs <= nowMs + RUN_AT_MS_MAX)) return runAtMs;
   throw invalidField('run_at', 'must be at most a day ahead');
 }
 

@@ -73,7 +73,8 @@ export function requestOfRetry(call: Call, { request: old, state }: JobRecord, s
   if (isModelTask(task.type)) {
     requireModel(call.principal, before?.answer_as === undefined ? task.model : task.payload?.['model']);
   }
-  const spanMs = old.expires_at_ms - (before?.run_at_ms ?? old.created_at_ms);
+  const orderedMs = old.expires_at_ms - (request.deadline_ms ?? setting.deadlineMs);
+  const spanMs = old.expires_at_ms - Math.max(before?.run_at_ms ?? 0, orderedMs);
   const job: JobOrder = { ...orderOf(setting, undefined, Math.max(1, spanMs)), retry_of: old.job_id };
   if (before?.type !== undefined) job.type = before.type;
   if (before?.answer_as !== undefined) job.answer_as = before.answer_as;
@@ -111,7 +112,7 @@ export function requestOfOrder(call: Call, order: Order, setting: JobSetting): J
 
 function orderOf(setting: JobSetting, runAtMs: number | undefined, deadlineMs: number | undefined): JobOrder {
   const { id, nowMs, key, webhookId } = setting;
-  const job: JobOrder = { id, expires_at_ms: (runAtMs ?? nowMs) + (deadlineMs ?? setting.deadlineMs) };
+  const job: JobOrder = { id, expires_at_ms: Math.max(runAtMs ?? nowMs, nowMs) + (deadlineMs ?? setting.deadlineMs) };
   if (runAtMs !== undefined) job.run_at_ms = runAtMs;
   if (key !== undefined) job.idempotency_key = key;
   if (webhookId !== undefined) job.webhook_id = webhookId;

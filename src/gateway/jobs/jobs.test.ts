@@ -1,71 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openMemoryBus } from '../../bus/memory.ts';
-import { systemClock } from '../../core/clock.ts';
 import { BeamlineError } from '../../core/errors.ts';
-import { Timers } from '../../core/timers.ts';
-import { openLog } from '../../telemetry/log.ts';
-import { Metrics } from '../../telemetry/metrics.ts';
-import { type EdgeOptions, openEdge } from '../edge-fixture.ts';
-import { openJobRouter } from './job-router-fixture.ts';
+import { codeOf, detailsOf, fieldOf, openWorld, TASK } from './jobs-fixture.ts';
 
-const TASK = { type: 'chat.completion', payload: { messages: [{ role: 'user', content: 'hello' }] } };
 const JOB_ID = /^job_[0-9A-HJKMNP-TV-Z]{26}$/;
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Record<string, unknown>;
-}
-
-/** A gateway before a router that keeps jobs as a test tells it. */
-async function open(options: EdgeOptions = {}) {
-  const timers = new Timers(systemClock, { tickMs: 5 });
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
-  const bus = openMemoryBus({ timers, telemetry });
-  const router = await openJobRouter(bus, systemClock);
-  const edge = await openEdge({ role: 'admin', bus, ...options });
-  const send = async (
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<Answer> => {
-    const { 'content-type': _, ...bare } = edge.headers;
-    const response = await fetch(`${edge.url}${path}`, {
-      method,
-      headers: { ...(body === undefined ? bare : edge.headers), ...headers },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) };
-  };
-  const order = async (more: object = {}): Promise<string> => {
-    const { status, body } = await send('POST', '/api/v1/jobs', { task: TASK, ...more });
-    assert.equal(status, 202, JSON.stringify(body));
-    return String(body['id']);
-  };
-  return {
-    edge,
-    bus,
-    router,
-    send,
-    order,
-    async [Symbol.asyncDispose]() {
-      await edge[Symbol.asyncDispose]();
-      await router[Symbol.asyncDispose]();
-      await bus.drain();
-      timers[Symbol.dispose]();
-    },
-  };
-}
-
-const shared = await open();
+const shared = await openWorld();
 after(() => shared[Symbol.asyncDispose]());
-
-const codeOf = ({ body }: Answer): unknown => (body['error'] as { code?: unknown } | undefined)?.code;
-const detailsOf = ({ body }: Answer) => (body['error'] as { details: Record<string, unknown> }).details;
-const fieldOf = (answer: Answer): unknown => (detailsOf(answer)['fields'] as { path: string }[] | undefined)?.[0]?.path;
 
 test('a job is accepted with its place, and read back as it was ordered', async () => {
   const { send, router } = shared;
@@ -138,7 +79,7 @@ test('a repeat with the same key is the same job, and another body is refused', 
 });
 
 test('a question that was lost is asked again under the same id', async () => {
-  await using world = await open();
+  await using world = await openWorld();
   const { send, router } = world;
   router.moods.push(new BeamlineError('timeout', 'lost'), 'keep');
   // A router's own refusal is no lost question.
@@ -154,7 +95,7 @@ test('a question that was lost is asked again under the same id', async () => {
 });
 
 test('a full queue is the limit of the tenant; nobody at the router is told at once', async () => {
-  await using world = await open();
+  await using world = await openWorld();
   const { send, router } = world;
   router.moods.push(new BeamlineError('queue_full', 'enough', { retryAfterMs: 7_000 }));
   const full = await send('POST', '/api/v1/jobs', { task: TASK });
@@ -199,7 +140,7 @@ test('a caller who waits gets the job when it has ended', async () => {
 });
 
 test('lists are narrowed, paged and newest first', async () => {
-  await using world = await open();
+  await using world = await openWorld();
   const { send, order, router } = world;
   const ids: string[] = [];
   for (let n = 0; n < 5; n++)
@@ -299,7 +240,7 @@ test('many jobs are acted on at once, with an outcome each, in both vocabularies
 });
 
 test('a service key may not delete in bulk, nor export', async () => {
-  await using world = await open({ role: 'service' });
+  await using world = await openWorld({ role: 'service' });
   const { send, order } = world;
   const id = await order();
   assert.equal(codeOf(await send('POST', '/api/v1/jobs/bulk', { action: 'delete', ids: [id] })), 'forbidden');
@@ -309,7 +250,7 @@ test('a service key may not delete in bulk, nor export', async () => {
 });
 
 test('an export streams every job as lines of JSON or of a table', async () => {
-  await using world = await open();
+  await using world = await openWorld();
   const { edge, order } = world;
   const ids: string[] = [];
   for (let n = 0; n < 40; n++) ids.push(await order({ metadata: { note: '=1+1, "so"' } }));
@@ -335,7 +276,7 @@ test('an export streams every job as lines of JSON or of a table', async () => {
 });
 
 test('the jobs of one tenant are not there for another', async () => {
-  await using world = await open({ tenants: ['acme', 'other'] });
+  await using world = await openWorld({ tenants: ['acme', 'other'] });
   const { send } = world;
   const acme = { 'x-tenant-id': 'acme' };
   const other = { 'x-tenant-id': 'other' };

@@ -10,10 +10,14 @@ export interface Preference {
 const WAIT_S_MAX = 60;
 const WAIT = /^wait\s*=\s*"?(\d{1,9})"?$/;
 
+const NONE: Preference = { isAsync: false, waitS: undefined };
+
 export function preferenceOf(call: Call): Preference {
+  const prefer = call.header('prefer');
   let isAsync = call.header('x-bf-async') === 'true';
+  if (prefer === undefined && !isAsync) return NONE;
   let waitS: number | undefined;
-  for (const part of (call.header('prefer') ?? '').toLowerCase().split(',')) {
+  for (const part of (prefer ?? '').toLowerCase().split(',')) {
     const word = part.split(';', 1)[0]?.trim() ?? '';
     if (word === 'respond-async') isAsync = true;
     const seconds = WAIT.exec(word)?.[1];

@@ -3,6 +3,9 @@ import type { Principal } from '../../auth/principal.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import { readChatRequest } from '../../dialect/openai-chat.ts';
 import type { Call } from '../call.ts';
+import { answerAsync } from '../jobs/answer-async.ts';
+import type { Jobs } from '../jobs/jobs.ts';
+import { preferenceOf } from '../jobs/prefer.ts';
 import type { ModelTarget, ModelNames } from '../model-port.ts';
 import type { Exchanges, Order } from '../order.ts';
 import { readOrderHeaders } from '../order-headers.ts';
@@ -18,6 +21,7 @@ interface ChatNeeds {
   readonly settings: GatewaySettings;
   readonly bodyLimits: { readonly inference: BodyLimits };
   readonly exchanges: Exchanges;
+  readonly jobs: Jobs;
   readonly names: ModelNames;
   readonly metrics: EdgeMetrics;
 }
@@ -46,10 +50,13 @@ export const chatCompletions: Route<ChatNeeds> = {
   path: '/v1/chat/completions',
   release: 'P1',
   access: 'inference:call',
-  summary: 'Create a chat completion, whole or as a stream.',
+  summary: 'Create a chat completion, whole or as a stream; with `prefer: respond-async` as a job.',
   request: requestSchema,
   response: responseSchema,
+  statuses: [200, 202],
   errors: [
+    'idempotency_conflict',
+    'rate_limit_exceeded',
     'model_not_found',
     'context_length_exceeded',
     'content_blocked',
@@ -60,12 +67,14 @@ export const chatCompletions: Route<ChatNeeds> = {
     'no_provider_available',
     'worker_lost',
   ],
-  async handle(call, { settings, bodyLimits, exchanges, names, metrics }) {
+  async handle(call, { settings, bodyLimits, exchanges, jobs, names, metrics }) {
     const headers = readOrderHeaders(call.req.headers, settings.http.deadline_ms);
     const body = await readJson(call, bodyLimits.inference);
     const asked = readChatRequest(body.value, body.bytes);
     const target = resolveModel(names, call, { model: asked.model, policyId: headers.policyId });
-    if (exchanges.active >= settings.backpressure.max_in_flight) throw overloaded(call.requestId);
+    const preference = asked.stream ? undefined : preferenceOf(call);
+    if (preference?.isAsync !== true && exchanges.active >= settings.backpressure.max_in_flight)
+      throw overloaded(call.requestId);
     const order: Order = {
       requestId: call.requestId,
       traceId: call.traceId,
@@ -87,6 +96,7 @@ export const chatCompletions: Route<ChatNeeds> = {
       attemptsMax: headers.attemptsMax,
     };
     if (call.isOver) return;
+    if (preference?.isAsync === true) return answerAsync(call, jobs, order, preference.waitS);
     if (asked.stream) {
       new StreamAnswer(call, exchanges, order, {
         settings: settings.stream,

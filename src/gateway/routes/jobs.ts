@@ -13,6 +13,7 @@ import { jobSchema, listedJob, shownJob } from '../jobs/job-view.ts';
 import type { Jobs } from '../jobs/jobs.ts';
 import { preferenceOf } from '../jobs/prefer.ts';
 import { waitForEnd } from '../jobs/wait-for-end.ts';
+import { webhookNamed } from '../jobs/webhook-named.ts';
 import { readOrderHeaders } from '../order-headers.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { Route } from '../route.ts';
@@ -59,7 +60,7 @@ const createIn = (base: JobsBase): Route<JobNeeds> => ({
     const setting = settingOf(jobs, call, {
       scope: 'jobs',
       key: keyOfRepeats(header, body),
-      webhookId: webhookOf(call, jobs, draft.webhookId),
+      webhookId: webhookNamed(call, jobs, draft.webhookId),
     });
     const request = requestOfDraft(call, draft, setting, headers);
     answerAccepted(call, await submitted(jobs, call, request, headers.deadlineMs));
@@ -72,13 +73,6 @@ function refuseForeignForm(body: Body): void {
   throw new BeamlineError('invalid_request', 'This path makes jobs; Anthropic messages are served at /v1/messages.', {
     details: { reason: 'wrong_path', path: '/v1/messages' },
   });
-}
-
-/** The webhook that a body or header names; throws where the tenant has none of that id. */
-export function webhookOf(call: Call, { webhooks }: Jobs, named: string | undefined): string | undefined {
-  const webhookId = named ?? call.header('x-beamline-webhook');
-  if (webhookId === undefined || webhooks.has(call.tenantId, webhookId)) return webhookId;
-  throw invalidField('webhook', 'must be the id of a registered webhook of the tenant');
 }
 
 /** Requests of jobs that one answer of a list looks at. */
