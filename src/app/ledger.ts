@@ -1,7 +1,71 @@
-// The ledger's wiring.
+// The ledger's wiring: its database, the configuration's prices, what is compared, and what becomes of old rows.
+import { createWriteStream, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import type { Bus } from '../bus/bus.ts';
-import type { Role } from '../core/role.ts';
-import { startLedger } from '../ledger/ledger.ts';
+import { priceLines } from '../catalog/price-book.ts';
+import { budgetBucket } from '../contracts/budget.ts';
+import { newProcessId } from '../core/ids.ts';
+import { BudgetKeeper } from '../ledger/budget-keeper.ts';
+import { type Ledger, startLedger } from '../ledger/ledger.ts';
+import { reconcile } from '../ledger/reconcile.ts';
+import type { RetentionRule } from '../ledger/retention.ts';
+import { exportUsage } from '../ledger/usage-export.ts';
+import type { SqlStore } from '../store/sql.ts';
 import type { Ground } from './ground.ts';
+import { jobWitness, leasesPastHold } from './ledger-witness.ts';
+import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
 
-export const openLedger = ({ telemetry }: Ground, bus: Bus): Promise<Role> => startLedger({ bus, telemetry });
+/** Rows of a ledger in memory; at most some hundred megabytes. */
+const MEMORY_ROWS_MAX = 100_000;
+
+export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
+  const { config, timers } = ground;
+  await using opening = new AsyncDisposableStack();
+  const store = opening.use(await openLedgerStore(ground));
+  const ledger = opening.use(
+    await startLedger({
+      ...ground,
+      bus,
+      store,
+      id: newProcessId('ledger'),
+      prices: priceLines(config.providers.list),
+      batch: config.ledger.batch,
+      retention: retentionOf(ground, store),
+      reconcile: async (period) =>
+        reconcile(store, period, [await jobWitness(bus, period)], await leasesPastHold(bus, timers.clock.epochMs())),
+    }),
+  );
+  const bucket = await bus.openBucket(budgetBucket);
+  const foldedUntilMs = (): number | undefined => {
+    const { isReady, lagMs } = ledger.health();
+    return isReady ? timers.clock.epochMs() - lagMs : undefined;
+  };
+  opening.use(new BudgetKeeper({ bucket, store, timers, log: ground.telemetry.log.for('ledger'), foldedUntilMs }));
+  const opened = opening.move();
+  return { ...ledger, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+function retentionOf({ config }: Ground, store: SqlStore): RetentionRule {
+  const { retention_days: days, export_dir: folder } = config.ledger;
+  if (ledgerAddress(config) === undefined) return { kind: 'newest', rowsMax: MEMORY_ROWS_MAX };
+  return {
+    kind: 'days',
+    days,
+    exportBefore: folder === undefined ? undefined : (until) => exportTo(folder, store, until),
+  };
+}
+
+/** One file of lines and one manifest; a name that stands is whole. */
+async function exportTo(folder: string, store: SqlStore, until: number): Promise<void> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `usage-until-${new Date(until).toISOString().replaceAll(':', '-')}.ndjson`);
+  const file = createWriteStream(`${path}.part`, { mode: 0o600, flush: true });
+  const manifest = await exportUsage(store, { since: 0, until }, 'json', async (text) => {
+    if (!file.write(text)) await once(file, 'drain');
+  });
+  file.end();
+  await once(file, 'close');
+  writeFileSync(`${path}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true });
+  renameSync(`${path}.part`, path);
+}

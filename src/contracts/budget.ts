@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { Type } from 'typebox';
 import { type BucketSpec, keyOf } from './bucket.ts';
 import { payload } from './contract.ts';
-import { Count, Id, Key } from './fields.ts';
+import { Count, Id, Key, maybe } from './fields.ts';
 
 export const budgetBucket: BucketSpec = { name: 'budgets', bytesMax: 268_435_456 };
 
@@ -32,6 +32,15 @@ export type Budget = Type.Static<typeof Budget>;
 
 const BudgetEntry = Type.Object({
   version: Type.Literal('2'),
+  tenant_id: Id,
+  budget_id: Id,
+  // What of the usage it counts, so that the ledger can settle it from this entry alone.
+  scope: Type.Enum([...BUDGET_SCOPES]),
+  subject: Key,
+  unit: Type.Enum([...BUDGET_UNITS]),
+  // The calendar window, Unix epoch; without an end for `total`.
+  from_ms: Count,
+  until_ms: maybe(Count),
   limit: Count,
   // What the ledger has folded of this window.
   settled: Count,
@@ -45,9 +54,11 @@ export type BudgetEntry = Type.Static<typeof BudgetEntry>;
 export const budgetEntry = payload('beamline.ledger.BudgetEntry', '2', BudgetEntry);
 export const budget = payload('beamline.ledger.Budget', '2', Budget);
 
-/** The entry of one window of one budget; `value` is the subject that spends, so that `*` gives each its own. */
-export const budgetKey = (of: Pick<Budget, 'tenant_id' | 'id'>, value: string, windowStartMs: number): string =>
-  keyOf(of.tenant_id, of.id, tokenOf(value), String(windowStartMs));
+/** What one entry is about; `subject` is who spends, so that `*` in a definition gives each an entry of its own. */
+export type BudgetAccount = Omit<BudgetEntry, 'version' | 'limit' | 'settled' | 'watermark_ms' | 'leases'>;
+
+export const budgetKey = (of: Pick<BudgetAccount, 'tenant_id' | 'budget_id' | 'subject' | 'from_ms'>): string =>
+  keyOf(of.tenant_id, of.budget_id, tokenOf(of.subject), String(of.from_ms));
 
 /** A user may be any text: what is no short id stands by its digest. */
 const tokenOf = (value: string): string =>

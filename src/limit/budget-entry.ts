@@ -1,10 +1,11 @@
 // The arithmetic of one window of one budget, shared by all who lease from it and by the ledger who settles it. Pure.
 // E1. What is available is the limit less what is settled and what is leased: no lease is given beyond it.
 // E2. A lease whose holder is silent past its time is dropped; from then on usage rows alone decide.
-import type { BudgetEntry } from '../contracts/budget.ts';
+import type { BudgetAccount, BudgetEntry } from '../contracts/budget.ts';
 
-export const newEntry = (limit: number): BudgetEntry => ({
+export const newEntry = (account: BudgetAccount, limit: number): BudgetEntry => ({
   version: '2',
+  ...account,
   limit,
   settled: 0,
   watermark_ms: 0,

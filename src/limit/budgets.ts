@@ -2,7 +2,7 @@
 // M1. A request reserves in every budget that it falls under, or in none.
 // M2. A reservation ends once: what was spent stays counted until the ledger has it, the rest is free at once.
 // M3. A budget that cannot be asked refuses if it blocks (`unavailable`), and lets pass if it only warns.
-import { type Budget, budgetKey, type BudgetUnit } from '../contracts/budget.ts';
+import { type Budget, type BudgetAccount, budgetKey, type BudgetUnit } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Counter } from '../telemetry/metrics.ts';
@@ -157,10 +157,11 @@ export class Budgets implements AsyncDisposable {
 
   #leasedOf(budget: Budget, subject: string): LeasedBudget {
     const { bucket, holder, timers } = this.#deps;
-    const key = budgetKey(budget, subject, windowStartMs(budget.window, timers.clock.epochMs()));
+    const account = accountOf(budget, subject, timers.clock.epochMs());
+    const key = budgetKey(account);
     const known = this.#leased.get(key);
     if (known !== undefined) return known.leased;
-    const leased = new LeasedBudget({ bucket, key, holder, clock: timers.clock });
+    const leased = new LeasedBudget({ bucket, account, holder, clock: timers.clock });
     this.#leased.set(key, { budget, leased });
     return leased;
   }
@@ -193,6 +194,14 @@ export class Budgets implements AsyncDisposable {
     this.#warned.add(key);
     this.#deps.telemetry.log.for('budgets').warn('budget_warning', { tenant_id, source: id });
   }
+}
+
+function accountOf(budget: Budget, subject: string, epochMs: number): BudgetAccount {
+  const { tenant_id, id: budget_id, scope, unit, window } = budget;
+  const from_ms = windowStartMs(window, epochMs);
+  const until_ms = windowEndMs(window, epochMs);
+  const account = { tenant_id, budget_id, scope, subject, unit, from_ms };
+  return until_ms === undefined ? account : { ...account, until_ms };
 }
 
 /** The value that a budget counts this spender under; undefined if the budget is not about them. */

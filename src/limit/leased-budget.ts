@@ -2,7 +2,7 @@
 // B1. One extension is under way at a time; who waits meanwhile is served by the next one together.
 // B2. A lease is larger than what is asked for, so that the next requests need no round; near the limit it is not.
 // B3. What is not needed any more goes back by `tend`, which its owner calls now and then.
-import { type BudgetEntry, budgetEntry } from '../contracts/budget.ts';
+import { type BudgetAccount, type BudgetEntry, budgetEntry, budgetKey } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
 import { availableIn, leaseOf, newEntry, withLease } from './budget-entry.ts';
@@ -23,7 +23,7 @@ const SKEW_MS = 2_000;
 
 export interface LeasedBudgetOptions {
   readonly bucket: BudgetBucket;
-  readonly key: string;
+  readonly account: BudgetAccount;
   readonly holder: string;
   readonly clock: Clock;
 }
@@ -39,12 +39,15 @@ export class LeasedBudget {
   readonly #options: LeasedBudgetOptions;
   readonly #lease = new BudgetLease();
   /** As it was last read; its limit is that of the budget's definition. */
-  #entry: BudgetEntry = newEntry(0);
+  #entry: BudgetEntry;
+  readonly #key: string;
   #waiting: Waiting[] = [];
   #isExtending = false;
 
   constructor(options: LeasedBudgetOptions) {
     this.#options = options;
+    this.#entry = newEntry(options.account, 0);
+    this.#key = budgetKey(options.account);
   }
 
   /** Share of the limit that is settled or held by anybody, as far as this process knows. */
@@ -113,7 +116,7 @@ export class LeasedBudget {
 
   /** Sets the lease in the bucket to what `amountOf` says of what is available beside it, and then here. */
   async #write(limit: number, amountOf: (available: number) => number): Promise<void> {
-    const { bucket, key, holder } = this.#options;
+    const { bucket, holder } = this.#options;
     for (let tried = 0; tried < TRIES_MAX; tried++) {
       // oxlint-disable-next-line no-await-in-loop -- each try sees what the one before met
       const { entry, revision } = await this.#read(limit);
@@ -123,7 +126,7 @@ export class LeasedBudget {
       const next = withLease(entry, holder, { amount, holdUntilMs: this.#lease.holdUntilMs }, limit);
       try {
         // oxlint-disable-next-line no-await-in-loop -- as above
-        await bucket.update(key, JSON.stringify(next), revision);
+        await bucket.update(this.#key, JSON.stringify(next), revision);
         return this.#keep(next, amount);
       } catch (fault) {
         if (BeamlineError.from(fault).code !== 'precondition_failed') throw fault;
@@ -138,8 +141,8 @@ export class LeasedBudget {
   }
 
   async #read(limit: number): Promise<{ entry: BudgetEntry; revision: number }> {
-    const found = await this.#options.bucket.get(this.#options.key);
-    const value: unknown = found === undefined ? newEntry(limit) : JSON.parse(found.value);
+    const found = await this.#options.bucket.get(this.#key);
+    const value: unknown = found === undefined ? newEntry(this.#options.account, limit) : JSON.parse(found.value);
     if (!budgetEntry.check(value)) throw new BeamlineError('internal', 'the entry of a budget cannot be read');
     this.#entry = { ...value, limit };
     return { entry: this.#entry, revision: found?.revision ?? 0 };

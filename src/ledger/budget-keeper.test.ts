@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openMemoryBus } from '../bus/memory.ts';
+import { type BudgetAccount, type BudgetEntry, budgetBucket, budgetEntry, budgetKey } from '../contracts/budget.ts';
+import { ManualClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
+import { newEntry, withLease } from '../limit/budget-entry.ts';
+import { openLog } from '../telemetry/log.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { BudgetKeeper } from './budget-keeper.ts';
+import { AT_MS, openLedgerStore, rowsOf, usageEvent } from './ledger-fixture.ts';
+import { foldUsage } from './usage-fold.ts';
+
+const HOUR_MS = 3_600_000;
+const month = { from_ms: Date.UTC(2026, 10, 1), until_ms: Date.UTC(2026, 11, 1) };
+const account: BudgetAccount = {
+  tenant_id: 'acme',
+  budget_id: 'monthly',
+  scope: 'tenant',
+  subject: '-',
+  unit: 'micro_usd',
+  ...month,
+};
+
+async function open() {
+  const clock = new ManualClock(AT_MS);
+  const timers = new Timers(clock);
+  const lines: string[] = [];
+  const log = openLog('info', { write: (line: string) => void lines.push(line) });
+  const bus = openMemoryBus({ timers, telemetry: { log, metrics: new Metrics() } });
+  const bucket = await bus.openBucket(budgetBucket);
+  const ledger = await openLedgerStore();
+  const { store } = ledger;
+  let isReady = true;
+  const foldedUntilMs = () => (isReady ? clock.epochMs() : undefined);
+  const keeper = new BudgetKeeper({ bucket, store, timers, log, foldedUntilMs });
+  return {
+    clock,
+    bucket,
+    store,
+    keeper,
+    lines,
+    stall: () => (isReady = false),
+    put: (entry: BudgetEntry) => bucket.put(budgetKey(entry), JSON.stringify(entry)),
+    async read(of: BudgetAccount = account): Promise<BudgetEntry | undefined> {
+      const value: unknown = JSON.parse((await bucket.get(budgetKey(of)))?.value ?? 'null');
+      return budgetEntry.check(value) ? value : undefined;
+    },
+    async [Symbol.asyncDispose]() {
+      await keeper[Symbol.asyncDispose]();
+      await ledger[Symbol.asyncDispose]();
+      timers[Symbol.dispose]();
+    },
+  };
+}
+
+const leased = (of: BudgetAccount, holdUntilMs: number): BudgetEntry =>
+  withLease(newEntry(of, 1_000), 'gw-1', { amount: 100, holdUntilMs });
+
+test('what is folded in the window is settled, whoever copies it and however often', async () => {
+  await using opened = await open();
+  const { store, keeper, put, read, clock } = opened;
+  await put(leased(account, AT_MS + 60_000));
+  const events = [
+    usageEvent(),
+    usageEvent({ assignment_id: 'a-2', timestamp: AT_MS - 40 * 24 * HOUR_MS }),
+    usageEvent({ assignment_id: 'a-3', tenant_id: 'umbra' }),
+  ];
+  await foldUsage(store, rowsOf(events), AT_MS);
+  await keeper.settle();
+  await keeper.settle();
+  const entry = await read();
+  assert.deepEqual([entry?.settled, entry?.watermark_ms, entry?.leases['gw-1']?.amount], [4, clock.epochMs(), 100]);
+});
+
+test('keys, users and tokens are settled each by what they took', async () => {
+  await using opened = await open();
+  const { store, keeper, put, read } = opened;
+  const ofKey: BudgetAccount = { ...account, budget_id: 'k', scope: 'key', subject: 'key_1', unit: 'requests' };
+  const ofUser: BudgetAccount = { ...account, budget_id: 'u', scope: 'user', subject: 'ann of sales', unit: 'tokens' };
+  await put(leased(ofKey, AT_MS + 60_000));
+  await put(leased(ofUser, AT_MS + 60_000));
+  const events = ['key_1', 'key_1', 'key_2'].map((key_id, n) =>
+    usageEvent({ assignment_id: `a-${n}`, key_id, user_id: 'ann of sales' }),
+  );
+  await foldUsage(store, rowsOf(events), AT_MS);
+  await keeper.settle();
+  assert.deepEqual([(await read(ofKey))?.settled, (await read(ofUser))?.settled], [2, 9]);
+});
+
+test('the lease of a process that fell silent is dropped, and usage alone decides', async () => {
+  await using opened = await open();
+  const { keeper, put, read, clock } = opened;
+  await put(leased(account, AT_MS + 5_000));
+  await keeper.settle();
+  assert.equal(Object.keys((await read())?.leases ?? {}).length, 1);
+  clock.advance(5_001);
+  await keeper.settle();
+  assert.deepEqual((await read())?.leases, {});
+});
+
+test('while nobody can say what is folded, nothing moves', async () => {
+  await using opened = await open();
+  const { keeper, put, read, clock, stall } = opened;
+  await put(leased(account, AT_MS + 1));
+  stall();
+  clock.advance(60_000);
+  await keeper.settle();
+  assert.deepEqual([(await read())?.watermark_ms, Object.keys((await read())?.leases ?? {}).length], [0, 1]);
+});
+
+test('an entry of a window that is over goes when nobody leases from it; garbage is told and passed over', async () => {
+  await using opened = await open();
+  const { bucket, keeper, put, read, lines } = opened;
+  const past: BudgetAccount = { ...account, from_ms: AT_MS - 72 * HOUR_MS, until_ms: AT_MS - 48 * HOUR_MS };
+  await put(newEntry(past, 1_000));
+  await put(newEntry(account, 1_000));
+  await bucket.put('acme.monthly.-.1', '{');
+  await keeper.settle();
+  assert.equal(await read(past), undefined);
+  assert.equal((await read())?.limit, 1_000);
+  assert.match(lines.join(''), /budget_unreadable/);
+});

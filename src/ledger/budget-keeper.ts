@@ -1,0 +1,106 @@
+// Settles budgets: copies what is folded into their entries, and drops the leases of processes that fell silent (worker 14.3).
+// K1. `settled` is always copied from `spend`, never added to: whoever does it, however often, writes the same.
+// K2. The watermark follows the fold. While the ledger is not ready it stands still, and leases go on counting.
+// K3. An entry whose window is over and from which nobody leases is removed.
+import type { KeyValue } from '../bus/bus.ts';
+import { type BudgetEntry, budgetEntry } from '../contracts/budget.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Timer, Timers } from '../core/timers.ts';
+import { withSettled } from '../limit/budget-entry.ts';
+import type { SqlStore } from '../store/sql.ts';
+import type { Log } from '../telemetry/log.ts';
+
+const SETTLE_MS = 1_000;
+/** An entry outlives its window by this, for usage that comes late. */
+const KEPT_MS = 86_400_000;
+
+const SETTLED = `SELECT SUM(amount) AS settled FROM spend
+  WHERE tenant_id = ? AND scope = ? AND unit = ? AND window_start >= ? AND window_start < ?`;
+/** `total` has no end: this is the last moment that a date knows. */
+const NEVER_MS = 8_640_000_000_000_000;
+
+export interface BudgetKeeperDeps {
+  readonly bucket: KeyValue;
+  readonly store: SqlStore;
+  readonly timers: Timers;
+  readonly log: Log;
+  /** Usage that happened before this epoch moment is folded; undefined while nobody can say. */
+  readonly foldedUntilMs: () => number | undefined;
+}
+
+export class BudgetKeeper implements AsyncDisposable {
+  readonly #deps: BudgetKeeperDeps;
+  #timer: Timer | undefined;
+  #settling: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(deps: BudgetKeeperDeps) {
+    this.#deps = deps;
+    this.#arm();
+  }
+
+  /** Once now; the next is due a second after its end. Throws `unavailable` as bucket and store do. */
+  async settle(): Promise<void> {
+    const { bucket, foldedUntilMs } = this.#deps;
+    const watermarkMs = foldedUntilMs();
+    if (watermarkMs === undefined) return;
+    for (const { key, value, revision } of await bucket.entries()) {
+      const entry = this.#read(key, value);
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: it is work for the background
+      if (entry !== undefined) await this.#settleOne({ key, revision, entry }, watermarkMs);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    await this.#settling;
+  }
+
+  async #settleOne(of: { key: string; revision: number; entry: BudgetEntry }, watermarkMs: number): Promise<void> {
+    const { bucket, timers } = this.#deps;
+    const { key, revision, entry } = of;
+    const nowMs = timers.clock.epochMs();
+    const settled = await this.#settledOf(entry);
+    const next = withSettled(entry, { settled, watermarkMs, nowMs });
+    const isLeased = Object.keys(next.leases).length > 0;
+    try {
+      if (!isLeased && entry.until_ms !== undefined && entry.until_ms + KEPT_MS < nowMs) await bucket.delete(key);
+      else if (isLeased || settled !== entry.settled || Object.keys(entry.leases).length > 0) {
+        await bucket.update(key, JSON.stringify(next), revision);
+      }
+    } catch (fault) {
+      // A holder was quicker: the next round settles it.
+      if (BeamlineError.from(fault).code !== 'precondition_failed') throw fault;
+    }
+  }
+
+  async #settledOf({ tenant_id, scope, subject, unit, from_ms, until_ms }: BudgetEntry): Promise<number> {
+    const spentBy = scope === 'tenant' ? 'tenant' : `${scope}:${subject}`;
+    const params = [tenant_id, spentBy, unit, from_ms, until_ms ?? NEVER_MS];
+    const [row] = await this.#deps.store.all<{ settled: number | null }>(SETTLED, params);
+    return Math.max(0, Number(row?.settled ?? 0));
+  }
+
+  #read(key: string, text: string): BudgetEntry | undefined {
+    try {
+      const value: unknown = JSON.parse(text);
+      if (budgetEntry.check(value)) return value;
+    } catch {
+      // Told below.
+    }
+    this.#deps.log.error('budget_unreadable', { source: key });
+    return undefined;
+  }
+
+  #arm(): void {
+    if (this.#isClosed) return;
+    this.#timer = this.#deps.timers.after(SETTLE_MS, () => {
+      this.#settling = this.settle()
+        .catch((fault: unknown) => {
+          if (BeamlineError.from(fault).code !== 'unavailable') this.#deps.log.error('budgets_not_settled', { fault });
+        })
+        .then(() => this.#arm());
+    });
+  }
+}
