@@ -122,7 +122,7 @@ export class DeadLetters {
       messageId: letter.msg_id,
       timeoutMs: CONFIRM_MS,
       correlation: { tenantId, traceId },
-      headers: headersOf(letter),
+      headers: letterHeaders(letter),
     });
     if (duplicate) return;
     this.#given.of(why.class).add();
@@ -136,7 +136,8 @@ export class DeadLetters {
   }
 }
 
-function headersOf(letter: DlqEnvelope): Readonly<Record<string, string>> {
+/** What an envelope carries beside the headers of every dead letter. */
+export function letterHeaders(letter: DlqEnvelope): Readonly<Record<string, string>> {
   const { original_msg_id: messageId, request_id, assignment_id, delivery } = letter;
   return {
     x_dlq_reason: letter.error.class,

@@ -16,6 +16,7 @@ const beamline: CommandDef = {
     key: async () => (await import('./key.ts')).keyCommand,
     policy: async () => (await import('./policy.ts')).policyCommand,
     contracts: async () => (await import('./contracts.ts')).contractsCommand,
+    dlq: async () => (await import('./dlq.ts')).dlqCommand,
     docs: async () => (await import('./docs.ts')).docsCommand,
     sim: async () => (await import('./sim.ts')).simCommand,
   },
