@@ -6,6 +6,7 @@ import { extensionsSchema } from './extension-schema.ts';
 import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
 import { heirSettings } from './heir-schema.ts';
+import { ledgerSchema } from './ledger-schema.ts';
 import { providersSchema } from './provider-schema.ts';
 import { workerSchema } from './worker-schema.ts';
 import { integer, secretRef, section, span, text, token } from './setting.ts';
@@ -67,6 +68,7 @@ export const configSchema = section({
   extensions: extensionsSchema,
   budgets: budgetsSchema,
   worker: workerSchema,
+  ledger: ledgerSchema,
   providers: providersSchema,
 });
 

@@ -1,8 +1,13 @@
 // What others ask of the ledger: reports of usage and cost, prices, budgets. It never sits on the path of a request.
 import { Type } from 'typebox';
+import { type BucketSpec, keyOf } from './bucket.ts';
 import { payload, requestContract } from './contract.ts';
 import { contextOf, Failure, failureOf, ReplyContext } from './failure.ts';
 import { Id, maybe, OpenObject } from './fields.ts';
+
+/** The operator's price document, one entry; written by the ledger alone. */
+export const priceBucket: BucketSpec = { name: 'prices', bytesMax: 67_108_864 };
+export const priceKey = keyOf('document');
 
 export const LEDGER_OPERATIONS = [
   'usage',

@@ -1,53 +1,137 @@
-// The ledger role: hears every usage event of the stream and counts each once.
-import type { Bus } from '../bus/bus.ts';
+// The ledger role: folds every usage event of the stream into SQL once, keeps prices, and answers what was used (worker 14).
+import type { PriceLine } from '../catalog/price-book.ts';
+import type { Bus, Subscription } from '../bus/bus.ts';
+import { DeadLetters } from '../bus/dead-letters.ts';
+import { encode } from '../contracts/codec.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { usageMetered } from '../contracts/usage.ts';
+import type { BeamlineError } from '../core/errors.ts';
 import type { Role } from '../core/role.ts';
+import type { Timers } from '../core/timers.ts';
+import type { SqlStore } from '../store/sql.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { UsageFold } from './usage-fold.ts';
+import { openLedgerMetrics } from './ledger-metrics.ts';
+import { openSchema, type Schema, whenThere } from './ledger-schema.ts';
+import { serveLedger } from './ledger-service.ts';
+import { PriceKeeper } from './price-keeper.ts';
+import type { Reconcile } from './reconcile.ts';
+import { type RetentionRule, startRetention } from './retention.ts';
+import { StreamTrim } from './stream-trim.ts';
+import { foldUsage } from './usage-fold.ts';
+import { type UsageDelivery, UsageIntake } from './usage-intake.ts';
+import { type FoldedUsage, usageRowOf } from './usage-row.ts';
 
 export interface LedgerDeps {
   readonly bus: Bus;
+  readonly timers: Timers;
   readonly telemetry: Telemetry;
+  /** Stays open when the role ends. */
+  readonly store: SqlStore;
+  /** Identifier of this process. */
+  readonly id: string;
+  /** The configuration's prices. */
+  readonly prices: readonly PriceLine[];
+  /** Events of one transaction. */
+  readonly batch: number;
+  readonly retention: RetentionRule;
+  readonly reconcile: Reconcile;
+  /** After each commit, with the rows that are new: for whoever copies `spend` on. */
+  readonly onFolded?: (added: readonly FoldedUsage[]) => void;
 }
 
-export async function startLedger({ bus, telemetry }: LedgerDeps): Promise<Role> {
-  const { metrics } = telemetry;
-  const fold = new UsageFold();
-  const results = metrics.counter({
-    name: 'ledger_fold_total',
-    help: 'Usage events folded.',
-    labels: ['result'],
-  });
-  const folded = results.of('folded');
-  const repeated = results.of('repeated');
-  const tokens = metrics.counter({
-    name: 'ledger_tokens_total',
-    help: 'Tokens of folded usage events.',
-    labels: ['provider', 'kind'],
-  });
-  const cost = metrics.counter({
-    name: 'ledger_cost_micro_usd_total',
-    help: 'Cost of folded usage events, in micro-USD.',
-    labels: ['provider'],
-  });
+export interface LedgerHealth {
+  readonly isReady: boolean;
+  /** Why not. */
+  readonly reason?: string;
+  /** Age of the oldest event that is held. */
+  readonly lagMs: number;
+}
 
-  await bus.ensureStream(usageStream);
-  const usage = await bus.consume(
-    { stream: usageStream, consumer: ledgerUsage, message: usageMetered.message },
-    (delivery) => {
-      const { message: event } = delivery;
-      if (fold.fold(event)) {
-        folded.add();
-        tokens.of(event.provider_id, 'input').add(event.input_tokens ?? 0);
-        tokens.of(event.provider_id, 'output').add(event.output_tokens ?? 0);
-        cost.of(event.provider_id).add(event.cost_micro_usd ?? 0);
-      } else {
-        repeated.add();
-      }
-      delivery.ack();
+export interface Ledger extends Role {
+  readonly health: () => LedgerHealth;
+}
+
+/** Lag above which the ledger is not ready (worker 15). */
+const LAG_MAX_MS = 60_000;
+
+/** Starts also while the database is away, and folds when it comes. Throws `conflict` for a database of another release. */
+export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
+  const { bus, timers, telemetry, store } = deps;
+  const { clock } = timers;
+  const log = telemetry.log.for('ledger');
+  const metrics = openLedgerMetrics(telemetry.metrics);
+  await using opening = new AsyncDisposableStack();
+  const prices = opening.use(await PriceKeeper.open({ bus, store, timers, log, lines: deps.prices }));
+  const trim = opening.use(new StreamTrim({ bus, timers, log }));
+  const letters = new DeadLetters({
+    bus,
+    clock,
+    telemetry,
+    producer: `ledger@${deps.id}`,
+    metric: 'ledger_dead_letters_total',
+  });
+  await letters.open();
+  const intake = new UsageIntake({
+    timers,
+    log,
+    batch: deps.batch,
+    rowOf: (event) => usageRowOf(event, prices.active.book, clock.epochMs()),
+    async fold(usages) {
+      const fold = await foldUsage(store, usages, clock.epochMs());
+      metrics.count(fold);
+      deps.onFolded?.(fold.added);
     },
+    giveUp: (delivery, fault) => giveUp(letters, delivery, fault, clock.epochMs()),
+    onCommitted(deliveries) {
+      for (const { seq } of deliveries) trim.folded(seq);
+    },
+    onRefused: ({ seq }) => trim.refused(seq),
+  });
+  opening.use(startRetention({ store, timers, log, rule: deps.retention }));
+  const schema = opening.use(await openSchema(store, timers, log));
+  opening.use(
+    await whenThere(schema, async () => {
+      const usage = await consumeUsage(bus, letters, (delivery) => intake.take(delivery));
+      log.info('ledger_ready', { state: store.dialect });
+      return async () => {
+        await usage.drain();
+        await intake.drain();
+      };
+    }),
   );
-  telemetry.log.for('ledger').info('ledger_ready');
-  return { name: 'ledger', [Symbol.asyncDispose]: () => usage.drain() };
+  opening.use(serveLedger({ bus, store, clock, log, prices, reconcile: deps.reconcile }));
+  const health = (): LedgerHealth => healthOf(bus, schema, intake);
+  telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: intake.lagMs }));
+  const opened = opening.move();
+  return { name: 'ledger', health, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+function consumeUsage(bus: Bus, letters: DeadLetters, take: (delivery: UsageDelivery) => void): Promise<Subscription> {
+  const from = { stream: usageStream, consumer: ledgerUsage };
+  return bus.consume(
+    { ...from, message: usageMetered.message, undeliverable: (message) => letters.give(message, from) },
+    take,
+  );
+}
+
+/** The event that no row can be made of, whole, with the reason. */
+function giveUp(
+  letters: DeadLetters,
+  { message, seq, count }: UsageDelivery,
+  fault: BeamlineError,
+  nowMs: number,
+): Promise<void> {
+  const body = encode(usageMetered.message, message);
+  const stored = { seq, storedAtMs: nowMs, count, stream: usageStream.name, limit: 0 };
+  const why = { class: 'processing', code: 'EXECUTION_FAILED', message: fault.message, retryable: false } as const;
+  return letters.giveMessage({ subject: usageStream.subject, headers: {}, body, stored }, why);
+}
+
+function healthOf(bus: Bus, schema: Schema, intake: UsageIntake): LedgerHealth {
+  const { lagMs, fault } = intake;
+  if (bus.state !== 'connected') return { isReady: false, reason: 'the bus is not connected', lagMs };
+  if (!schema.isThere) return { isReady: false, reason: 'the database is away', lagMs };
+  if (fault !== undefined) return { isReady: false, reason: fault.message, lagMs };
+  if (lagMs > LAG_MAX_MS) return { isReady: false, reason: 'the fold lags behind', lagMs };
+  return { isReady: true, lagMs };
 }

@@ -1,0 +1,14 @@
+// Many rows in few statements of few lengths, so that each is prepared once.
+const LENGTHS = [100, 10, 1] as const;
+
+/** Calls `work` with 100, 10 or 1 items at a time, in order, until all were given. */
+export async function inChunks<T>(items: readonly T[], work: (chunk: readonly T[]) => Promise<void>): Promise<void> {
+  let at = 0;
+  for (const length of LENGTHS) {
+    while (items.length - at >= length) {
+      // eslint-disable-next-line no-await-in-loop -- in their order, on one connection
+      await work(items.slice(at, at + length));
+      at += length;
+    }
+  }
+}

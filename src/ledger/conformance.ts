@@ -1,0 +1,216 @@
+// What a fold must do on every SQL store.
+/* eslint-disable no-await-in-loop -- batches come one after the other */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { UsageEvent } from '../contracts/usage.ts';
+import type { SqlStore } from '../store/sql.ts';
+import { AT_MS, contentOf, rowsOf, usageEvent } from './ledger-fixture.ts';
+import { foldUsage } from './usage-fold.ts';
+
+type Open = () => Promise<{ readonly store: SqlStore } & AsyncDisposable>;
+
+export const fold = (store: SqlStore, events: readonly UsageEvent[]) => foldUsage(store, rowsOf(events), AT_MS);
+
+interface Account {
+  readonly rows: number;
+  readonly cost: number;
+  readonly spent: number;
+}
+
+/** The cost of all rows, and what `spend` says of it. */
+async function accountOf(store: SqlStore): Promise<Account | undefined> {
+  const [account] = await store.all<Account>(
+    `SELECT COUNT(*) AS rows, CAST(SUM(cost_micro_usd) AS BIGINT) AS cost, (SELECT CAST(SUM(amount) AS BIGINT) FROM spend
+     WHERE unit = 'micro_usd' AND scope = 'tenant') AS spent FROM usage_events`,
+  );
+  return account === undefined ? undefined : { ...account };
+}
+
+const estimated = usageEvent({ estimated: true, input_tokens: 10, output_tokens: 10, status: 'timeout' });
+const measured = usageEvent({ status: 'cancelled', tags: [] });
+
+const CASES: readonly (readonly [name: string, run: (store: SqlStore) => Promise<void>])[] = [
+  [
+    'counts an event once, and knows its repeat',
+    async (store) => {
+      assert.equal((await fold(store, [usageEvent(), usageEvent()])).results.repeated, 1);
+      assert.deepEqual((await fold(store, [usageEvent()])).results, {
+        folded: 0,
+        repeated: 1,
+        adjusted: 0,
+        superseded: 0,
+        conflict: 0,
+      });
+      assert.deepEqual(await accountOf(store), { rows: 1, cost: 4, spent: 4 });
+    },
+  ],
+  [
+    'knows an event of an old sender by its assignment and attempt',
+    async (store) => {
+      const { usage_id: _, ...old } = usageEvent();
+      await fold(store, [old]);
+      const { results } = await fold(store, [old, usageEvent({ attempt: 2 })]);
+      assert.deepEqual([results.repeated, results.folded], [1, 1]);
+    },
+  ],
+  [
+    'corrects an estimate by what was measured, as a row of the differences',
+    async (store) => {
+      await fold(store, [estimated]);
+      assert.deepEqual(await accountOf(store), { rows: 1, cost: 30, spent: 30 });
+      const { results } = await fold(store, [measured, measured]);
+      assert.deepEqual([results.adjusted, results.repeated], [1, 1]);
+      assert.equal((await fold(store, [measured, estimated])).results.repeated, 2);
+      assert.deepEqual(await accountOf(store), { rows: 2, cost: 4, spent: 4 });
+      const [row] = await store.all(
+        'SELECT usage_id, adjusts, input_tokens FROM usage_events WHERE adjusts IS NOT NULL',
+      );
+      assert.deepEqual({ ...row }, { usage_id: 'acme:a-1:1:adj:1', adjusts: 'acme:a-1:1', input_tokens: -8 });
+    },
+  ],
+  [
+    'lets no estimate change what is known',
+    async (store) => {
+      await fold(store, [measured]);
+      assert.equal((await fold(store, [estimated])).results.superseded, 1);
+      assert.deepEqual(await accountOf(store), { rows: 1, cost: 4, spent: 4 });
+    },
+  ],
+  [
+    'keeps another event under a known key as a conflict, once, and changes no sum',
+    async (store) => {
+      const other = usageEvent({ input_tokens: 500 });
+      await fold(store, [usageEvent()]);
+      assert.equal((await fold(store, [other])).results.conflict, 1);
+      assert.equal((await fold(store, [other, usageEvent()])).results.conflict, 0);
+      await fold(store, [estimated]);
+      const third = await fold(store, [
+        usageEvent({ assignment_id: 'b', estimated: true }),
+        usageEvent({ assignment_id: 'b' }),
+      ]);
+      assert.equal(third.results.adjusted, 1);
+      assert.equal((await fold(store, [usageEvent({ assignment_id: 'b', output_tokens: 9 })])).results.conflict, 1);
+      assert.deepEqual(await accountOf(store), { rows: 3, cost: 8, spent: 8 });
+    },
+  ],
+  [
+    'takes a correction that came from outside as the row that it is',
+    async (store) => {
+      const invoice = usageEvent({ usage_id: 'acme:a-1:1:adj:1', adjusts: 'acme:a-1:1', cost_micro_usd: 3 });
+      await fold(store, [invoice, estimated]);
+      assert.equal((await fold(store, [measured])).results.adjusted, 1);
+      assert.deepEqual(await accountOf(store), { rows: 3, cost: 7, spent: 7 });
+    },
+  ],
+  [
+    'counts by tenant, provider, key, policy, user and tag, and leaves out what nobody is billed for',
+    async (store) => {
+      const named = { key_id: 'k', policy_id: 'p', user_id: 'u\u0000\n', tags: ['t', 't'] };
+      await fold(store, [usageEvent(named), usageEvent({ assignment_id: 'b', shadow: true })]);
+      const rows = await store.all<{ scope: string; amount: number }>(
+        "SELECT scope, amount FROM spend WHERE unit = 'tokens' ORDER BY scope",
+      );
+      const scopes = ['key:k', 'policy:p', 'provider:alder', 'tag:t', 'tenant', 'user:u\uFFFD\n'];
+      assert.deepEqual(
+        rows.map(({ scope, amount }) => [scope, amount]),
+        scopes.map((scope) => [scope, 3]),
+      );
+    },
+  ],
+  [
+    'counts a text that no database holds as it is once, too',
+    async (store) => {
+      const odd = usageEvent({ usage_id: 'a\u0000b\uD800', user_id: '\uDC00' });
+      assert.equal((await fold(store, [odd])).results.folded, 1);
+      assert.equal((await fold(store, [odd])).results.repeated, 1);
+      assert.deepEqual(await accountOf(store), { rows: 1, cost: 4, spent: 4 });
+    },
+  ],
+  [
+    'folds in two ledgers at once what each hears twice',
+    async (store) => {
+      const events = Array.from({ length: 230 }, (_, n) => usageEvent({ assignment_id: `a-${n}` }));
+      const folds = await Promise.all([fold(store, events), fold(store, events.toReversed())]);
+      assert.equal(
+        folds.reduce((sum, { results }) => sum + results.folded, 0),
+        230,
+      );
+      assert.deepEqual(await accountOf(store), { rows: 230, cost: 920, spent: 920 });
+    },
+  ],
+];
+
+const eventOf = (assignment: number, attempt: number): UsageEvent =>
+  usageEvent({
+    assignment_id: `a-${assignment}`,
+    attempt,
+    tenant_id: assignment % 3 === 0 ? 'acme' : 'zeta',
+    provider_id: assignment % 2 === 0 ? 'alder' : 'birch',
+    input_tokens: assignment,
+    timestamp: AT_MS + assignment * 1_000_000,
+    ...(assignment % 4 === 0 ? { tags: ['even', `t${assignment}`] } : {}),
+    ...(assignment % 5 === 0 ? { billable: false } : {}),
+  });
+
+/** `runs` of the property tests. */
+export function testFold(name: string, open: Open, runs: number): void {
+  for (const [what, run] of CASES) {
+    test(`${name} ${what}`, async () => {
+      await using opened = await open();
+      await run(opened.store);
+    });
+  }
+
+  const arrivals = fc.array(fc.tuple(fc.nat({ max: 20 }), fc.integer({ min: 1, max: 3 })), { maxLength: 150 });
+  const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 });
+
+  test(`${name} has the same tables whatever the order, the repeats and the batches were`, async () => {
+    await fc.assert(
+      fc.asyncProperty(arrivals, cuts, async (coming, lengths) => {
+        await using once = await open();
+        await using often = await open();
+        const keys = new Map(
+          coming.map(([assignment, attempt]) => [`${assignment}:${attempt}`, [assignment, attempt] as const]),
+        );
+        await fold(
+          once.store,
+          [...keys.values()].toSorted(([a, n], [b, m]) => a - b || n - m).map(([a, n]) => eventOf(a, n)),
+        );
+        const events = coming.map(([a, n]) => eventOf(a, n));
+        for (let at = 0, turn = 0; at < events.length; turn++) {
+          const length = lengths[turn % lengths.length] ?? 1;
+          await fold(often.store, events.slice(at, at + length));
+          // What a ledger that died after its commit hears again.
+          if (turn % 3 === 0) await fold(often.store, events.slice(Math.max(0, at - 5), at + length));
+          at += length;
+        }
+        assert.deepEqual(await contentOf(often.store), await contentOf(once.store));
+      }),
+      { numRuns: runs },
+    );
+  });
+
+  test(`${name} has the same sums whether the estimate or the measurement came first`, async () => {
+    const versions = fc.array(fc.tuple(fc.nat({ max: 6 }), fc.boolean()), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(versions, async (coming) => {
+        await using opened = await open();
+        for (const [assignment, isEstimated] of coming) {
+          await fold(opened.store, [
+            usageEvent({
+              assignment_id: `a-${assignment}`,
+              ...(isEstimated ? { estimated: true, input_tokens: 90 } : {}),
+            }),
+          ]);
+        }
+        const isMeasured = new Map<number, boolean>();
+        for (const [a, isEstimated] of coming) isMeasured.set(a, isMeasured.get(a) === true || !isEstimated);
+        const cost = [...isMeasured.values()].reduce((sum, known) => sum + (known ? 4 : 92), 0);
+        const account = await accountOf(opened.store);
+        assert.deepEqual([account?.cost ?? 0, account?.spent ?? 0], [cost, cost]);
+      }),
+      { numRuns: runs },
+    );
+  });
+}
