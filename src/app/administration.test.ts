@@ -39,8 +39,11 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
     clock: systemClock,
     routerId: 'r-1',
     breakers: {
-      breakers: () => breakers.list(systemClock.nowMs()),
-      force: (tenantId, provider, mode) => breakers.force(tenantId, provider, mode, systemClock.nowMs()),
+      list: () => breakers.list(systemClock.nowMs()),
+      async force({ tenantId, providerId, mode, reset }) {
+        if (reset) breakers.force(tenantId, providerId, 'force_closed', systemClock.nowMs());
+        return breakers.force(tenantId, providerId, mode, systemClock.nowMs());
+      },
     },
     moment: () => ({ attempt: 1, failed: new Set(), failureWords: [] }),
   });

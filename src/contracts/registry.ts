@@ -2,12 +2,13 @@
 import { adminV2 } from './admin.ts';
 import { approval } from './approval.ts';
 import { execAssign, execAssignAck, execAssignPool, execCall } from './assignment.ts';
+import { breakerOverride } from './breaker-override.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
 import { contractSwitch } from './contract-switch.ts';
 import { deadLetter } from './dead-letter.ts';
 import { decideV1, decideV2 } from './decide.ts';
-import { extensionPre, extensionValidate } from './extension.ts';
+import { extensionPost, extensionPre, extensionValidate } from './extension.ts';
 import { frames } from './frames.ts';
 import { workerHeartbeat } from './heartbeat.ts';
 import { attemptOutcome } from './outcome.ts';
@@ -15,6 +16,7 @@ import { jobRequest, jobState } from './job.ts';
 import { jobControl } from './job-control.ts';
 import { ledgerV2 } from './ledger.ts';
 import { presence } from './presence.ts';
+import { providerCall } from './provider-call.ts';
 import { execResult } from './result.ts';
 import { usageMetered } from './usage.ts';
 
@@ -38,10 +40,19 @@ export const CONTRACTS = [
   deadLetter,
   extensionPre,
   extensionValidate,
+  extensionPost,
+  providerCall,
 ] as const;
 
 /** What stands in buckets. */
-const RECORDS: readonly Payload<unknown>[] = [jobRequest, jobState, approval, presence, contractSwitch];
+const RECORDS: readonly Payload<unknown>[] = [
+  jobRequest,
+  jobState,
+  approval,
+  presence,
+  contractSwitch,
+  breakerOverride,
+];
 
 /** Every payload once, by schema id and version. */
 export const PAYLOADS: readonly Payload<unknown>[] = [

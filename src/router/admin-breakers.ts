@@ -3,11 +3,16 @@ import type { BreakerStatus } from '../contracts/admin-operations.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyAdmin } from './admin-policy-reads.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
+import type { BreakerOverrides } from './breaker-overrides.ts';
 import type { BreakerView } from './breakers.ts';
 import type { LiveState } from './live-state.ts';
 
 /** Breakers, as administration needs them. */
-export type BreakerAdmin = Pick<LiveState, 'breakers' | 'force'>;
+export interface BreakerAdmin {
+  readonly list: LiveState['breakers'];
+  /** On every router. */
+  readonly force: BreakerOverrides['force'];
+}
 
 export const breakerOperations = (
   breakers: BreakerAdmin,
@@ -15,18 +20,18 @@ export const breakerOperations = (
 ): Operations<'get_breakers' | 'set_breaker'> => ({
   get_breakers: ({ tenant_id, provider_id }, by) => ({
     states: breakers
-      .breakers()
+      .list()
       .map(statusOf)
       .filter((one) => isAskedFor(one, by, { tenant_id, provider_id })),
   }),
-  set_breaker({ tenant_id, provider_id, mode, reset = false }) {
+  async set_breaker({ tenant_id, provider_id, mode, reset = false }) {
     if (reset && mode !== 'auto') throw new BeamlineError('invalid_request', 'reset goes with the mode auto');
     // A name that no policy could choose would take room from those that one does.
     if (!isNamed(policies, tenant_id, provider_id)) {
       throw new BeamlineError('not_found', 'no policy of the tenant names this provider');
     }
-    if (reset) breakers.force(tenant_id, provider_id, 'force_closed');
-    return { state: statusOf(breakers.force(tenant_id, provider_id, mode)) };
+    const forced = { tenantId: tenant_id, providerId: provider_id, mode, reset };
+    return { state: statusOf(await breakers.force(forced)) };
   },
 });
 

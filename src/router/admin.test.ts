@@ -71,8 +71,11 @@ async function open() {
     source: () => ({ kind: 'kv', reachable: true }),
     routerId: 'r-1',
     breakers: {
-      breakers: () => breakers.list(clock.nowMs()),
-      force: (tenantId, provider, mode) => breakers.force(tenantId, provider, mode, clock.nowMs()),
+      list: () => breakers.list(clock.nowMs()),
+      async force({ tenantId, providerId, mode, reset }) {
+        if (reset) breakers.force(tenantId, providerId, 'force_closed', clock.nowMs());
+        return breakers.force(tenantId, providerId, mode, clock.nowMs());
+      },
     },
     moment: () => ({
       attempt: 1,
