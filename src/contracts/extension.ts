@@ -54,6 +54,7 @@ const asked = {
 
 export const extensionPre = requestContract({ ...asked, template: 'beamline.ext.pre.<id>.v1' });
 export const extensionValidate = requestContract({ ...asked, template: 'beamline.ext.validate.<id>.v1' });
+export const extensionPost = requestContract({ ...asked, template: 'beamline.ext.post.<id>.v1' });
 
 /** What an extension answered. */
 export type ExtensionAnswer =
