@@ -102,11 +102,13 @@ export class Reporter {
       if (result !== undefined) this.#publishOnce(result, correlation);
       return;
     }
+    this.#unconfirmed++;
     outbox.put(result, correlation.traceId, (record) => {
       this.#crash(9);
       this.#say(ending, correlation);
       void this.publish(record).then((published) => {
         if (published !== 'ended') outbox.published(record);
+        this.#settled();
       });
     });
   }
@@ -140,9 +142,14 @@ export class Reporter {
     }
   }
 
-  /** Resolves when every result is confirmed or given up; each that is not yet confirmed has one more try. */
-  async flush(): Promise<void> {
+  /** From now on no publication is tried again. */
+  close(): void {
     this.#closing.abort();
+  }
+
+  /** Closes; resolves when every result is confirmed or given up. */
+  async flush(): Promise<void> {
+    this.close();
     if (this.#unconfirmed === 0) return;
     await new Promise<void>((resolve) => {
       this.#whenConfirmed = resolve;
@@ -160,7 +167,7 @@ export class Reporter {
   }
 
   #say({ to, frame, outcome }: Ending, correlation: Correlation): void {
-    if (frame !== undefined) this.frame(to, frame);
+    if (frame !== undefined) this.frame(to, frame, frame.seq === 0 ? correlation : undefined);
     this.outcome(outcome, correlation);
     if (frame !== undefined) this.#crash(10);
   }

@@ -21,7 +21,8 @@ export class JobFetch {
   readonly #deps: JobFetchDeps;
   readonly #holds = new Set<FetchHold>(['starting']);
   #consumer: Subscription | undefined;
-  #changing: Promise<void> | undefined;
+  /** Ends with the last change. */
+  #changes: Promise<void> = Promise.resolve();
 
   constructor(deps: JobFetchDeps) {
     this.#deps = deps;
@@ -43,12 +44,10 @@ export class JobFetch {
     return this.#change();
   }
 
-  /** One change at a time, until what is matches what is wanted. */
+  /** One change at a time, so that in the end what is matches what is wanted. */
   #change(): Promise<void> {
-    this.#changing ??= this.#settle().finally(() => {
-      this.#changing = undefined;
-    });
-    return this.#changing;
+    this.#changes = this.#changes.then(() => this.#settle());
+    return this.#changes;
   }
 
   async #settle(): Promise<void> {

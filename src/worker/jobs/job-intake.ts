@@ -69,7 +69,7 @@ export class JobIntake {
       log: deps.telemetry.log,
       pool: deps.settings.pool,
       pendingMax: deps.slots.io.jobsMax + deps.slots.cpu.jobsMax,
-      handle: (delivery) => void this.#take(delivery),
+      handle: (delivery) => void this.#take(delivery).catch((fault: unknown) => this.#stumbled(delivery, fault)),
       undeliverable: undeliverableJobs(deps),
     });
   }
@@ -116,6 +116,7 @@ export class JobIntake {
     let abandoned = 0;
     if (this.#runs.size === 0) return { abandoned };
     const timer = this.#deps.timers.after(abandonAfterMs, () => {
+      this.#deps.reporter.close();
       for (const run of this.#runs.values()) {
         if (!run.isRunning) continue;
         abandoned++;
@@ -153,6 +154,14 @@ export class JobIntake {
     await this.#admit(run);
   }
 
+  /** A fault of ours: somebody else may have more luck, and the delivery limit ends it. */
+  #stumbled(delivery: Delivery<ExecAssignment>, fault: unknown): void {
+    const { tenant_id, assignment_id } = delivery.message;
+    this.#deps.telemetry.log.error('job_intake_failed', { tenant_id, assignment_id, fault });
+    this.#runs.get(idOf(tenant_id, assignment_id))?.refuse();
+    delivery.nak(PROBE_MS);
+  }
+
   async #admit(run: JobRun): Promise<void> {
     const { assignment, key } = run;
     const { blocks, cancelled, slots, crash, records } = this.#deps;
@@ -179,7 +188,7 @@ export class JobIntake {
     }
     this.#say(assignment, 'accepted');
     crash(1);
-    run.enter({ block: checked.block, input: checked.input, slots: slots[checked.block.class] });
+    run.enter({ ...checked, slots: slots[checked.block.class] });
   }
 
   readonly #onEnd = (run: JobRun, end: RunEnd): void => {

@@ -1,13 +1,13 @@
 // Whether this worker can run an order at all: its type, its payload, and what its sender may do. Pure.
 import type { ExecAssignment, RefusalReason } from '../../contracts/assignment.ts';
 import type { ExecutionCode, ExecutionFailure } from '../../core/execution-errors.ts';
-import type { Block } from '../blocks/block.ts';
+import type { Block, Effect } from '../blocks/block.ts';
 
 /** What an order without scopes may do: its sender knows none, and orders inference (v1). */
 const SCOPES_OF_OLD: readonly string[] = ['ai:invoke'];
 
 export type Checked =
-  | { readonly kind: 'fit'; readonly block: Block; readonly input: unknown }
+  | { readonly kind: 'fit'; readonly block: Block; readonly input: unknown; readonly effect: Effect }
   | { readonly kind: 'unfit'; readonly reason: RefusalReason; readonly failure: ExecutionFailure };
 
 const unfit = (reason: RefusalReason, code: ExecutionCode, message: string, detailCode?: string): Checked => ({
@@ -31,7 +31,7 @@ export function checkOrder({ job, scopes }: ExecAssignment, blocks: ReadonlyMap<
   if (!block.input.check(input)) {
     return unfit('invalid_request', 'INVALID_INPUT', block.input.fault(input).slice(0, 512));
   }
-  return { kind: 'fit', block, input };
+  return { kind: 'fit', block, input, effect: block.effect(input) };
 }
 
 /** The same for every attempt; without one of the sender it is the assignment's (contracts 4.3). */

@@ -11,7 +11,14 @@ import type { ExecutionFailure } from '../../core/execution-errors.ts';
 import type { Timer, Timers } from '../../core/timers.ts';
 import type { Log, LogFields } from '../../telemetry/log.ts';
 import type { AttemptEnd } from '../attempt-messages.ts';
-import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
+import {
+  type Block,
+  type BlockContext,
+  BlockFailure,
+  type BlockResult,
+  type BlockUsage,
+  type Effect,
+} from '../blocks/block.ts';
 import type { Slots, SlotWaiter } from '../slots.ts';
 import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
@@ -36,6 +43,7 @@ export interface JobRunDeps {
 export interface JobWork {
   readonly block: Block;
   readonly input: unknown;
+  readonly effect: Effect;
   readonly slots: Slots;
 }
 
@@ -143,7 +151,8 @@ export class JobRun implements SlotWaiter {
 
   /** This worker stops: what has begun an external effect is lost, anything else may run elsewhere. */
   abandon(): void {
-    this.#cutBy(this.#isExternal() ? LOST : { state: 'given_back' });
+    const isExternal = this.#phase.kind === 'running' && this.#phase.work.effect === 'external';
+    this.#cutBy(isExternal ? LOST : { state: 'given_back' });
   }
 
   /** Ends what does not run. */
@@ -167,9 +176,9 @@ export class JobRun implements SlotWaiter {
     this.#phase.abort.abort(new BlockFailure(failure.code, failure.message, failure));
   }
 
-  async #execute({ block, input }: JobWork, signal: AbortSignal): Promise<RunEnd> {
+  async #execute({ block, input, effect }: JobWork, signal: AbortSignal): Promise<RunEnd> {
     if (this.isExpired) return EXPIRED;
-    if (block.effect(input) === 'external') {
+    if (effect === 'external') {
       try {
         const found = await this.#deps.markers.start(this.key);
         if (found === 'done') return { kind: 'dropped' };
@@ -229,10 +238,6 @@ export class JobRun implements SlotWaiter {
       timers: this.#deps.timers,
       log: this.#deps.log,
     };
-  }
-
-  #isExternal(): boolean {
-    return this.#phase.kind === 'running' && this.#phase.work.block.effect(this.#phase.work.input) === 'external';
   }
 
   #over(end: RunEnd): void {

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ExecAssignment } from '../../contracts/assignment.ts';
+import type { ChatCall, ChatEnd, ChatSink, Provider } from '../../provider/provider.ts';
+import { openJobs, settled } from './job-fixture.ts';
+
+const BODY = { messages: [{ role: 'user', content: 'hello' }] };
+const ORDER: Partial<ExecAssignment> = {
+  executor: { provider_id: 'hand', channel: 'nats', model: 'small' },
+  job: { type: 'ai.chat', payload: BODY },
+  dialect: 'openai.chat',
+  scopes: ['ai:invoke'],
+};
+const RAW = '{"choices":[{"message":{"content":"hi"}}]}';
+const END: ChatEnd = {
+  model: 'm',
+  finishReason: 'stop',
+  usage: { inputTokens: 10, outputTokens: 4, cachedInputTokens: 3, reasoningTokens: 0 },
+  raw: RAW,
+  outputChars: 2,
+};
+
+async function open() {
+  const asked: { call: ChatCall; sink: ChatSink }[] = [];
+  let aborted = 0;
+  const provider: Provider = {
+    id: 'hand',
+    dialect: 'openai.chat',
+    chat(call, sink) {
+      asked.push({ call, sink });
+      return { abort: () => void aborted++ };
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const jobs = await openJobs({
+    worker: {
+      target: (id, model) => (id === 'hand' ? { provider, upstreamModel: `up-${model}` } : undefined),
+      costOf: (_, __, { inputTokens, outputTokens }) => ({
+        costMicroUsd: inputTokens + 2 * outputTokens,
+        isUnpriced: false,
+      }),
+    },
+  });
+  return { jobs, asked, aborted: () => aborted };
+}
+
+test('the answer of a provider is the output as it came, metered, and the mark stands before it is asked', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign({ ...ORDER, limits: { first_chunk_ms: 7, idle_ms: 8 } });
+  await settled();
+  assert.deepEqual(asked[0]?.call, { model: 'up-small', body: BODY, stream: false, firstChunkMs: 7, idleMs: 8 });
+  asked[0]?.sink.end(END);
+  await settled();
+  const [result] = jobs.heard.results;
+  assert.deepEqual(
+    [result?.status, result?.output, result?.finish_reason, result?.provider_id, result?.cost],
+    ['success', JSON.parse(RAW), 'stop', 'hand', 0.000018],
+  );
+  assert.deepEqual(result?.usage, {
+    model: 'small',
+    input_tokens: 10,
+    output_tokens: 4,
+    cost_micro_usd: 18,
+    cached_input_tokens: 3,
+  });
+  assert.deepEqual(
+    jobs.heard.outcomes.map(({ state, provider_id }) => [state, provider_id]),
+    [['succeeded', 'hand']],
+  );
+  assert.match((await jobs.markers.entries())[0]?.value ?? '', /"done"/);
+});
+
+test('an answer too large to keep has failed, and is paid for', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign(ORDER);
+  await settled();
+  asked[0]?.sink.end({ ...END, raw: JSON.stringify({ text: 'x'.repeat(300_000) }) });
+  await settled();
+  const [result] = jobs.heard.results;
+  assert.deepEqual([result?.error_code, result?.usage?.cost_micro_usd], ['OUTPUT_TOO_LARGE', 18]);
+});
+
+test('an answer that is no object has failed, and is paid for', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign(ORDER);
+  await settled();
+  asked[0]?.sink.end({ ...END, raw: '[]' });
+  await settled();
+  const [result] = jobs.heard.results;
+  assert.deepEqual([result?.error_code, result?.usage?.cost_micro_usd], ['PROVIDER_PROTOCOL_ERROR', 18]);
+});
+
+test('a failure is told to the breakers with all that the provider said of it', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign(ORDER);
+  await settled();
+  asked[0]?.sink.fail({ code: 'PROVIDER_RATE_LIMITED', message: 'slow down', httpStatus: 429, retryAfterMs: 1_500 });
+  await settled();
+  assert.deepEqual(jobs.heard.outcomes[0]?.error, {
+    class: 'limit',
+    code: 'PROVIDER_RATE_LIMITED',
+    retryable: true,
+    message: 'slow down',
+    retry_after_ms: 1_500,
+    http_status: 429,
+  });
+  assert.equal(jobs.heard.results[0]?.usage, undefined, 'nothing was consumed');
+});
+
+test('a cancel closes the upstream, and what was asked is settled as an estimate', async () => {
+  const { jobs, asked, aborted } = await open();
+  await using _ = jobs;
+  await jobs.assign(ORDER);
+  await settled();
+  jobs.cancel();
+  await settled();
+  asked[0]?.sink.end(END);
+  await settled();
+  assert.equal(aborted(), 1);
+  assert.deepEqual(
+    jobs.heard.results.map(({ status, usage }) => [status, usage?.estimated, usage?.output_tokens]),
+    [['cancelled', true, 0]],
+  );
+});
+
+const REFUSED: readonly (readonly [string, Partial<ExecAssignment>, string])[] = [
+  ['a provider that is not here', { executor: { provider_id: 'other', channel: 'nats' } }, 'WORKER_UNAVAILABLE'],
+  ['another dialect', { dialect: 'anthropic.messages' }, 'INVALID_INPUT'],
+  ['a credential without inference', { scopes: ['fs:read'] }, 'PERMISSION_DENIED'],
+];
+for (const [what, more, code] of REFUSED) {
+  test(`${what} ends as ${code}`, async () => {
+    const { jobs, asked } = await open();
+    await using _ = jobs;
+    await jobs.assign({ ...ORDER, ...more });
+    await settled();
+    assert.deepEqual(
+      jobs.heard.results.map(({ error_code, usage }) => [error_code, usage]),
+      [[code, undefined]],
+    );
+    assert.equal(asked.length, 0);
+  });
+}
+
+test('an order of old, which knows no scopes and no dialect, is served', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  const { executor, job } = ORDER;
+  await jobs.assign({ ...(executor && { executor }), ...(job && { job: { ...job, type: 'chat' } }) });
+  await settled();
+  assert.equal(asked.length, 1);
+});
