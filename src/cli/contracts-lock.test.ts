@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { relocked } from '../contracts/law/freeze-lock.ts';
 import { checkLaw } from '../contracts/law/rules.ts';
-import { all, GONE, law, TRUE } from './contracts-law-fixture.ts';
+import { all, GONE, law, TRUE } from './contracts-rules-fixture.ts';
 
 for (const part of ['meta', 'conventions', 'header_sets', 'subjects', 'streams', 'ownership']) {
   test(`a registry without ${part} is told as such, and no rule breaks on it`, () => {

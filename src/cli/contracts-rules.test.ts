@@ -18,9 +18,10 @@ import {
   type Spoil,
   TRUE,
   UNREADABLE,
-} from './contracts-law-fixture.ts';
+} from './contracts-rules-fixture.ts';
 
 const PLANNED = 'beamline.router.v2.status.backpressure';
+const HEARTBEAT = 'caf.worker.heartbeat.v1';
 const OWNER = TRUE.registry.ownership.find(({ subject }) => subject === PLANNED) ?? assert.fail();
 const baseV2 = TRUE.registry.header_sets['base_v2'] ?? assert.fail();
 const requestV1 = TRUE.registry.header_sets['request_reply_v1'] ?? assert.fail();
@@ -80,8 +81,15 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
     ],
     [
       'a v1 subject with a v2 set',
-      law(['subjects', 'beamline.provider.<id>.v1', 'headers'], 'request_reply_v2'),
-      /a v1 subject may not use request_reply_v2/,
+      all(
+        law(['subjects', HEARTBEAT, 'headers'], 'base_v2'),
+        inCode(({ contracts }) => ({
+          contracts: contracts.map((contract) =>
+            contract.template === HEARTBEAT ? { ...contract, headers: 'base_v2' } : contract,
+          ),
+        })),
+      ),
+      /a v1 subject may not use base_v2/,
     ],
   ],
   'subject-fields': [
@@ -115,7 +123,7 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
   'correlation-fields': [
     [
       'a field that the message lacks',
-      law(['subjects', 'caf.worker.heartbeat.v1', 'correlation', 'primary'], 'pulse'),
+      law(['subjects', HEARTBEAT, 'correlation', 'primary'], 'pulse'),
       /pulse is no field of caf\.worker\.WorkerHeartbeat@1/,
     ],
   ],
