@@ -9,6 +9,7 @@ import { administerOver } from '../gateway/admin-client.ts';
 import { watchContractSwitch } from '../gateway/contract-switch-watch.ts';
 import { decisionsOver, type TenantFacts } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
+import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
@@ -70,6 +71,7 @@ export async function openGateway(
         return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);
       },
       administer: administerOver(bus),
+      askLedger: askLedgerOver(bus),
       authenticator: authenticatorOf(ground, identity),
       names: openModelNames({
         providers: config.providers.list,

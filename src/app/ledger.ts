@@ -1,6 +1,5 @@
 // The ledger's wiring: its database, the configuration's prices, what is compared, and what becomes of old rows.
-import { createWriteStream, mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
+import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '../bus/bus.ts';
 import { priceLines } from '../catalog/price-book.ts';
@@ -10,7 +9,7 @@ import { BudgetKeeper } from '../ledger/budget-keeper.ts';
 import { type Ledger, startLedger } from '../ledger/ledger.ts';
 import { reconcile } from '../ledger/reconcile.ts';
 import type { RetentionRule } from '../ledger/retention.ts';
-import { exportUsage } from '../ledger/usage-export.ts';
+import { type ExportManifest, exportUsage } from '../ledger/usage-export.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Ground } from './ground.ts';
 import { jobWitness, leasesPastHold } from './ledger-witness.ts';
@@ -58,14 +57,16 @@ function retentionOf({ config }: Ground, store: SqlStore): RetentionRule {
 
 /** One file of lines and one manifest; a name that stands is whole. */
 async function exportTo(folder: string, store: SqlStore, until: number): Promise<void> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `usage-until-${new Date(until).toISOString().replaceAll(':', '-')}.ndjson`);
-  const file = createWriteStream(`${path}.part`, { mode: 0o600, flush: true });
-  const manifest = await exportUsage(store, { since: 0, until }, 'json', async (text) => {
-    if (!file.write(text)) await once(file, 'drain');
-  });
-  file.end();
-  await once(file, 'close');
-  writeFileSync(`${path}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true });
-  renameSync(`${path}.part`, path);
+  const manifest = await writeRows(`${path}.part`, store, until);
+  await writeFile(`${path}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true });
+  await rename(`${path}.part`, path);
+}
+
+async function writeRows(path: string, store: SqlStore, until: number): Promise<ExportManifest> {
+  await using file = await open(path, 'w', 0o600);
+  const manifest = await exportUsage(store, { since: 0, until }, 'json', (text) => file.appendFile(text));
+  await file.sync();
+  return manifest;
 }

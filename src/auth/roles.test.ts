@@ -17,6 +17,7 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'policy:simulate': { viewer: false, operator: true, admin: true, service: false },
   'policy:write': { viewer: false, operator: true, admin: true, service: false },
   'policy:delete': { viewer: false, operator: false, admin: true, service: false },
+  'usage:read': { viewer: true, operator: true, admin: true, service: false },
   'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
   'system:read': { viewer: true, operator: true, admin: true, service: false },
 };

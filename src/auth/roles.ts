@@ -16,6 +16,7 @@ const GRANTS = {
   'policy:simulate': ['operator', 'admin'],
   'policy:write': ['operator', 'admin'],
   'policy:delete': ['admin'],
+  'usage:read': ['viewer', 'operator', 'admin'],
   'breaker:reset': ['operator', 'admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;

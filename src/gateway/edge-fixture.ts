@@ -40,6 +40,7 @@ export interface EdgeOptions {
   readonly settings?: GatewaySettings;
   readonly decide?: GatewayDeps['decide'];
   readonly administer?: GatewayDeps['administer'];
+  readonly askLedger?: GatewayDeps['askLedger'];
   readonly busState?: GatewayDeps['busState'];
   /** Where jobs are ordered; a bus without a router if absent. */
   readonly bus?: Bus;
@@ -124,6 +125,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     exchanges,
     decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
     administer: options.administer ?? (() => Promise.reject(new Error('nobody administers'))),
+    askLedger: options.askLedger ?? (() => Promise.reject(new Error('nobody keeps a ledger'))),
     authenticator,
     names: {
       resolve: (_tenant, model, policyId) =>

@@ -11,6 +11,7 @@ import { openEdgeMetrics } from './edge-metrics.ts';
 import { Gate } from './gate.ts';
 import { HTTP_DIALECTS } from './http-dialect.ts';
 import type { Jobs } from './jobs/jobs.ts';
+import type { AskLedger } from './ledger-client.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { type Listener, openListener } from './listener.ts';
 import type { ModelNames } from './model-port.ts';
@@ -27,6 +28,8 @@ export interface GatewayDeps {
   readonly decide: (request: Omit<DecideRequest, 'version'>, timeoutMs: number) => Promise<DecideResponse>;
   /** Asks a router to administer, with the caller's own credential. */
   readonly administer: Administer;
+  /** What was used and what it costs. */
+  readonly askLedger: AskLedger;
   /** Durable work; closed by whoever opened it. */
   readonly jobs: Jobs;
   readonly authenticator: Authenticator;

@@ -1,5 +1,6 @@
 // Usage rows as lines of a file, ordered, the same each time, with a manifest to check them by (worker 14.4).
 import { createHash } from 'node:crypto';
+import { csvCell } from '../core/csv-cell.ts';
 import type { SqlStore, SqlValue } from '../store/sql.ts';
 import { USAGE_COLUMNS } from './schema.ts';
 import type { UsageRow } from './usage-row.ts';
@@ -79,11 +80,3 @@ const jsonOf = (row: UsageRow): string =>
   `${JSON.stringify(Object.fromEntries(USAGE_COLUMNS.map((column) => [column, row[column]])))}\n`;
 
 const csvOf = (row: UsageRow): string => `${USAGE_COLUMNS.map((column) => csvCell(row[column])).join(',')}\n`;
-
-/** RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe before it. */
-export function csvCell(value: string | number | boolean | null): string {
-  if (value === null) return '';
-  if (typeof value !== 'string') return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { after, test } from 'node:test';
 import type { LedgerParams } from '../contracts/ledger-operations.ts';
 import { AT_MS, openLedgerStore, rowsOf, usageEvent } from './ledger-fixture.ts';
-import { csvCell, EXPORT_FORMATS, exportUsage } from './usage-export.ts';
+import { EXPORT_FORMATS, exportUsage } from './usage-export.ts';
 import { foldUsage } from './usage-fold.ts';
 import { usagePage, usageRun } from './usage-pages.ts';
 import { usageReport } from './usage-report.ts';
@@ -188,8 +188,4 @@ test('an export is narrowed by tenant, run and key', async () => {
     await Promise.all([rowsIn({ tenant: 'zeta' }), rowsIn({ run: 'run-7' }), rowsIn({ key: 'k1' })]),
     [1, 3, 1],
   );
-});
-
-test('a cell of a CSV file is one cell, and no formula', () => {
-  assert.deepEqual(['a"b,c\nd', '=1+1', '-5', null, -5].map(csvCell), ['"a""b,c\nd"', "'=1+1", "'-5", '', '-5']);
 });
