@@ -257,7 +257,8 @@ export class Call implements ChatSink, SlotWaiter {
 
   #send(frame: StreamFrame): void {
     this.#lastFrameMs = this.#deps.timers.clock.nowMs();
-    if (!this.#deps.reporter.frame(this.#deliverTo, frame)) this.#unreachable();
+    const correlation = frame.seq === 0 ? this.#correlation : undefined;
+    if (!this.#deps.reporter.frame(this.#deliverTo, frame, correlation)) this.#unreachable();
   }
 
   #head(): { assignment_id: string; attempt: number; seq: number } {

@@ -28,8 +28,8 @@ export const aiChat = (deps: AiChatDeps): Block<Body, Body> => ({
 });
 
 interface Answering {
-  resolve(result: BlockResult<Body>): void;
-  reject(failure: BlockFailure): void;
+  readonly resolve: (result: BlockResult<Body>) => void;
+  readonly reject: (failure: BlockFailure) => void;
 }
 
 function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, reject }: Answering): void {

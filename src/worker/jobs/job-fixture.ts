@@ -42,8 +42,8 @@ interface HandInput {
 export interface Execution {
   readonly input: HandInput;
   readonly context: BlockContext;
-  resolve(result: BlockResult): void;
-  reject(fault: unknown): void;
+  readonly resolve: (result: BlockResult) => void;
+  readonly reject: (fault: unknown) => void;
 }
 
 /** Runs until the test says so, or until it is aborted: then it fails with the reason. */
@@ -87,13 +87,8 @@ const SETTINGS: WorkerSettings = {
   idle_ms: 60_000,
 };
 
-export async function openJobs({ settings = {}, worker: more = {}, through = (bus) => bus }: JobsOptions = {}) {
-  const clock = new ManualClock(START_MS);
-  const timers = new Timers(clock);
-  const metrics = new Metrics();
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics };
-  const bus = openMemoryBus({ timers, telemetry });
-  const executions: Execution[] = [];
+/** What a worker says, beside what it is asked. */
+async function listen(bus: Bus) {
   const heard = {
     acks: [] as ExecAssignmentAck[],
     results: [] as ExecResult[],
@@ -108,6 +103,17 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
     heard.results.push(delivery.message);
     delivery.ack();
   });
+  return heard;
+}
+
+export async function openJobs({ settings = {}, worker: more = {}, through = (bus) => bus }: JobsOptions = {}) {
+  const clock = new ManualClock(START_MS);
+  const timers = new Timers(clock);
+  const metrics = new Metrics();
+  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics };
+  const bus = openMemoryBus({ timers, telemetry });
+  const executions: Execution[] = [];
+  const heard = await listen(bus);
   const measured = { lag: 0, memory: 0 };
   const start = (own: Partial<WorkerSettings> = {}, deps: Partial<WorkerDeps> = {}) =>
     startWorker({
@@ -150,12 +156,7 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
     },
     assign: (own: Partial<ExecAssignment> = {}): Promise<unknown> =>
       bus.append(at(execAssign), { ...ASSIGNMENT, ...own }, { ...APPEND, messageId: `m${published++}` }),
-    cancel: (reason: 'client_cancel' | 'superseded' = 'client_cancel', own: object = {}): void =>
-      bus.publish(
-        at(cancel),
-        { version: '2', tenant_id: 'acme', assignment_id: 'a-1', requested_at_ms: 1, reason, ...own },
-        APPEND.correlation,
-      ),
+    cancel: (own: object = {}): void => bus.publish(at(cancel), { ...CANCEL, ...own }, APPEND.correlation),
     /** Assignments that nobody has acknowledged. */
     async unacknowledged(): Promise<number> {
       return (await bus.read(assignStream('default'), { fromSeq: 0, limit: 100 })).length;
@@ -167,6 +168,13 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
   };
 }
 
+const CANCEL = {
+  version: '2',
+  tenant_id: 'acme',
+  assignment_id: 'a-1',
+  requested_at_ms: 1,
+  reason: 'client_cancel',
+} as const;
 const APPEND = { timeoutMs: 1_000, correlation: { traceId: 't-1', tenantId: 'acme' } };
 
 /** What a router would have written. */

@@ -239,8 +239,8 @@ test('a cancel ends what waits without starting it, and what runs through its si
   await settled();
   await jobs.assign({ assignment_id: 'a-2' });
   await settled();
-  jobs.cancel('client_cancel', { assignment_id: 'a-2' });
-  jobs.cancel('client_cancel', { tenant_id: 'other' });
+  jobs.cancel({ assignment_id: 'a-2' });
+  jobs.cancel({ tenant_id: 'other' });
   await settled();
   assert.equal(jobs.executions[0]?.context.signal.aborted, false, 'another tenant cannot cancel');
   jobs.cancel();

@@ -7,23 +7,19 @@ import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../.
 import type { Cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { workerAssignments } from '../../contracts/streams.ts';
-import type { CrashPoints } from '../../core/crash-point.ts';
 import { RecentNumbers } from '../../core/recent-numbers.ts';
-import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
-import { type AttemptEnd, outcomeOf, resultOf } from '../attempt-messages.ts';
+import type { AttemptEnd } from '../attempt-messages.ts';
 import { attemptCounters } from '../attempt-metrics.ts';
 import type { Block, SlotClass } from '../blocks/block.ts';
 import type { CancelMemory } from '../cancel-memory.ts';
-import type { Outbox, OutboxRecord } from '../outbox.ts';
-import type { Reporter } from '../reporter.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
-import type { AttemptMarkers } from './attempt-markers.ts';
 import { JobFetch } from './job-fetch.ts';
 import { checkOrder } from './job-order-check.ts';
 import { type Standing, standingOf } from './job-record.ts';
 import { EXPIRED, JobRun, type RunEnd } from './job-run.ts';
+import { type SettlingDeps, settleJob } from './job-settling.ts';
 import { undeliverableJobs } from './undeliverable-jobs.ts';
 
 /** Attempts whose result is confirmed, and that are still known in case their acknowledgement was lost. */
@@ -31,20 +27,14 @@ const FINISHED_MAX = 10_000;
 /** Between two looks at a store that did not answer. */
 const PROBE_MS = 1_000;
 
-export interface JobIntakeDeps {
+export interface JobIntakeDeps extends SettlingDeps {
   readonly bus: Bus;
-  readonly timers: Timers;
-  readonly telemetry: Telemetry;
   readonly settings: WorkerSettings;
-  readonly reporter: Reporter;
-  readonly outbox: Outbox | undefined;
   readonly blocks: ReadonlyMap<string, Block>;
   readonly slots: Readonly<Record<SlotClass, Slots>>;
   readonly cancelled: CancelMemory;
   /** The records of jobs, which routers write. */
   readonly records: KeyValue;
-  readonly markers: AttemptMarkers;
-  readonly crash: CrashPoints;
 }
 
 export class JobIntake {
@@ -194,7 +184,7 @@ export class JobIntake {
   readonly #onEnd = (run: JobRun, end: RunEnd): void => {
     switch (end.kind) {
       case 'reported':
-        return this.#report(run, end.end);
+        return void this.#report(run, end.end);
       case 'dropped':
         this.#counters.redelivered('over');
         run.delivery.ack();
@@ -210,48 +200,11 @@ export class JobIntake {
     }
   };
 
-  /** Steps 4 to 6 of worker 4. */
-  #report(run: JobRun, end: AttemptEnd): void {
-    const { assignment, key } = run;
-    const { timers, settings, outbox, reporter, crash } = this.#deps;
-    const { clock } = timers;
-    const facts = {
-      assignment,
-      attempt: key.attempt,
-      workerId: settings.id,
-      isCommitted: false,
-      latencyMs: Math.round(clock.nowMs() - run.receivedMs),
-      firstContentMs: undefined,
-      epochMs: clock.epochMs(),
-    };
-    attemptCounters(this.#deps.telemetry, assignment.job.type, 'job')(end.state);
+  async #report(run: JobRun, end: AttemptEnd): Promise<void> {
+    attemptCounters(this.#deps.telemetry, run.assignment.job.type, 'job')(end.state);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
-    const result = resultOf(facts, end);
-    const traceId = assignment.correlation?.trace_id ?? '-';
-    const settle = (record: OutboxRecord): void => {
-      crash(4);
-      reporter.outcome(outcomeOf(facts, end), { traceId, tenantId: key.tenantId });
-      void this.#settle(run, record);
-    };
-    if (outbox === undefined) settle({ id: 0, result, traceId });
-    else outbox.put(result, traceId, settle);
-  }
-
-  async #settle(run: JobRun, record: OutboxRecord): Promise<void> {
-    const { crash, reporter, markers, outbox, telemetry } = this.#deps;
-    const published = await reporter.publish(record);
-    // The delivery comes again; this worker's outbox, if it has one, is emptied before.
-    if (published === 'ended') return this.#forget(run);
-    crash(5);
-    if (run.hasMarker) {
-      await markers.done(run.key).catch((fault: unknown) => {
-        telemetry.log.warn('job_marker_not_closed', { ...run.logged, fault });
-      });
-    }
-    crash(6);
-    this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
-    run.delivery.ack();
-    outbox?.published(record);
+    const isConfirmed = await settleJob(run, end, this.#deps);
+    if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
     this.#forget(run);
   }
 
