@@ -1,12 +1,14 @@
 // `beamline contracts`: the law of the wire, and what follows from it.
 import { defineCommand } from 'citty';
 import { contractsCheckCommand } from './contracts-check.ts';
+import { contractsDiffCommand } from './contracts-diff.ts';
 import { contractsRulesCommand } from './contracts-rules.ts';
 
 export const contractsCommand = defineCommand({
   meta: { name: 'contracts', description: 'Check the registry of subjects, its schemas and its freeze lock' },
   subCommands: {
     check: contractsCheckCommand,
+    diff: contractsDiffCommand,
     rules: contractsRulesCommand,
   },
 });
