@@ -5,7 +5,8 @@ import { payload } from '../../contracts/contract.ts';
 import type { ExecutionCode } from '../../core/execution-errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import { type Block, BlockFailure, type BlockFailureOptions } from './block.ts';
-import { type ThreadEnd, ThreadEnded, Threads } from './threads.ts';
+import { type RunEnd, RunEnded, Runners } from './runners.ts';
+import { openThread } from './thread-runner.ts';
 import type { TransformAnswer, TransformRequest } from './transform-thread.ts';
 
 export interface TransformOptions {
@@ -21,7 +22,7 @@ const Input = Type.Object({ expression: Type.String({ minLength: 1, maxLength: 4
 type Input = Type.Static<typeof Input>;
 const Output = Type.Object({ value: Type.Unknown() });
 
-const ENDS: Readonly<Record<ThreadEnd, readonly [ExecutionCode, string, BlockFailureOptions]>> = {
+const ENDS: Readonly<Record<RunEnd, readonly [ExecutionCode, string, BlockFailureOptions]>> = {
   busy: ['SYSTEM_OVERLOAD', 'too many expressions wait', { detailCode: 'threads' }],
   cpu: [
     'EXECUTION_FAILED',
@@ -36,7 +37,11 @@ export interface TransformBlock extends Block<Input, Type.Static<typeof Output>>
 
 export function openTransform({ timers, threadsMax }: TransformOptions): TransformBlock {
   const module = new URL('./transform-thread.ts', import.meta.url);
-  const threads = new Threads<TransformRequest, TransformAnswer>({ module, threadsMax, timers });
+  const threads = new Runners<TransformRequest, TransformAnswer>({
+    open: () => openThread(module),
+    runnersMax: threadsMax,
+    timers,
+  });
   return {
     type: 'transform',
     version: '1',
@@ -50,7 +55,7 @@ export function openTransform({ timers, threadsMax }: TransformOptions): Transfo
       if (Buffer.byteLength(text) > BYTES_MAX) throw new BlockFailure('INVALID_INPUT', 'the data has more than 1 MiB');
       const run = threads.run({ expression, data: text }, { signal, cpuMs: CPU_MS });
       const { answer, cpuMs } = await run.catch((fault: unknown) => {
-        throw fault instanceof ThreadEnded ? new BlockFailure(...ENDS[fault.end]) : fault;
+        throw fault instanceof RunEnded ? new BlockFailure(...ENDS[fault.end]) : fault;
       });
       return { output: { value: valueOf(answer) }, usage: { cpu_ms: cpuMs } };
     },
