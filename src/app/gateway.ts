@@ -16,6 +16,7 @@ import type { PolicyReplica } from '../router/policy-replica.ts';
 import { openBudgetedExchanges } from './budgets.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
+import { openWebhookSender } from './webhooks.ts';
 
 type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
 
@@ -51,8 +52,10 @@ export async function openGateway(
     await watchContractSwitch(bus, { timers, log: telemetry.log.for('gateway') }, configured),
   );
   const decide = decisionsOver({ bus, clock: timers.clock, telemetry, contracts });
+  const webhooks = openWebhookSender(ground, opening);
   const jobs = opening.use(
     await openJobs({
+      ...(webhooks === undefined ? {} : { webhooks }),
       bus,
       timers,
       telemetry,

@@ -79,6 +79,24 @@ const tenant = entry({
   ),
 });
 
+const webhook = entry({
+  id: id('Identifier that jobs name.'),
+  tenant: token('Tenant whose jobs it hears of.'),
+  url: text('Address that is called; public, and by https only.', { pattern: '^https://[^\\s]+$' }),
+  secrets: Type.Array(secretRef('`whsec_` and 24 to 64 bytes in base64.'), {
+    minItems: 1,
+    maxItems: 2,
+    description: 'What signs; both of two sign, so that receivers can change over.',
+  }),
+  events: Type.Array(Type.Enum(['job.completed', 'job.failed', 'job.cancelled', 'job.expired']), {
+    minItems: 1,
+    maxItems: 4,
+    default: ['job.completed', 'job.failed', 'job.cancelled', 'job.expired'],
+    description: 'What it wants to hear.',
+  }),
+  include_result: Type.Boolean({ default: false, description: 'Whether results up to 20480 bytes are sent along.' }),
+});
+
 export const gatewaySchema = section({
   http,
   stream: section({
@@ -110,9 +128,19 @@ export const gatewaySchema = section({
   jobs: section({
     deadline_ms: span(86_400_000, 1, 'Time that a job has whose caller names no deadline.'),
     streams: section({
-      per_tenant: integer(100, 1, 1_000_000, 'Open event streams of jobs, and as many waiting callers, for one tenant.'),
+      per_tenant: integer(
+        100,
+        1,
+        1_000_000,
+        'Open event streams of jobs, and as many waiting callers, for one tenant.',
+      ),
       per_process: integer(1000, 1, 1_000_000, 'The same for all tenants together; more are 503.'),
     }),
+  }),
+  webhooks: Type.Array(webhook, {
+    maxItems: 1000,
+    default: [],
+    description: 'Endpoints that are told of the end of jobs which name them (Standard Webhooks 1.0).',
   }),
   shutdown: section({
     timeout_ms: span(30_000, 1000, 'Time from the signal to the exit; running streams end a second earlier.'),

@@ -71,6 +71,23 @@ function* tenants({ gateway: { tenants: list } }: Config): Generator<Fault> {
   }
 }
 
+function* webhooks({ gateway: { webhooks: list } }: Config): Generator<Fault> {
+  yield* repeated(
+    list.map(({ tenant, id }) => `${tenant} ${id}`),
+    (index) => ['gateway', 'webhooks', index, 'id'],
+  );
+  for (const [index, { url }] of list.entries()) {
+    const address = URL.parse(url);
+    const message =
+      address === null
+        ? 'is not an address'
+        : address.username + address.password === ''
+          ? undefined
+          : 'carries a credential';
+    if (message !== undefined) yield { path: ['gateway', 'webhooks', index, 'url'], message };
+  }
+}
+
 function* spans({ frames, gateway: { shutdown } }: Config): Generator<Fault> {
   if (frames.silence_ms <= frames.heartbeat_ms) {
     yield { path: ['frames', 'silence_ms'], message: 'must be longer than frames.heartbeat_ms' };
@@ -90,7 +107,7 @@ function* policies(config: Config): Generator<Fault> {
   }
 }
 
-const RULES: readonly Rule[] = [providers, keys, tenants, policies, spans, heirFaults];
+const RULES: readonly Rule[] = [providers, keys, tenants, webhooks, policies, spans, heirFaults];
 
 /** Every fault between settings that are valid one by one. */
 export const brokenRules = (config: Config): Fault[] => RULES.flatMap((rule) => Array.from(rule(config)));

@@ -19,6 +19,7 @@ import { presence } from './presence.ts';
 import { providerCall } from './provider-call.ts';
 import { execResult } from './result.ts';
 import { usageMetered } from './usage.ts';
+import { webhookDelivery, webhookHealth } from './webhook-delivery.ts';
 
 /** Every contract: a message that is not in this list is none of the system's. */
 export const CONTRACTS = [
@@ -52,6 +53,8 @@ const RECORDS: readonly Payload<unknown>[] = [
   presence,
   contractSwitch,
   breakerOverride,
+  webhookDelivery,
+  webhookHealth,
 ];
 
 /** Every payload once, by schema id and version. */

@@ -13,6 +13,7 @@ import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
 import { type Jobs, type JobSettings, openJobs } from './jobs/jobs.ts';
+import type { WebhookOptions } from './jobs/webhooks.ts';
 import type { Exchanges, Order, Reader, Routed } from './order.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -45,6 +46,7 @@ export interface EdgeOptions {
   /** Where jobs are ordered; a bus without a router if absent. */
   readonly bus?: Bus;
   readonly jobs?: JobSettings;
+  readonly webhooks?: WebhookOptions;
   readonly active?: () => number;
   readonly role?: Role;
   readonly tenants?: readonly string[];
@@ -118,6 +120,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     settings: options.jobs ?? { deadline_ms: 86_400_000, streams: { per_tenant: 100, per_process: 1_000 } },
     decideTimeoutMs: 5_000,
     tenantOf: () => undefined,
+    ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
   });
   const gateway = await startGateway({
     jobs,

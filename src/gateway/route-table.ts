@@ -20,6 +20,7 @@ import { notImplemented } from './routes/not-implemented.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { policySimulationRoutes } from './routes/policies-simulation.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import { usageRoutes } from './routes/usage.ts';
 
 /** All that routes work with; each names the part that it needs. */
@@ -43,6 +44,7 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   jobEventsIn('/api/v1/jobs'),
   ...messageRoutes,
   ...approvalRoutes,
+  ...webhookRoutes,
   ...usageRoutes,
   ...healthRoutes,
   metricsRoute,

@@ -10,6 +10,7 @@ import { type ControlJob, controlOver } from './job-control-client.ts';
 import { JobWatch } from './job-watch.ts';
 import { type SubmitJob, submitOver } from './submit-job.ts';
 import { WaitingPlaces } from './waiting-places.ts';
+import { openWebhooks, type WebhookOptions, type Webhooks } from './webhooks.ts';
 
 export interface JobSettings {
   /** Of a job whose caller names no deadline. */
@@ -26,11 +27,8 @@ export interface JobsDeps {
   readonly decideTimeoutMs: number;
   /** What the operator says of a tenant; policies read it. */
   readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
-}
-
-/** The registered webhooks, as far as routes need them. */
-export interface Webhooks {
-  has(tenantId: string, webhookId: string): boolean;
+  /** Absent: nobody is told of the end of a job. */
+  readonly webhooks?: WebhookOptions;
 }
 
 export interface Jobs extends FollowDeps, AsyncDisposable {
@@ -57,6 +55,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
   const [jobs, approvals] = await Promise.all([bus.openBucket(jobBucket), bus.openBucket(approvalBucket)]);
   const limits = { perTenant: settings.streams.per_tenant, perProcess: settings.streams.per_process };
   const watch = new JobWatch({ jobs, timers, log: telemetry.log.for('gateway') });
+  const webhooks = await openWebhooks({ bus, jobs, watch, timers, telemetry }, deps.webhooks);
   const leaving = new AbortController();
   const streams = new WaitingPlaces(limits);
   const open = telemetry.metrics.gauge({
@@ -70,7 +69,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
     tenantOf: deps.tenantOf,
     jobs,
     approvals,
-    webhooks: { has: () => false },
+    webhooks,
     timers,
     watch,
     submit: submitOver({ bus, jobs, timers, decideTimeoutMs }),
@@ -82,6 +81,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
     leave: () => leaving.abort(),
     async [Symbol.asyncDispose]() {
       leaving.abort();
+      await webhooks[Symbol.asyncDispose]();
       await watch[Symbol.asyncDispose]();
     },
   };
