@@ -19,7 +19,7 @@ export const contractsCheckCommand = defineCommand({
     strict: { type: 'boolean', default: false, description: 'Warnings fail too' },
     json: { type: 'boolean', default: false, description: 'Print one JSON object' },
     junit: { type: 'string', valueHint: 'file', description: 'Write a JUnit report, one case per rule' },
-    base: { type: 'string', valueHint: 'dir', description: 'Checkout of the branch to stay compatible with' },
+    base: { type: 'string', valueHint: 'dir', description: 'Checkout or revision to stay compatible with' },
     'update-lock': { type: 'boolean', default: false, description: 'Add to the freeze lock what it lacks' },
   },
   run({ args }) {

@@ -12,7 +12,9 @@ import {
   type Material,
   REGISTRY_PATH,
 } from '../contracts/law/material.ts';
+import type { Law } from '../contracts/law/registry-diff.ts';
 import { membersOf, registryOf } from '../contracts/law/registry-shape.ts';
+import { readLaw, UnreadableLaw } from './law-source.ts';
 
 export type MaterialReading =
   /** `unreadable` names schema and example files that no rule could see; the others were judged. */
@@ -22,7 +24,7 @@ export type MaterialReading =
 export interface MaterialPlace {
   /** Root of the checkout. */
   readonly root: string;
-  /** Root of the checkout to compare with. */
+  /** What to compare with: another checkout, or a revision of git. */
   readonly base?: string | undefined;
 }
 
@@ -46,15 +48,18 @@ export function readMaterial({ root, base }: MaterialPlace): MaterialReading {
       registry.ownership.map(({ evidence }) => evidence).filter((path) => path !== '' && existsSync(join(root, path))),
     ),
     generated: [],
-    ...(compared === undefined ? {} : { base: compared.law }),
+    ...(compared?.law === undefined ? {} : { base: compared.law }),
   };
   return { kind: 'read', material, unreadable: files.faults };
 }
 
-function baseOf(root: string): { law: NonNullable<Material['base']>; faults: readonly string[] } {
-  const files = new Files(root);
-  const law = { registry: registryOf(files.json(REGISTRY_PATH)), schemas: files.schemas('schemas') };
-  return { law, faults: files.faults };
+function baseOf(source: string): { law?: Law; faults: readonly string[] } {
+  try {
+    return { law: readLaw(source), faults: [] };
+  } catch (fault) {
+    if (!(fault instanceof UnreadableLaw)) throw fault;
+    return { faults: [fault.message] };
+  }
 }
 
 /** The files of one checkout, with what could not be read of them. */
