@@ -12,7 +12,7 @@ const beamline: CommandDef = {
     gateway: async () => (await import('./role.ts')).roleCommand('gateway'),
     router: async () => (await import('./role.ts')).roleCommand('router'),
     worker: async () => (await import('./role.ts')).roleCommand('worker'),
-    ledger: async () => (await import('./role.ts')).roleCommand('ledger'),
+    ledger: async () => (await import('./ledger.ts')).ledgerCommand,
     key: async () => (await import('./key.ts')).keyCommand,
     policy: async () => (await import('./policy.ts')).policyCommand,
     contracts: async () => (await import('./contracts.ts')).contractsCommand,
@@ -43,7 +43,9 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     }
     if (found.command.run === undefined) return await askForCommand(found);
     await refuseWrongUsage(found);
-    const { result } = await runCommand(found.command, { rawArgs: found.rest });
+    // A role that has commands of its own: the parser would take the value of an option for the name of one.
+    const { subCommands: _, ...command } = found.command;
+    const { result } = await runCommand(command, { rawArgs: found.rest });
     return typeof result === 'number' ? result : EXIT.ok;
   } catch (thrown) {
     const { code, text } = exitOf(thrown);

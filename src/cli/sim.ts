@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { defineCommand } from 'citty';
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
+import { openArrivalLog } from '../provider/arrival-log.ts';
 import { parseScript, type SimulatedScript } from '../provider/simulated-script.ts';
 import { startSimulatedServer } from '../provider/simulated-server.ts';
 import { UsageError } from './exit.ts';
@@ -15,11 +16,24 @@ export const simCommand = defineCommand({
     host: { type: 'string', default: '127.0.0.1', description: 'Address to bind' },
     port: { type: 'string', default: '8089', description: 'Port to bind; 0 takes a free one' },
     script: { type: 'string', valueHint: 'file', description: 'JSON file with the behaviour' },
+    log: {
+      type: 'string',
+      valueHint: 'file',
+      description: 'Append a line for each chat request that arrives, synced before it is answered',
+    },
   },
   async run({ args }) {
     const script = args.script === undefined ? {} : readScript(args.script);
     using timers = new Timers(systemClock);
-    await using server = await startSimulatedServer({ host: args.host, port: portOf(args.port), script, timers });
+    const { host } = args;
+    using log = args.log === undefined ? undefined : openArrivalLog(args.log);
+    await using server = await startSimulatedServer({
+      host,
+      port: portOf(args.port),
+      script,
+      timers,
+      ...(log === undefined ? {} : { log: (arrival) => log.write(arrival) }),
+    });
     print(`simulated provider: ${server.url}`);
     await untilSignal();
   },

@@ -31,6 +31,7 @@ const RESERVED = new Set([
   'content-type',
   'accept-encoding',
   'user-agent',
+  'x-client-request-id',
 ]);
 
 /** What a header can carry unchanged. */
@@ -55,12 +56,19 @@ export function openOpenAiCompatible(options: OpenAiCompatible): Provider {
       }
       const running = new OpenAiCall(timers, call, sink, key);
       if (key !== undefined && !SENDABLE.test(key)) running.refuse(failureOf('PROVIDER_AUTH_FAILED', 'key'));
-      else running.follow(upstream.post(headers, JSON.stringify(upstreamBody(call.body, call)), running));
+      else
+        running.follow(
+          upstream.post(headersOf(headers, call.callId), JSON.stringify(upstreamBody(call.body, call)), running),
+        );
       return running;
     },
     [Symbol.asyncDispose]: () => upstream[Symbol.asyncDispose](),
   };
 }
+
+/** With the caller's name of the call, in the header that OpenAI's support asks for. */
+const headersOf = (headers: string[], callId: string | undefined): string[] =>
+  callId === undefined || !SENDABLE.test(callId) ? headers : [...headers, 'x-client-request-id', callId];
 
 /** An unreadable secret reads as an empty key, which is not sent. */
 function readKey(key: OpenAiCompatible['key']): string | undefined {

@@ -9,6 +9,8 @@ import type { TokenUsage } from '../dialect/token-usage.ts';
 export type { TokenUsage };
 
 export interface ChatCall {
+  /** Names the call at the provider, for its log and its support: `<assignment>:<attempt>`. */
+  readonly callId?: string;
   /** The upstream's name of the model. */
   readonly model: string;
   /** The caller's body, unchanged; the provider replaces only model, stream and usage reporting. */

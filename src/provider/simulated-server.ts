@@ -20,6 +20,8 @@ export interface SimulatedServerOptions {
 
 export interface SimulatedArrival {
   readonly atMs: number;
+  /** What the caller named its call by (`x-client-request-id`). */
+  readonly callId: string | undefined;
   readonly body: unknown;
   readonly answer: SimulatedAnswer;
 }
@@ -80,13 +82,16 @@ class Desk {
       if (bytes > REQUEST_BYTES_MAX) request.destroy();
       else parts.push(part);
     });
-    request.on('end', () => this.#answer(parts.length === 1 ? parts[0] : Buffer.concat(parts), response));
+    const callId = request.headers['x-client-request-id'];
+    request.on('end', () =>
+      this.#answer(parts.length === 1 ? parts[0] : Buffer.concat(parts), response, String(callId ?? '') || undefined),
+    );
   }
 
-  #answer(bytes: Buffer | undefined, response: ServerResponse): void {
+  #answer(bytes: Buffer | undefined, response: ServerResponse, callId: string | undefined): void {
     const body = parse(bytes);
     const answer = this.#simulation.answer(body);
-    this.#options.log?.({ atMs: this.#options.timers.clock.epochMs(), body, answer });
+    this.#options.log?.({ atMs: this.#options.timers.clock.epochMs(), callId, body, answer });
     if (answer.kind === 'stream') {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
       this.#play(answer.steps, response, (step) => streamStep(response, step));

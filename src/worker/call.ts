@@ -115,6 +115,7 @@ export class Call implements ChatSink, SlotWaiter {
     };
     if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation)) return this.#unreachable();
     const call = {
+      callId: `${this.assignment.assignment_id}:${this.attempt}`,
       model: this.#target.upstreamModel,
       body: job.payload ?? {},
       stream: stream ?? false,

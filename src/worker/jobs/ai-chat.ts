@@ -73,6 +73,7 @@ function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, rej
   signal.addEventListener('abort', stop, { once: true });
   running = target.provider.chat(
     {
+      callId: `${assignment.assignment_id}:${assignment.attempt ?? 1}`,
       model: target.upstreamModel,
       body,
       stream: false,
