@@ -9,6 +9,7 @@ import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { Outbox } from '../worker/outbox.ts';
 import { startWorker } from '../worker/worker.ts';
+import { openBlockList } from './blocks.ts';
 import { dataFolder } from './data-dir.ts';
 import type { Ground } from './ground.ts';
 import { openProviders } from './providers.ts';
@@ -17,6 +18,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
   await using opening = new AsyncDisposableStack();
   const providers = opening.use(openProviders(ground, worker.pool));
+  const blocks = opening.use(await openBlockList(ground));
   const { costOf } = openPriceBook(priceLines(limits.list));
   const outbox = await openOutbox(ground);
   opening.use(outbox);
@@ -27,6 +29,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       costOf,
       outbox,
       crash: crashPoints(ground),
+      blocks: blocks.list,
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       settings: {

@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { budgetsSchema } from './budget-schema.ts';
 import { contractsSchema } from './contracts-schema.ts';
+import { blocksSchema } from './blocks-schema.ts';
 import { extensionsSchema } from './extension-schema.ts';
 import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
@@ -48,6 +49,14 @@ export const configSchema = section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),
     accept_wait_ms: span(1000, 10, 'Time that a worker has to accept an assignment.'),
     in_flight_max: integer(4000, 1, 1_000_000, 'Attempts that one router owns at a time; more are refused.'),
+    dispatch_window: integer(
+      0,
+      0,
+      100_000,
+      'Assignments of jobs of one tenant that are published at a time; 0 follows the slots of the fleet.',
+    ),
+    jobs_outstanding: integer(10_000, 1, 1_000_000, 'Jobs of one tenant that have not ended; more are refused.'),
+    sweep_ms: span(30_000, 1000, 'Time between two looks for jobs that nobody moves.'),
   }),
   policy: section({
     source: Type.Enum(['files', 'kv', 'heir'], {
@@ -68,6 +77,7 @@ export const configSchema = section({
   extensions: extensionsSchema,
   budgets: budgetsSchema,
   worker: workerSchema,
+  blocks: blocksSchema,
   ledger: ledgerSchema,
   providers: providersSchema,
 });

@@ -1,5 +1,6 @@
 // The settings of a worker (worker 16).
 import { Type } from 'typebox';
+import { reachSettings } from './blocks-schema.ts';
 import { integer, section, span, text, token } from './setting.ts';
 
 const jobShare = (value: number, description: string) =>
@@ -42,6 +43,7 @@ export const workerSchema = section({
       'Size of unconfirmed results from which new work is refused.',
     ),
   }),
+  ...reachSettings,
   shutdown: section({
     timeout_ms: integer(30_000, 1000, 3_600_000, 'Time that running attempts have after the signal.'),
   }),

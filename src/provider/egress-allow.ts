@@ -104,5 +104,5 @@ export const plainHost = (hostname: string): string => hostname.replace(/^\[(.*)
 
 const refused = (index: number): BeamlineError =>
   new BeamlineError('validation_failed', `egress.allow[${index}] is neither a host, a port nor a range of addresses`, {
-    details: { field: `egress.allow.${index}` },
+    details: { reason: 'configuration' },
   });

@@ -2,9 +2,11 @@
 import { isUtf8 } from 'node:buffer';
 import { Type } from 'typebox';
 import { payload } from '../../contracts/contract.ts';
+import { INLINE_BYTES_MAX } from '../../contracts/limits.ts';
 import type { BlobStore } from '../../store/blobs.ts';
 import { storing } from './blob-failure.ts';
 import { type Block, BlockFailure } from './block.ts';
+import { fitsInline } from './inline.ts';
 
 const Key = Type.String({ minLength: 1, maxLength: 512 });
 const Digest = Type.String({ pattern: '^[0-9a-f]{64}$' });
@@ -32,9 +34,6 @@ const GetOutput = Type.Object({
   bytes: Type.Optional(Type.String()),
 });
 type GetOutput = Type.Static<typeof GetOutput>;
-
-/** Larger objects come as a reference alone: a result inline would not fit into a message (contracts 1.1, INLINE_MAX). */
-const INLINE_BYTES_MAX = 196_608;
 
 export const blobPut = (blobs: BlobStore): Block<PutInput, PutOutput> => ({
   type: 'fs.blob_put',
@@ -87,8 +86,9 @@ async function bytesOf(blobs: BlobStore, tenantId: string, { content, bytes, ref
   throw new BlockFailure('INVALID_INPUT', 'the reference names nothing', { detailCode: 'not_found' });
 }
 
-/** Text where the bytes are text. */
+/** Text where the bytes are text; of a large object there is the reference alone. */
 function inlineOf(bytes: Buffer): { content: string } | { bytes: string } | undefined {
   if (bytes.length > INLINE_BYTES_MAX) return undefined;
-  return isUtf8(bytes) ? { content: bytes.toString('utf8') } : { bytes: bytes.toString('base64') };
+  const inline = isUtf8(bytes) ? { content: bytes.toString('utf8') } : { bytes: bytes.toString('base64') };
+  return fitsInline(inline) ? inline : undefined;
 }

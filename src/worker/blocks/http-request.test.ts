@@ -249,6 +249,10 @@ test('bodies have their limits in both directions, and a store of blobs moves on
   const large = await runBlock(stored.block, { method: 'GET', url: `${stored.base}/4194305` });
   assert.ok(blobId('acme', large.output.body_ref ?? ''));
   assert.equal((await stored.blobs?.read('acme', large.output.body_ref ?? ''))?.length, 4_194_305);
+  const small = (await runBlock(stored.block, { method: 'GET', url: `${stored.base}/1000` })).output;
+  assert.deepEqual([small.body_ref, small.body_encoding], [undefined, 'utf8']);
+  const middle = (await runBlock(stored.block, { method: 'GET', url: `${stored.base}/200000` })).output;
+  assert.ok(blobId('acme', middle.body_ref ?? ''), 'zeros take six characters each in JSON');
   const huge = runBlock(stored.block, { method: 'GET', url: `${stored.base}/16777217` });
   assert.equal(await failureOf(huge), 'OUTPUT_TOO_LARGE too_large');
   const ref = (await stored.blobs?.keep('acme', new TextEncoder().encode('from a blob'))) ?? '';

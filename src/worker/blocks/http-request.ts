@@ -12,11 +12,12 @@ import { storing } from './blob-failure.ts';
 import { type BlockSecret, credentialsOf } from './block-secrets.ts';
 import { type Block, type BlockContext, BlockFailure, type BlockFailureOptions, type BlockUsage } from './block.ts';
 import { answerHeaders, checkHeaders } from './http-headers.ts';
+import { fitsInline } from './inline.ts';
 
 export interface HttpRequestOptions {
   readonly egress: Egress;
   readonly secrets: readonly BlockSecret[];
-  /** Where bodies beyond 4 MiB go; absent: they are refused. */
+  /** Where bodies go that do not fit into a result; absent: those beyond 4 MiB are refused. */
   readonly blobs: BlobStore | undefined;
 }
 
@@ -53,6 +54,7 @@ const OUT_BYTES_MAX = 1_048_576;
 const IN_BYTES_MAX = 4_194_304;
 const REDIRECTS_MAX = 5;
 const JSON_LIMITS = { depthMax: 64, valuesMax: 1_000_000 };
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 const PLAIN_KEY = /^[\x21-\x7e]{1,256}$/;
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -175,17 +177,22 @@ function refuseStatus(
   throw new BlockFailure('EXECUTION_FAILED', text, { ...more, detailCode: 'http_status' });
 }
 
+/** What does not fit into a result goes to a blob, where there are any: the request was made, and is not made again for it. */
 async function shownBody(
   { blobs }: HttpRequestOptions,
-  answer: EgressAnswer,
+  { body, headers }: EgressAnswer,
   tenantId: string,
 ): Promise<Partial<Output>> {
-  const { body, headers } = answer;
   if (body.length === 0) return {};
-  if (body.length > IN_BYTES_MAX && blobs !== undefined) return { body_ref: await storing(blobs.keep(tenantId, body)) };
+  const shown = body.length > IN_BYTES_MAX ? undefined : readBody(body, headers);
+  if (shown !== undefined && (blobs === undefined || fitsInline(shown))) return shown;
+  return blobs === undefined ? {} : { body_ref: await storing(blobs.keep(tenantId, body)) };
+}
+
+function readBody(body: Buffer, headers: EgressAnswer['headers']): Pick<Output, 'body' | 'body_encoding'> {
   const { 'content-type': type, 'content-encoding': encoding } = headers;
   const isPlain = encoding === undefined || encoding === 'identity';
-  if (isPlain && typeof type === 'string' && /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i.test(type)) {
+  if (isPlain && typeof type === 'string' && JSON_TYPE.test(type)) {
     const json = parseGuarded(body, JSON_LIMITS);
     if (json.ok) return { body: json.value, body_encoding: 'json' };
   }
