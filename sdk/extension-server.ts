@@ -38,6 +38,9 @@ export interface Extension {
   /** Small letters, digits and `_`, a letter first, at most 64. */
   readonly id: string;
   readonly type: ExtensionType;
+  /** Of the two, what the router's configuration names: a version, an instance, or both. Small letters, digits and `_`. */
+  readonly version?: string;
+  readonly instance?: string;
   handle(request: ExtensionRequest): ExtensionReply | Promise<ExtensionReply>;
 }
 
@@ -55,13 +58,21 @@ export interface Connection {
 }
 
 const ID = /^[a-z][a-z0-9_]{0,63}$/;
+const PART = /^[a-z0-9_]{1,32}$/;
 const STAGES: Readonly<Record<ExtensionType, string>> = { pre: 'pre', validator: 'validate', post: 'post' };
 
 /** Answers until `close`. Several servers of one extension share its requests. Throws `TypeError` for an illegal id. */
 export function serveExtension(connection: Connection, extension: Extension): { close(): void } {
-  const { id, type } = extension;
+  const { id, type, version, instance } = extension;
   if (!ID.test(id)) throw new TypeError(`an extension id is ${ID.source}, not ${JSON.stringify(id)}`);
-  const subscription = connection.subscribe(`beamline.ext.${STAGES[type]}.${id}.v1`, {
+  for (const part of [version, instance]) {
+    if (part !== undefined && !PART.test(part)) {
+      throw new TypeError(`a version or an instance is ${PART.source}, not ${JSON.stringify(part)}`);
+    }
+  }
+  const versioned = version === undefined ? id : `${id}-v${version}`;
+  const endpoint = instance === undefined ? versioned : `${versioned}-i${instance}`;
+  const subscription = connection.subscribe(`beamline.ext.${STAGES[type]}.${endpoint}.v1`, {
     queue: 'extension',
     callback(fault, message) {
       if (fault === null) void answer(extension, message.data).then((reply) => message.respond(reply));

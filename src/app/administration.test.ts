@@ -38,6 +38,7 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
     ...administrationOf(policies, edge.authenticator, systemClock),
     clock: systemClock,
     routerId: 'r-1',
+    extensions: () => [],
     breakers: {
       list: () => breakers.list(systemClock.nowMs()),
       async force({ tenantId, providerId, mode, reset }) {

@@ -2,11 +2,15 @@
 import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
+import { BeamlineError } from '../core/errors.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
 import { openPriceBook, priceLines } from '../catalog/price-book.ts';
 import type { Config } from '../config/schema.ts';
+import type { Condition } from '../policy/condition.ts';
+import { Findings } from '../policy/issue.ts';
+import { compileWhen } from '../policy/when.ts';
 import type { Descriptor } from '../router/extensions.ts';
 import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
@@ -63,6 +67,8 @@ const descriptorOf = ({
   retry,
   enabled,
   config = {},
+  versions,
+  instances,
 }: ExtensionSetting): Descriptor => ({
   id,
   type,
@@ -70,4 +76,19 @@ const descriptorOf = ({
   retry,
   enabled,
   config,
+  versions: versions.map(({ version, enabled: isEnabled, when }) => ({
+    version,
+    enabled: isEnabled,
+    holds: conditionFrom(when, `extensions ${id} version ${version}`),
+  })),
+  instances,
 });
+
+/** Throws `validation_failed` for a text that is no condition. */
+function conditionFrom(when: string | undefined, where: string): Condition {
+  const findings = new Findings();
+  const condition = when === undefined ? () => true : compileWhen(when, '/when', { findings, major: 2 });
+  const [fault] = findings.errors;
+  if (fault === undefined) return condition;
+  throw new BeamlineError('validation_failed', `${where}: ${fault.message}`, { details: { reason: 'configuration' } });
+}

@@ -18,6 +18,7 @@ const GRANTS = {
   'policy:delete': ['admin'],
   'usage:read': ['viewer', 'operator', 'admin'],
   'breaker:reset': ['operator', 'admin'],
+  'extension:read': ['viewer', 'operator', 'admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;
 

@@ -47,6 +47,17 @@ const PARAMS = {
   }),
 };
 
+/** One endpoint of an extension as one router knows it. */
+export interface ExtensionHealthStatus {
+  /** The extension, its version and its instance, as they stand in the subject. */
+  readonly endpoint: string;
+  readonly status: 'healthy' | 'degraded' | 'unhealthy';
+  /** Of the last five minutes, 0 to 1. */
+  readonly success_rate: number;
+  readonly calls: number;
+  readonly breaker: 'closed' | 'half_open' | 'open';
+}
+
 export type AdminOperation = keyof typeof PARAMS;
 export type AdminParams = { readonly [Op in AdminOperation]: Static<(typeof PARAMS)[Op]> };
 export type AdminScope =
@@ -178,7 +189,7 @@ export interface AdminResults {
   readonly dry_run: DryRun;
   readonly replay: never;
   readonly get_breakers: { readonly states: readonly BreakerStatus[] };
-  readonly get_extension_health: never;
+  readonly get_extension_health: { readonly health: readonly ExtensionHealthStatus[] };
   readonly health: RouterHealth;
   readonly set_breaker: { readonly state: BreakerStatus };
 }

@@ -9,6 +9,7 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { breakerResetRoute } from './routes/breaker-reset.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
+import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsIn } from './routes/job-events.ts';
 import { jobRoutesIn } from './routes/jobs.ts';
@@ -39,6 +40,8 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...policyRoutes,
   ...policySimulationRoutes,
   breakerResetRoute,
+  extensionHealthRoute,
+  extensionBreakersRoute,
   ...jobRoutesIn('/api/v1/jobs'),
   ...jobActionRoutesIn('/api/v1/jobs'),
   jobEventsIn('/api/v1/jobs'),

@@ -70,6 +70,7 @@ async function open() {
     policies: policyAdminOf(replica, store, parse),
     source: () => ({ kind: 'kv', reachable: true }),
     routerId: 'r-1',
+    extensions: () => [{ endpoint: 'guard', status: 'degraded', successRate: 0.9, calls: 10, breaker: 'closed' }],
     breakers: {
       list: () => breakers.list(clock.nowMs()),
       async force({ tenantId, providerId, mode, reset }) {
@@ -352,7 +353,6 @@ const REFUSED: readonly (readonly [what: string, op: string, params: object, cod
     'not_found',
   ],
   ['a replay', 'replay', {}, 'not_implemented'],
-  ['the health of extensions', 'get_extension_health', {}, 'not_implemented'],
 ];
 
 for (const [what, op, params, code, intake] of REFUSED) {
@@ -374,4 +374,11 @@ test('a key with a list of policies administers no other', async () => {
 test('a header that names another tenant than the params is refused', async () => {
   const { error } = await (await open()).ask('get_policy', NAMED, 'Bearer admin', 'zeta');
   assert.deepEqual([error?.code, error?.intake_error_code], ['invalid_request', 'CORRELATION_FIELDS_INVALID']);
+});
+
+test('the health of extensions is told as this router knows it', async () => {
+  const { ask } = await open();
+  assert.deepEqual(resultOf(await ask('get_extension_health', {})), {
+    health: [{ endpoint: 'guard', status: 'degraded', success_rate: 0.9, calls: 10, breaker: 'closed' }],
+  });
 });

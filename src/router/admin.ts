@@ -8,6 +8,7 @@ import {
   ADMIN_OPERATIONS,
   type AdminOperation,
   type AdminResults,
+  type ExtensionHealthStatus,
   isAdminOperation,
   type RouterHealth,
 } from '../contracts/admin-operations.ts';
@@ -20,6 +21,7 @@ import type { Moment } from './admin-moment.ts';
 import { type PolicyAdmin, policyReads } from './admin-policy-reads.ts';
 import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
+import type { EndpointHealth } from './extension-health.ts';
 import { simulations } from './admin-simulations.ts';
 
 /** What the process gives a router, so that it can be administered. */
@@ -35,6 +37,8 @@ export interface AdminDeps extends Administration {
   readonly telemetry: Telemetry;
   readonly routerId: string;
   readonly breakers: BreakerAdmin;
+  /** How the extensions do that this router asked. */
+  readonly extensions: () => readonly EndpointHealth[];
   /** What the router knows now, for a decision that has no effect. */
   readonly moment: Moment;
   readonly clock: Clock;
@@ -48,7 +52,7 @@ export function serveAdmin(deps: AdminDeps): Subscription {
     ...breakerOperations(deps.breakers, deps.policies),
     health: () => ({ router_id: deps.routerId, source: deps.source(), policies: deps.policies.count() }),
     replay: notBuilt,
-    get_extension_health: notBuilt,
+    get_extension_health: () => ({ health: deps.extensions().map(extensionStatus) }),
   };
   const { log } = deps.telemetry;
   return deps.bus.serve(everyOf(adminV2), { queue: 'router' }, async (request, received) => {
@@ -69,6 +73,14 @@ export function serveAdmin(deps: AdminDeps): Subscription {
     }
   });
 }
+
+const extensionStatus = ({ endpoint, status, successRate, calls, breaker }: EndpointHealth): ExtensionHealthStatus => ({
+  endpoint,
+  status,
+  success_rate: successRate,
+  calls,
+  breaker,
+});
 
 type Told = { readonly revision?: number | undefined; readonly code?: string };
 

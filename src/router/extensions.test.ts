@@ -10,6 +10,7 @@ import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
+import type { Scope } from '../policy/condition.ts';
 import type { ExtensionItem } from '../policy/policy.ts';
 import { type Descriptor, Extensions } from './extensions.ts';
 
@@ -22,6 +23,9 @@ const REQUEST: DecideRequest = {
   task: { type: 'ai.chat', payload: { messages: [{ role: 'user', content: '  hi  ' }] } },
   context: { team: 'blue' },
 };
+
+const FACTS = { tenantId: 'acme', requestId: 'rq-1', taskType: 'ai.chat', stream: false, context: { team: 'blue' } };
+const SCOPE: Scope = { facts: FACTS, live: {}, status: [], attempt: 1 };
 
 const item = (id: string, stage: 'pre' | 'validator', more: Partial<ExtensionItem> = {}): ExtensionItem => ({
   id,
@@ -53,15 +57,20 @@ function open(served: Readonly<Record<string, Answer>>, descriptors: readonly Pa
     registry.set(id, { id, type: 'validator', timeoutMs: 1_000, retry: 0, enabled: true, config: {}, ...descriptor });
   }
   const extensions = new Extensions({ bus, timers, telemetry, registry });
-  const prepare = (...items: readonly ExtensionItem[]) =>
-    extensions.prepare(REQUEST, items, { policyRevision: 7, deadlineMs: clock.nowMs() + 30_000 });
+  const ask = (requestId: string, ...items: readonly ExtensionItem[]) =>
+    extensions.prepare(requestId === 'rq-1' ? REQUEST : { ...REQUEST, request_id: requestId }, items, {
+      policyRevision: 7,
+      deadlineMs: clock.nowMs() + 30_000,
+      scope: SCOPE,
+    });
+  const prepare = (...items: readonly ExtensionItem[]) => ask('rq-1', ...items);
   const advance = async (ms: number): Promise<void> => {
     await nextTurn();
     clock.advance(ms);
     timers.tick();
     await nextTurn();
   };
-  return { prepare, advance, telemetry };
+  return { ask, prepare, advance, telemetry, health: () => extensions.health() };
 }
 
 const refusedWith = async (code: string, work: Promise<unknown>): Promise<BeamlineError> => {
@@ -180,4 +189,80 @@ test('calls are counted by extension and result', async () => {
   const { prepare, telemetry } = open({ yes }, [{ id: 'yes' }]);
   await prepare(item('yes', 'validator'));
   assert.match(telemetry.metrics.render(), /router_extension_calls_total\{extension="yes",result="ok"\} 1/);
+});
+
+test('after five failures its breaker refuses without asking, and lets try again when its time is over', async () => {
+  let asked = 0;
+  let answer: ExtensionReply = { ok: false, error: { code: 'processing_error' } };
+  const counted: Answer = () => {
+    asked++;
+    return answer;
+  };
+  const { prepare, advance, health } = open({ guard: counted }, [{ id: 'guard' }]);
+  // oxlint-disable no-await-in-loop -- one call after the other
+  for (let n = 0; n < 5; n++) await refusedWith('extension_error', prepare(item('guard', 'validator')));
+  const { message } = await refusedWith('extension_unavailable', prepare(item('guard', 'validator')));
+  assert.deepEqual([asked, message], [5, 'the breaker of guard is open']);
+  assert.deepEqual(health(), [{ endpoint: 'guard', status: 'unhealthy', successRate: 0, calls: 5, breaker: 'open' }]);
+  answer = { status: 'ok' };
+  await advance(60_000);
+  await prepare(item('guard', 'validator'));
+  await prepare(item('guard', 'validator'));
+  assert.deepEqual([asked, health()[0]?.breaker], [7, 'closed']);
+});
+
+test('a rejection is good work, however often', async () => {
+  const { prepare, health } = open({ guard: () => ({ status: 'reject', reason: 'no' }) }, [{ id: 'guard' }]);
+  for (let n = 0; n < 20; n++) await refusedWith('validator_blocked', prepare(item('guard', 'validator')));
+  assert.deepEqual(health(), [{ endpoint: 'guard', status: 'healthy', successRate: 1, calls: 20, breaker: 'closed' }]);
+});
+
+test('the first enabled version whose condition holds is asked, and told which it is', async () => {
+  const seen: (string | undefined)[] = [];
+  const tell =
+    (name: string): Answer =>
+    ({ extension_version: version }) => {
+      seen.push(`${name} ${version}`);
+      return { status: 'ok' };
+    };
+  const versions = [
+    { version: '3', enabled: false, holds: () => true },
+    { version: '2', enabled: true, holds: ({ facts }: Scope) => facts.context['team'] === 'blue' },
+  ];
+  const served = { guard: tell('guard'), 'guard-v2': tell('second'), 'guard-v3': tell('third') };
+  await open(served, [{ id: 'guard', versions }]).prepare(item('guard', 'validator'));
+  const none = versions.map((version) => ({ ...version, holds: () => false }));
+  await open(served, [{ id: 'guard', versions: none }]).prepare(item('guard', 'validator'));
+  assert.deepEqual(seen, ['second 2', 'guard undefined']);
+});
+
+test('instances share by weight, equally for equal requests; an unhealthy one is left alone while another is there', async () => {
+  const asked = { a: 0, b: 0, c: 0 };
+  const count =
+    (name: keyof typeof asked, reply: ExtensionReply): Answer =>
+    () => {
+      asked[name]++;
+      return reply;
+    };
+  const good: ExtensionReply = { status: 'ok' };
+  const served = { 'guard-ia': count('a', good), 'guard-ib': count('b', good), 'guard-ic': count('c', good) };
+  const instances = [
+    { id: 'a', weight: 75, enabled: true },
+    { id: 'b', weight: 25, enabled: true },
+    { id: 'c', weight: 100, enabled: false },
+  ];
+  const { ask } = open(served, [{ id: 'guard', instances }]);
+  for (let n = 0; n < 400; n++) await ask(`rq-${n}`, item('guard', 'validator'));
+  const first = { ...asked };
+  assert.ok(first.a > 250 && first.a < 350 && first.c === 0, JSON.stringify(first));
+  for (let n = 0; n < 400; n++) await ask(`rq-${n}`, item('guard', 'validator'));
+  assert.deepEqual(asked, { a: 2 * first.a, b: 2 * first.b, c: 0 });
+
+  const bad = { ...served, 'guard-ia': count('a', { ok: false, error: { code: 'processing_error' } }) };
+  const sick = open(bad, [{ id: 'guard', instances }]);
+  let failures = 0;
+  for (let n = 0; n < 100; n++) {
+    await sick.ask(`rq-${n}`, item('guard', 'validator', { onFailure: 'end' })).catch(() => failures++);
+  }
+  assert.equal(failures, 5, 'five calls that failed are enough');
 });

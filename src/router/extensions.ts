@@ -14,9 +14,13 @@ import {
 } from '../contracts/extension.ts';
 import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
+import type { BreakerState } from '../core/breaker.ts';
+import type { Scope } from '../policy/condition.ts';
 import type { ExtensionItem } from '../policy/policy.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { type Endpoint, endpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
+import { type EndpointHealth, ExtensionHealth } from './extension-health.ts';
 
 /** The registry's entry of one extension (policy 10.1). */
 export interface Descriptor {
@@ -27,6 +31,10 @@ export interface Descriptor {
   readonly enabled: boolean;
   /** Defaults under the policy item's own. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** In order of preference; absent: there is only the extension itself. */
+  readonly versions?: readonly ExtensionVersion[];
+  /** Absent: whoever serves it shares its requests. */
+  readonly instances?: readonly ExtensionInstance[];
 }
 
 export interface ExtensionDeps {
@@ -43,8 +51,11 @@ interface Stage {
   readonly policyRevision: number;
   /** On the monotonic clock. */
   readonly deadlineMs: number;
+  /** What versions are chosen by. */
+  readonly scope: Scope;
 }
 
+const BREAKER_GAUGE: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 const CALL_MS = { min: 10, max: 5_000 };
 const RETRY_MAX = 3;
 const RETRY_WAIT_MS = 100;
@@ -52,14 +63,31 @@ const RETRY_WAIT_MS = 100;
 export class Extensions {
   readonly #deps: ExtensionDeps;
   readonly #calls: Family<Counter>;
+  readonly #health: ExtensionHealth;
+  #sent = 0;
 
   constructor(deps: ExtensionDeps) {
     this.#deps = deps;
+    const { metrics, log } = deps.telemetry;
+    const states = metrics.gauge({
+      name: 'router_extension_breaker_state',
+      help: 'State of the breaker of an extension: 0 closed, 1 half-open, 2 open.',
+      labels: ['endpoint'],
+    });
+    this.#health = new ExtensionHealth((endpoint, to, reason) => {
+      states.of(endpoint).set(BREAKER_GAUGE[to]);
+      log.info('extension_breaker_moved', { source: endpoint, state: to, detail_code: reason });
+    });
     this.#calls = deps.telemetry.metrics.counter({
       name: 'router_extension_calls_total',
       help: 'Calls of extensions, by what came of them.',
       labels: ['extension', 'result'],
     });
+  }
+
+  /** Every endpoint that was asked since the start. */
+  health(): readonly EndpointHealth[] {
+    return this.#health.list(this.#deps.timers.clock.nowMs());
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
@@ -116,7 +144,7 @@ export class Extensions {
       const timeoutMs = Math.min(Math.max(CALL_MS.min, Math.min(CALL_MS.max, wantedMs)), leftMs);
       if (timeoutMs < CALL_MS.min) return failed('deadline_exceeded', 'too little time is left for extensions');
       // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-      const answer = await this.#call(request, { item, descriptor, timeoutMs, policyRevision: of.policyRevision });
+      const answer = await this.#guarded(request, { item, descriptor, timeoutMs, stage: of });
       const mayRepeat = answer.kind === 'failed' && answer.retryable && tried < retries;
       if (!mayRepeat) return answer;
       // eslint-disable-next-line no-await-in-loop -- as above
@@ -124,9 +152,30 @@ export class Extensions {
     }
   }
 
+  /** One call of one endpoint, which its breaker may refuse. */
+  async #guarded(
+    request: Request,
+    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; stage: Stage },
+  ): Promise<ExtensionAnswer> {
+    const { clock } = this.#deps.timers;
+    const sentMs = clock.nowMs();
+    const endpoint = endpointOf(of.descriptor, {
+      scope: of.stage.scope,
+      seed: `${request.tenant_id}:${request.request_id}`,
+      statusOf: (id) => this.#health.status(id, sentMs),
+    });
+    const key = String(this.#sent++);
+    if (!this.#health.admits(endpoint.id, { key, nowMs: sentMs, deadlineMs: sentMs + of.timeoutMs })) {
+      return failed('extension_unavailable', `the breaker of ${of.item.id} is open`);
+    }
+    const answer = await this.#call(request, { ...of, endpoint });
+    this.#health.ended(endpoint.id, { key, nowMs: clock.nowMs(), sentMs, isFailure: answer.kind === 'failed' });
+    return answer;
+  }
+
   async #call(
     request: Request,
-    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; policyRevision: number },
+    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; stage: Stage; endpoint: Endpoint },
   ): Promise<ExtensionAnswer> {
     const { id, stage } = of.item;
     const message: ExtensionRequest = {
@@ -135,7 +184,7 @@ export class Extensions {
       extension_id: id,
       tenant_id: request.tenant_id,
       policy_id: request.policy_id ?? 'default',
-      policy_revision: of.policyRevision,
+      policy_revision: of.stage.policyRevision,
       config: { ...of.descriptor.config, ...of.item.config },
       deadline_ms: Math.floor(of.timeoutMs),
       payload: request.task.payload ?? {},
@@ -144,7 +193,9 @@ export class Extensions {
       request_id: request.request_id,
     };
     if (request.trace_id !== undefined) message.trace_id = request.trace_id;
-    const to = stage === 'pre' ? at(extensionPre, { id }) : at(extensionValidate, { id });
+    if (of.endpoint.version !== undefined) message.extension_version = of.endpoint.version;
+    const to =
+      stage === 'pre' ? at(extensionPre, { id: of.endpoint.id }) : at(extensionValidate, { id: of.endpoint.id });
     const correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
     try {
       return readReply(stage, await this.#deps.bus.request(to, message, { timeoutMs: of.timeoutMs, correlation }));

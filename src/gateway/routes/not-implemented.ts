@@ -48,8 +48,6 @@ const NATIVE: readonly Row[] = [
   ['PUT DELETE', '/aliases/:name', 'policy:write'],
   ['GET', '/extensions', 'extension:read'],
   ['POST', '/extensions', 'extension:write'],
-  ['GET', '/extensions/health', 'extension:read'],
-  ['GET', '/extensions/circuit-breakers', 'extension:read'],
   ['GET', '/extensions/:id', 'extension:read'],
   ['PUT PATCH DELETE', '/extensions/:id', 'extension:write'],
   ['POST', '/extensions/:id/breaker/reset', 'breaker:reset'],

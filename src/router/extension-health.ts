@@ -1,0 +1,102 @@
+// How extensions do, per endpoint: the share of good answers in five minutes, and a breaker (policy 10.3).
+// H1. A rejection by a validator is a good answer: it did its work.
+import { Breaker, type BreakerState } from '../core/breaker.ts';
+import type { BreakerSettings } from '../core/breaker-settings.ts';
+import { SlidingCounts } from '../core/sliding-counts.ts';
+
+const WINDOW_SECONDS = 300;
+const HEALTHY_MIN = 0.95;
+const DEGRADED_MIN = 0.8;
+/** Calls below which nothing is said against an endpoint. */
+const CALLS_MIN = 5;
+const CALLS = 0;
+const FAILURES = 1;
+const KINDS = 2;
+
+/** The defaults of policy 2. */
+const BREAKER: BreakerSettings = Object.freeze({
+  failureThreshold: 5,
+  successThreshold: 2,
+  openMs: 60_000,
+  halfOpenMax: 3,
+  errorRate: 0.5,
+  windowSeconds: 60,
+  samplesMin: 10,
+  latencyMs: 0,
+});
+
+export type ExtensionStatus = 'healthy' | 'degraded' | 'unhealthy';
+
+export interface EndpointHealth {
+  readonly endpoint: string;
+  readonly status: ExtensionStatus;
+  /** 0 to 1; 1 while there were few calls. */
+  readonly successRate: number;
+  readonly calls: number;
+  readonly breaker: BreakerState;
+}
+
+interface Kept {
+  readonly counts: SlidingCounts;
+  readonly breaker: Breaker;
+}
+
+/** Bounded by the registry: only its endpoints are ever asked. */
+export class ExtensionHealth {
+  readonly #kept = new Map<string, Kept>();
+  readonly #onMove: (endpoint: string, to: BreakerState, reason: string) => void;
+
+  constructor(onMove: (endpoint: string, to: BreakerState, reason: string) => void) {
+    this.#onMove = onMove;
+  }
+
+  /** False: its breaker admits nobody now. A call that was admitted is `ended`. */
+  admits(
+    endpoint: string,
+    call: { readonly key: string; readonly nowMs: number; readonly deadlineMs: number },
+  ): boolean {
+    return this.#of(endpoint, call.nowMs).breaker.admit(call.key, call.nowMs, call.deadlineMs);
+  }
+
+  ended(
+    endpoint: string,
+    call: { readonly key: string; readonly nowMs: number; readonly sentMs: number; readonly isFailure: boolean },
+  ): void {
+    const { counts, breaker } = this.#of(endpoint, call.nowMs);
+    counts.add(CALLS, call.nowMs);
+    if (call.isFailure) counts.add(FAILURES, call.nowMs);
+    breaker.record({ ...call, latencyMs: call.nowMs - call.sentMs });
+  }
+
+  status(endpoint: string, nowMs: number): ExtensionStatus {
+    const kept = this.#kept.get(endpoint);
+    return kept === undefined ? 'healthy' : statusOf(successRateOf(kept, nowMs));
+  }
+
+  list(nowMs: number): readonly EndpointHealth[] {
+    return [...this.#kept].map(([endpoint, kept]) => {
+      const successRate = successRateOf(kept, nowMs);
+      const calls = kept.counts.sum(CALLS, nowMs);
+      return { endpoint, status: statusOf(successRate), successRate, calls, breaker: kept.breaker.state(nowMs) };
+    });
+  }
+
+  #of(endpoint: string, nowMs: number): Kept {
+    let kept = this.#kept.get(endpoint);
+    if (kept === undefined) {
+      const breaker = new Breaker((to, reason) => this.#onMove(endpoint, to, reason));
+      breaker.configure(BREAKER, nowMs);
+      kept = { counts: new SlidingCounts(KINDS, WINDOW_SECONDS), breaker };
+      this.#kept.set(endpoint, kept);
+    }
+    return kept;
+  }
+}
+
+function successRateOf({ counts }: Kept, nowMs: number): number {
+  const calls = counts.sum(CALLS, nowMs);
+  return calls < CALLS_MIN ? 1 : 1 - counts.sum(FAILURES, nowMs) / calls;
+}
+
+const statusOf = (successRate: number): ExtensionStatus =>
+  successRate >= HEALTHY_MIN ? 'healthy' : successRate >= DEGRADED_MIN ? 'degraded' : 'unhealthy';
