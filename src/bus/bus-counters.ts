@@ -1,16 +1,22 @@
 // What a bus counts, by the template of a contract: the children are resolved once per contract, not per message.
-import type { ErrorCode } from '../core/errors.ts';
+import type { UnreadableReason } from '../contracts/codec.ts';
+import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { HeaderRule } from './header-law.ts';
 
 export type DropReason = 'pending_max' | 'no_reply_subject' | 'reply_lost' | 'stream_full' | 'exhausted';
+
+/** What a message can break: the reasons of the codec, and the law of headers. */
+export type Rule = UnreadableReason | HeaderRule;
 
 /** The counters of one contract. */
 export interface ContractCounters {
   readonly ok: Counter;
   failed(code: ErrorCode): void;
   dropped(reason: DropReason): void;
-  readonly invalid: Counter;
+  /** A message off contract, which neither leaves nor enters. */
+  violated(rule: Rule): void;
 }
 
 /** The counters by template; asking twice for one gives the same. */
@@ -27,16 +33,16 @@ export function openCounters({ metrics }: Telemetry): BusCounters {
     help: 'Messages not handled',
     labels: ['subject', 'reason'],
   });
-  const invalid = metrics.counter({
-    name: 'bus_invalid_messages_total',
-    help: 'Messages off contract',
-    labels: ['subject'],
+  const violations = metrics.counter({
+    name: 'bus_contract_violations_total',
+    help: 'Messages off contract, by what they break',
+    labels: ['contract', 'rule'],
   });
   const known = new Map<string, ContractCounters>();
   return (template) => {
     let counters = known.get(template);
     if (counters === undefined) {
-      counters = countersOf(template, requests, drops, invalid);
+      counters = countersOf(template, requests, drops, violations);
       known.set(template, counters);
     }
     return counters;
@@ -47,10 +53,14 @@ const countersOf = (
   template: string,
   requests: Family<Counter>,
   drops: Family<Counter>,
-  invalid: Family<Counter>,
+  violations: Family<Counter>,
 ): ContractCounters => ({
   ok: requests.of(template, 'ok'),
   failed: (code) => requests.of(template, code).add(),
   dropped: (reason) => drops.of(template, reason).add(),
-  invalid: invalid.of(template),
+  violated: (rule) => violations.of(template, rule).add(),
 });
+
+/** The rule that a fault of the codec or of the law of headers names. */
+export const ruleOf = (fault: unknown): Rule =>
+  fault instanceof BeamlineError ? ((fault.details['reason'] as Rule | undefined) ?? 'schema') : 'schema';

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { adminV2 } from '../contracts/admin.ts';
 import { execCall } from '../contracts/assignment.ts';
+import { cancel, type Cancel } from '../contracts/cancel.ts';
 import { addressIn, at, everyOf } from '../contracts/contract.ts';
 import { frames, type StreamFrame } from '../contracts/frames.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
@@ -290,7 +291,7 @@ export const eventCases: readonly Case[] = [
       await Promise.all([bus.flush(), peer.flush()]);
       for (const stream of ['s1', 's2', 's1']) {
         const [frame, subject] = frameOf(stream);
-        bus.publish(addressIn(frames, subject), frame);
+        bus.publish(addressIn(frames, subject), frame, correlation);
       }
       await until('all events', () => got['pattern']?.length === 3 && Object.values(got).flat().length === 9);
       assert.deepEqual(got, { one: ['s1', 's1'], two: ['s1', 's1'], group: ['s1', 's1'], pattern: ['s1', 's2', 's1'] });
@@ -308,6 +309,39 @@ export const eventCases: readonly Case[] = [
       bus.publish(beat, heartbeat('good'));
       await until('the good one', () => got.length > 0);
       assert.deepEqual(got, ['good']);
+    },
+  ],
+  [
+    'an event of v2 leaves with its correlation only, and enters with one tenant only',
+    async ({ bus, peer, metrics }) => {
+      const got: string[] = [];
+      const cancels = at(cancel);
+      bus.subscribe(cancels, {}, ({ assignment_id }) => void got.push(assignment_id));
+      bus.subscribe(everyOf(frames), {}, ({ seq }) => void got.push(`frame ${seq}`));
+      await bus.flush();
+      const of = (id: string): Cancel => ({
+        version: '2',
+        tenant_id: 'acme',
+        assignment_id: id,
+        attempt: 1,
+        requested_at_ms: 1,
+        reason: 'deadline',
+      });
+      const [, subject] = frameOf('s1');
+      const frame = (seq: number): StreamFrame => ({ type: 'heartbeat', assignment_id: 'a', attempt: 1, seq });
+      await refused('internal', () => peer.publish(cancels, of('bare')));
+      await refused('internal', () => peer.publish(addressIn(frames, subject), frame(0)));
+      peer.publish(cancels, of('foreign'), { ...correlation, tenantId: 'umbrella' });
+      peer.publish(cancels, of('nobody'), { ...correlation, tenantId: '-' });
+      peer.publish(cancels, of('good'), correlation);
+      peer.publish(addressIn(frames, subject), frame(0), correlation);
+      peer.publish(addressIn(frames, subject), frame(1));
+      await until('those that are in order', () => got.length === 4);
+      assert.deepEqual(got, ['nobody', 'good', 'frame 0', 'frame 1']);
+      assert.match(
+        metrics(),
+        /bus_contract_violations_total\{contract="caf\.exec\.cancel\.v2",rule="tenant_mismatch"\} 1\n/,
+      );
     },
   ],
   [

@@ -196,6 +196,36 @@ export const storedCases: readonly Case[] = [
     },
   ],
   [
+    'what lacks its headers or names two tenants is not delivered, and what v1 left out is',
+    async ({ bus }) => {
+      const given: Undeliverable[] = [];
+      const undeliverable = async (message: Undeliverable): Promise<void> => void given.push(message);
+      const strict: StreamSpec = { ...stream, headers: 'jetstream_v2' };
+      const seen = await consume(bus, { stream: strict, undeliverable }, (delivery) => delivery.ack());
+      const v2 = eventContract({ ...careless, headers: 'jetstream_v2' });
+      const foreign = { ...correlation, tenantId: 'umbrella' };
+      const nobody = { ...correlation, tenantId: '-' };
+      await append(bus, 'v1');
+      await bus.append(at(v2), result('foreign'), { ...options('foreign'), correlation: foreign });
+      await bus.append(at(v2), result('good'), options('good'));
+      await bus.append(at(v2), result('nobody'), { ...options('nobody'), correlation: nobody });
+      await until('all', () => seen.length + given.length === 4);
+      assert.deepEqual(seen, ['good#1', 'nobody#1']);
+      assert.deepEqual(
+        given.map(({ seq, reason, fault }) => [seq, reason, fault?.details['reason'], fault?.details['intake']]),
+        [
+          [1, 'unreadable', 'missing_header', 'CORRELATION_FIELDS_INVALID'],
+          [2, 'unreadable', 'tenant_mismatch', 'CORRELATION_FIELDS_INVALID'],
+        ],
+      );
+      const lenient = await consume(bus, { stream, undeliverable, spec: { durable: 'other' } }, (delivery) =>
+        delivery.ack(),
+      );
+      await until('all again', () => lenient.length + given.length === 6);
+      assert.deepEqual(lenient, ['v1#1', 'good#1', 'nobody#1']);
+    },
+  ],
+  [
     'what cannot be read and has no handler is given up',
     async ({ bus, metrics }) => {
       const seen = await consume(bus, { spec: { ackWaitMs: 200 } }, (delivery) => {
@@ -205,7 +235,7 @@ export const storedCases: readonly Case[] = [
       await append(bus, 'clock');
       await until('two ack waits went by', () => seen.length === 3);
       assert.deepEqual(seen, ['clock#1', 'clock#2', 'clock#3']);
-      assert.match(metrics(), /bus_invalid_messages_total\{subject="caf\.exec\.result\.v1"\} 1\n/);
+      assert.match(metrics(), /bus_contract_violations_total\{contract="caf\.exec\.result\.v1",rule="schema"\} 1\n/);
     },
   ],
   [

@@ -4,7 +4,7 @@ import type { ConsumerSpec } from '../contracts/streams.ts';
 import type { BeamlineError } from '../core/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Delivery, Undeliverable } from './bus.ts';
-import type { ContractCounters } from './bus-counters.ts';
+import { type ContractCounters, ruleOf } from './bus-counters.ts';
 import type { Running } from './handling.ts';
 
 export type DeliveryHandler<M> = (delivery: Delivery<M>) => void | Promise<void>;
@@ -62,7 +62,7 @@ export function giveUp(
   },
 ): void {
   const { spec, running, log, counters, undeliverable } = deps;
-  if (reason === 'unreadable') counters.invalid.add();
+  if (reason === 'unreadable') counters.violated(ruleOf(fault));
   if (undeliverable === undefined) {
     if (reason === 'exhausted') counters.dropped('exhausted');
     log.error('bus_stream_message_dropped', { source: spec.durable, count: delivery.seq, fault: fault ?? reason });

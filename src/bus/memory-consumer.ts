@@ -2,6 +2,7 @@
 // C1. A delivery is open until ack, term or nak; an open one is delivered again when its ack wait is over.
 // C2. A member holds at most as many open ones as it takes; what no member has room for waits.
 import type { Payload } from '../contracts/contract.ts';
+import type { HeaderSet } from '../contracts/headers.ts';
 import type { ConsumerSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { LiveList } from '../core/live-list.ts';
@@ -18,6 +19,7 @@ import {
   unreadable,
 } from './delivering.ts';
 import { Running } from './handling.ts';
+import { brokenBySent, headerFault } from './header-law.ts';
 import type { Held, MemoryStream, StreamDeps } from './memory-stream.ts';
 
 /** One message on its way to one durable consumer; the handler's view of a delivery as well. */
@@ -74,6 +76,8 @@ class Flight implements Delivery<unknown> {
 export interface Joining {
   readonly handle: DeliveryHandler<unknown>;
   readonly message: Payload<unknown>;
+  /** What a message must carry. */
+  readonly headers: HeaderSet | undefined;
   readonly pendingMax: number;
   readonly undeliverable: UndeliverableHandler | undefined;
 }
@@ -189,11 +193,13 @@ export class MemoryConsumer {
   }
 
   /** Checks again only what was checked against something else when it came. */
-  #reasonAgainst({ stored, count }: Flight, { message }: Member): Reason | undefined {
+  #reasonAgainst({ stored, count }: Flight, { message, headers }: Member): Reason | undefined {
     if (stored.contract?.message !== message && !message.check(stored.message)) {
       const details = { reason: 'schema' };
       return unreadable(new BeamlineError('invalid_request', message.fault(stored.message), { details }));
     }
+    const broken = brokenBySent(headers, stored);
+    if (broken !== undefined) return unreadable(headerFault(broken));
     return isExhausted(this.#spec, count) ? EXHAUSTED : undefined;
   }
 

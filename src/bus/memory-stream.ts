@@ -202,7 +202,7 @@ export class MemoryStream {
   #told({ seq, message, contract, origin, atMs }: Held): Told {
     const { clock } = this.#deps.timers;
     const epochMs = Math.round(clock.epochMs() - (clock.nowMs() - atMs));
-    const headers = contract === undefined ? (origin.headers ?? {}) : headersSent(contract.headers, origin);
+    const headers = headersSent(contract?.headers, origin);
     return { seq, epochMs, messageId: origin.messageId, headers, message };
   }
 

@@ -30,13 +30,14 @@ import { type BusCounters, type ContractCounters, openCounters } from './bus-cou
 import { openState, type StateCell } from './bus-state.ts';
 import { eventHandling, requestHandling, Running } from './handling.ts';
 import { assertBucketName } from './key.ts';
+import { isOfAnother, tenantOf } from './header-law.ts';
 import { MemoryBucket } from './memory-bucket.ts';
 import type { BusJournal } from './memory-journal.ts';
 import { Routes } from './memory-routes.ts';
 import { MemoryStream } from './memory-stream.ts';
 import { assertFits } from './message-size.ts';
 import { cancelled, raceReply } from './reply-race.ts';
-import { assertMore } from './sent-headers.ts';
+import { assertMore, assertUncorrelated } from './sent-headers.ts';
 
 export interface MemoryBusOptions {
   readonly timers: Timers;
@@ -136,12 +137,13 @@ class MemoryBus implements Bus {
   }
 
   publish<T extends string, M>(to: Address<EventContract<T, M>>, message: M, correlation?: Correlation): void {
-    const { contract, subject } = to;
+    const { contract } = to;
     this.#assertOpen();
     assertValid(contract.message, message);
     const bytes = assertFits(message);
+    if (correlation === undefined) assertUncorrelated(contract, message);
     if (isStored(contract)) this.#storePublished(to, message, bytes, correlation);
-    this.#give(subject, message, correlation);
+    this.#give(to, message, correlation);
   }
 
   subscribe<T extends string, M>(
@@ -173,7 +175,7 @@ class MemoryBus implements Bus {
     const bytes = assertFits(message);
     if (options.headers !== undefined) assertMore(options.headers);
     const ack = this.#stream(subject).append(contract, message, bytes, options);
-    this.#give(subject, message, options.correlation);
+    this.#give(to, message, options.correlation);
     return ack;
   }
 
@@ -183,9 +185,10 @@ class MemoryBus implements Bus {
   ): Promise<Subscription> {
     await this.ensureStream(from.stream);
     const { message, pendingMax = Number.POSITIVE_INFINITY, undeliverable } = from;
+    const { headers } = from.stream;
     const consumer = this.#stream(from.stream.subject).consumer(from.consumer);
     const handler = handle as (delivery: Delivery<unknown>) => void;
-    return this.#hold(consumer.join({ handle: handler, message, pendingMax, undeliverable }));
+    return this.#hold(consumer.join({ handle: handler, message, headers, pendingMax, undeliverable }));
   }
 
   async read(
@@ -252,9 +255,15 @@ class MemoryBus implements Bus {
     return replies.find((reply) => !(reply instanceof Promise)) ?? Promise.race(replies);
   }
 
-  #give(subject: string, message: unknown, correlation: Correlation | undefined): void {
+  #give<T extends string, M>(
+    { contract, subject }: Address<EventContract<T, M>>,
+    message: M,
+    correlation: Correlation | undefined,
+  ): void {
     const listeners = this.#subscribers.to(subject).next();
     if (listeners.length === 0) return;
+    if (correlation !== undefined && isOfAnother(tenantOf(message), correlation.tenantId))
+      return this.#counters(contract.template).violated('tenant_mismatch');
     const received: Received = {
       subject,
       traceId: correlation?.traceId,
@@ -355,7 +364,7 @@ function accepted<T extends string, Q, R>(
   counters: ContractCounters,
 ): R {
   if (!contract.reply.check(reply)) {
-    counters.invalid.add();
+    counters.violated('schema');
     throw new BeamlineError('invalid_reply', `${contract.reply.id}: ${contract.reply.fault(reply)}`);
   }
   try {

@@ -5,8 +5,10 @@ import type { RequestContract } from '../contracts/contract.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Received } from './bus.ts';
-import type { ContractCounters } from './bus-counters.ts';
+import { type ContractCounters, ruleOf } from './bus-counters.ts';
+import { headerFault } from './header-law.ts';
 import { NatsReceived } from './nats-headers.ts';
+import { lawOf } from './nats-law.ts';
 
 /** A reply must not be led onto our own subjects or the server's. */
 const REPLY_SUBJECT = /^(?!\$|caf\.|beamline\.)[^*>\0]+$/;
@@ -31,6 +33,11 @@ export function answering<T extends string, Q, R>(
       counters.dropped('reply_lost');
     }
   };
+  const refuse = (to: string, fault: BeamlineError, body: unknown): void => {
+    counters.violated(ruleOf(fault));
+    respond(to, contract.refuse(fault, body), body);
+  };
+  const law = lawOf(contract.headers);
   return (msg) => {
     const to = msg.reply ?? '';
     if (!REPLY_SUBJECT.test(to)) return counters.dropped('no_reply_subject');
@@ -38,10 +45,11 @@ export function answering<T extends string, Q, R>(
     try {
       request = decode(contract.request, msg.data);
     } catch (thrown) {
-      counters.invalid.add();
       const body = bodyOf(thrown, msg);
-      return respond(to, contract.refuse(faultOf(thrown, body, contract.request.version), body), body);
+      return refuse(to, faultOf(thrown, body, contract.request.version), body);
     }
+    const broken = law(msg, request);
+    if (broken !== undefined) return refuse(to, headerFault(broken), request);
     const reply = handling(request, new NatsReceived(msg));
     if (reply instanceof Promise) void reply.then((value) => respond(to, value, request));
     else respond(to, reply, request);
@@ -60,7 +68,7 @@ function replyBytes<T extends string, Q, R>(
   } catch (thrown) {
     const fault = BeamlineError.from(thrown);
     if (fault.code === 'payload_too_large') return encode(contract.reply, contract.refuse(fault, request));
-    counters.invalid.add();
+    counters.violated('schema');
     log.error('bus_reply_invalid', { route: contract.template, fault });
     return EMPTY;
   }

@@ -1,7 +1,7 @@
 // A durable pull consumer that is taken up again with every connection, stream and consumer made if they are gone.
 // What cannot be delivered is counted and given up, so that one bad message does not come back for ever.
 import type { Consumer, ConsumerMessages, JsMsg } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { decode } from '../contracts/codec.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { ConsumeFrom, Subscription, Undeliverable } from './bus.ts';
@@ -16,8 +16,10 @@ import {
   unreadable,
 } from './delivering.ts';
 import { Running } from './handling.ts';
+import { headerFault } from './header-law.ts';
 import { NatsDelivery } from './nats-delivery.ts';
 import { headersIn } from './nats-headers.ts';
+import { lawOf } from './nats-law.ts';
 import type { NatsLink } from './nats-link.ts';
 import { ensureStream, openConsumer } from './nats-stream.ts';
 import { type Hold, PendingRoom } from './pending-room.ts';
@@ -119,6 +121,7 @@ function handling<M>(
     const delivery = new NatsDelivery(undefined, msg, link, hold);
     giveUp(delivery, () => told(msg, reason), reason, { spec, running, log, counters, undeliverable });
   };
+  const law = lawOf(from.stream.headers);
   return (msg) => {
     const hold = room?.take(link.timers, spec.ackWaitMs);
     let message: M;
@@ -127,12 +130,17 @@ function handling<M>(
     } catch (thrown) {
       return refuse(msg, hold, unreadable(BeamlineError.from(thrown)));
     }
+    const broken = law(rawOf(msg), message);
+    if (broken !== undefined) return refuse(msg, hold, unreadable(headerFault(broken)));
     // The count is read from the reply subject: only where there is a limit.
     if (spec.deliveryLimit !== undefined && isExhausted(spec, msg.info.deliveryCount))
       return refuse(msg, hold, EXHAUSTED);
     deliver(new NatsDelivery(message, msg, link, hold), handle, { spec, running, log });
   };
 }
+
+/** The message under a delivery, which the client library's type does not name. */
+const rawOf = (msg: JsMsg): Msg => (msg as JsMsg & { readonly msg: Msg }).msg;
 
 const told = (msg: JsMsg, reason: Reason): Undeliverable => ({
   seq: msg.seq,

@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { type NatsServer, startNatsServer } from '../../test/nats-server.ts';
 import { execCall } from '../contracts/assignment.ts';
-import { at } from '../contracts/contract.ts';
-import { decideV2 } from '../contracts/decide.ts';
+import { cancel } from '../contracts/cancel.ts';
+import { at, everyOf } from '../contracts/contract.ts';
+import { decideV1, decideV2 } from '../contracts/decide.ts';
+import { frames } from '../contracts/frames.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { execResult } from '../contracts/result.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
@@ -21,6 +23,7 @@ import {
   until,
   within,
 } from './conformance-fixture.ts';
+import { lawOf } from './nats-law.ts';
 import { openNatsBus } from './nats.ts';
 
 const pool = at(execCall, { pool: 'default' });
@@ -95,7 +98,10 @@ test('a request that cannot be read is answered by a refusal, and the handler ne
   );
   assert.equal((await opened.peer.request(pool, assignment('good'), soon)).status, 'accepted');
   assert.deepEqual(served, ['good']);
-  assert.match(opened.metrics(), /bus_invalid_messages_total\{subject="caf\.exec\.call\.v2\.<pool>"\} 8/);
+  assert.match(
+    opened.metrics(),
+    /bus_contract_violations_total\{contract="caf\.exec\.call\.v2\.<pool>",rule="schema"\} 3/,
+  );
 });
 
 test('a refusal names the request and a foreign version', async () => {
@@ -151,7 +157,119 @@ test('an event that cannot be read is dropped and counted, and odd headers hurt 
   raw.publish(beat.subject, JSON.stringify(heartbeat('w')), { headers: odd });
   await until('the good one', () => got.length > 0);
   assert.deepEqual(got, ['w', 'trace-1', undefined]);
-  assert.match(opened.metrics(), /bus_invalid_messages_total\{subject="caf\.worker\.heartbeat\.v1"\} 8/);
+  assert.match(
+    opened.metrics(),
+    /bus_contract_violations_total\{contract="caf\.worker\.heartbeat\.v1",rule="schema"\} 3/,
+  );
+});
+
+const v2 = { x_trace_id: 'trace-1', x_tenant_id: 'acme', x_contract_version: 'v2' };
+const written = (more: Readonly<Record<string, string>>, ...twice: readonly (readonly [string, string])[]) => {
+  const made = headers();
+  for (const [name, value] of [...Object.entries(more), ...twice]) made.append(name, value);
+  return made;
+};
+
+test('a request of v2 without its headers is refused, and one that spells them otherwise is served', async () => {
+  await using opened = await openAll();
+  await using raw = await openRaw(opened.server);
+  const served: (string | undefined)[] = [];
+  opened.bus.serve(pool, workers, (request, received) => {
+    served.push(received.traceId);
+    return accepted(request);
+  });
+  await opened.bus.flush();
+  const { x_trace_id: _, ...untraced } = v2;
+  const odd = { 'X-Trace-Id': 'trace-2', 'x-Tenant-id': 'acme', X_CONTRACT_VERSION: 'v2', traceparent: 'x' };
+  const asked = [
+    undefined,
+    written(untraced),
+    written({ ...v2, x_trace_id: '' }),
+    written({ ...v2, x_contract_version: 'v1' }),
+    written({ ...v2, x_tenant_id: 'umbrella' }),
+    written(v2, ['x-tenant-id', 'umbrella']),
+    written({ trace_id: 'trace-1', tenant_id: 'acme', version: '1' }),
+    written(odd),
+    written(v2, ['x-trace-id', 'trace-1']),
+    written({ ...v2, x_tenant_id: '-' }),
+  ];
+  const body = JSON.stringify(assignment('a'));
+  const replies = await Promise.all(
+    asked.map((with_) => raw.request(pool.subject, body, { timeout: 5_000, ...(with_ && { headers: with_ }) })),
+  );
+  assert.deepEqual(
+    replies.map((reply) => (reply.json() as { status: string }).status),
+    [...asked.slice(0, 7).map(() => 'rejected'), 'accepted', 'accepted', 'accepted'],
+  );
+  assert.deepEqual(served, ['trace-2', 'trace-1', 'trace-1']);
+  const counted = (rule: string) =>
+    opened
+      .metrics()
+      .split('\n')
+      .find((line) => line.includes('call.v2') && line.includes(`rule="${rule}"`))
+      ?.at(-1);
+  assert.deepEqual(['missing_header', 'version', 'tenant_mismatch', 'header_twice'].map(counted), ['4', '1', '1', '1']);
+});
+
+test('header and payload with different tenants are told by the intake code, whatever the version', async () => {
+  await using opened = await openAll();
+  await using raw = await openRaw(opened.server);
+  const contract = at(decideV1);
+  opened.bus.serve(contract, { queue: 'router' }, () => assert.fail('served'));
+  await opened.bus.flush();
+  const body = JSON.stringify({ version: '1', request_id: 'req-7', tenant_id: 'acme', task: { type: 'ai.chat' } });
+  const reply = await raw.request(contract.subject, body, { timeout: 5_000, headers: written({ tenant_id: 'other' }) });
+  assert.partialDeepStrictEqual(reply.json(), {
+    ok: false,
+    error: { code: 'invalid_request', intake_error_code: 'CORRELATION_FIELDS_INVALID' },
+  });
+});
+
+test('the law reads the bytes of a message, and decodes no header', async () => {
+  await using opened = await openAll();
+  await using raw = await openRaw(opened.server);
+  const law = lawOf('base_v2');
+  const rules: (string | undefined)[] = [];
+  raw.subscribe('t', {
+    callback: (_, msg) => {
+      rules.push(law(msg, { tenant_id: 'acme' }));
+      const { _headers: decoded, _rdata: bytes } = msg as unknown as { _headers?: unknown; _rdata?: unknown };
+      assert.deepEqual([decoded, bytes instanceof Uint8Array], [undefined, true]);
+    },
+  });
+  for (const made of [written(v2), written({ ...v2, x_tenant_id: 'other' })]) raw.publish('t', '{}', { headers: made });
+  raw.publish('t', '{}');
+  await until('three', () => rules.length === 3);
+  assert.deepEqual(rules, [undefined, 'tenant_mismatch', 'missing_header']);
+});
+
+test('an event of v2 without its headers is dropped and counted; later frames need none', async () => {
+  await using opened = await openAll();
+  await using raw = await openRaw(opened.server);
+  const got: string[] = [];
+  opened.bus.subscribe(at(cancel), {}, (message) => void got.push(message.assignment_id));
+  opened.bus.subscribe(everyOf(frames), {}, ({ assignment_id, seq }) => void got.push(`${assignment_id}-${seq}`));
+  await opened.bus.flush();
+  const cancelled = (id: string) =>
+    JSON.stringify({
+      version: '2',
+      tenant_id: 'acme',
+      assignment_id: id,
+      attempt: 1,
+      reason: 'deadline',
+      requested_at_ms: 1,
+    });
+  const frame = (id: string, seq: number) => JSON.stringify({ type: 'heartbeat', assignment_id: id, attempt: 1, seq });
+  raw.publish(cancel.template, cancelled('bare'));
+  raw.publish(cancel.template, cancelled('other'), { headers: written({ ...v2, x_tenant_id: 'other' }) });
+  raw.publish(cancel.template, cancelled('good'), { headers: written(v2) });
+  raw.publish('beamline.exec.v2.frames.g1.s1', frame('bare', 0));
+  raw.publish('beamline.exec.v2.frames.g1.s1', frame('good', 0), { headers: written(v2) });
+  raw.publish('beamline.exec.v2.frames.g1.s1', frame('later', 1));
+  await until('the good ones', () => got.length === 3);
+  assert.deepEqual(got, ['good', 'good-0', 'later-1']);
+  assert.match(opened.metrics(), /contract="caf\.exec\.cancel\.v2",rule="missing_header"\} 1\n/);
+  assert.match(opened.metrics(), /contract="caf\.exec\.cancel\.v2",rule="tenant_mismatch"\} 1\n/);
 });
 
 test('a reply that is off contract ends the request as invalid_reply', async () => {
@@ -178,7 +296,7 @@ test('a stream message that cannot be read is counted and given up', async () =>
   const message = { assignment_id: 'good', tenant_id: 'acme', status: 'success' } as const;
   await opened.bus.append(at(execResult), message, { messageId: 'good', timeoutMs: 5_000, correlation });
   await until('two ack waits went by', () => seen.includes('good#3'));
-  assert.match(opened.metrics(), /bus_invalid_messages_total\{subject="caf\.exec\.result\.v1"\} 1/);
+  assert.match(opened.metrics(), /bus_contract_violations_total\{contract="caf\.exec\.result\.v1",rule="schema"\} 1/);
 });
 
 test('a lost connection ends what waits, and everything works again when the server is back', async () => {

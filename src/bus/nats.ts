@@ -23,19 +23,21 @@ import type {
   Subscription,
   Urgency,
 } from './bus.ts';
-import { type BusCounters, openCounters } from './bus-counters.ts';
+import { type BusCounters, openCounters, ruleOf } from './bus-counters.ts';
 import { eventHandling, requestHandling, Running } from './handling.ts';
 import { assertBucketName } from './key.ts';
 import { answering } from './nats-answers.ts';
 import { NatsBucket } from './nats-bucket.ts';
 import { consume } from './nats-consumer.ts';
 import { NatsReceived, writeHeaders } from './nats-headers.ts';
+import { lawOf } from './nats-law.ts';
 import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { listen } from './nats-listen.ts';
 import { NatsRequests } from './nats-requests.ts';
 import { append } from './nats-append.ts';
 import { readStored, removeStored, trimStored } from './nats-stored.ts';
 import { NatsStreams } from './nats-stream.ts';
+import { assertUncorrelated } from './sent-headers.ts';
 
 export interface NatsBusOptions extends NatsLinkOptions {
   /** Copies of each stream: 1 on one server, 3 in a cluster. */
@@ -118,6 +120,7 @@ class NatsBus implements Bus {
   ): void {
     const { contract, subject } = to;
     const bytes = encode(contract.message, message);
+    if (correlation === undefined) assertUncorrelated(contract, message);
     this.#link.send({ subject, bytes, headers: writeHeaders(contract.headers, correlation) }, urgency);
   }
 
@@ -130,13 +133,16 @@ class NatsBus implements Bus {
     const { contract, subject } = on;
     const counters = this.#counters(contract.template);
     const handling = eventHandling(contract, handle, { running, counters, log: this.#link.log });
+    const law = lawOf(contract.headers, contract.class === 'frames');
     const subscription = listen(this.#link, { subject, queue: options.queue, running }, (msg) => {
       let message: M;
       try {
         message = decode(contract.message, msg.data);
-      } catch {
-        return counters.invalid.add();
+      } catch (thrown) {
+        return counters.violated(ruleOf(thrown));
       }
+      const broken = law(msg, message);
+      if (broken !== undefined) return counters.violated(broken);
       handling(message, new NatsReceived(msg));
     });
     return this.#hold(subscription);

@@ -1,6 +1,6 @@
 // The headers of a message as they travel, for both buses: those of its set, those of its ids, and the few that a
 // sender adds.
-import { carriesMessageId, type HeaderSet, headersOf } from '../contracts/headers.ts';
+import { carriesMessageId, HEADER_SETS, type HeaderSet, headersOf } from '../contracts/headers.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { AppendOptions } from './bus.ts';
 
@@ -21,8 +21,27 @@ export function assertMore(headers: Readonly<Record<string, string>>): void {
     if (!MORE.test(name) || !HEADER_VALUE.test(value)) throw invalidHeader(name);
 }
 
-/** What a reader of the stream finds; the credential is never stored. */
-export function headersSent(set: HeaderSet, { correlation, messageId, headers }: Origin): Record<string, string> {
+/** Throws `internal` for a message without correlation that its receivers would not let in. */
+export function assertUncorrelated(
+  {
+    class: kind,
+    headers,
+    template,
+  }: { readonly class: string; readonly headers: HeaderSet; readonly template: string },
+  message: unknown,
+): void {
+  if (HEADER_SETS[headers].required.length === 0) return;
+  // Every message is an object: it was checked before.
+  if (kind === 'frames' && (message as { readonly seq?: unknown }).seq !== 0) return;
+  throw new BeamlineError('internal', `${template} would leave without its correlation`);
+}
+
+/** What a reader of the stream finds; without a set what is given is all; the credential is never stored. */
+export function headersSent(
+  set: HeaderSet | undefined,
+  { correlation, messageId, headers }: Origin,
+): Record<string, string> {
+  if (set === undefined) return { ...headers };
   return {
     ...(correlation === undefined
       ? {}

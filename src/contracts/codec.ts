@@ -47,5 +47,8 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-const unreadable = (reason: string, message: string): BeamlineError =>
+/** Why bytes are no message. */
+export type UnreadableReason = 'size' | 'invalid_utf8' | 'depth' | 'syntax' | 'schema';
+
+const unreadable = (reason: UnreadableReason, message: string): BeamlineError =>
   new BeamlineError('invalid_request', message, { details: { reason } });

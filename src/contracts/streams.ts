@@ -2,9 +2,11 @@
 import { DEFAULT_POOL, execAssign, execAssignPool } from './assignment.ts';
 import { deadLetter } from './dead-letter.ts';
 import { execResult } from './result.ts';
+import type { HeaderSet } from './headers.ts';
 import { fillSubject } from './subject.ts';
 import { usageMetered } from './usage.ts';
 
+/** A full stream refuses. One of limits is emptied by age, or by its reader, who trims what is kept elsewhere. */
 export interface StreamSpec {
   readonly name: string;
   /** Exact; a wildcard would capture other subjects. */
@@ -13,6 +15,8 @@ export interface StreamSpec {
   /** 0: no limit. */
   readonly ageMsMax: number;
   readonly bytesMax: number;
+  /** What its messages must carry; absent: nothing, as with v1. */
+  readonly headers?: HeaderSet;
 }
 
 export interface ConsumerSpec {
@@ -34,6 +38,7 @@ export const resultStream: StreamSpec = {
   retention: 'workqueue',
   ageMsMax: 0,
   bytesMax: GIB,
+  headers: execResult.headers,
 };
 
 export const usageStream: StreamSpec = {
@@ -42,6 +47,7 @@ export const usageStream: StreamSpec = {
   retention: 'limits',
   ageMsMax: 14 * DAY_MS,
   bytesMax: GIB,
+  headers: usageMetered.headers,
 };
 
 /** The assignments of one pool; the default pool has the frozen subject. */
@@ -51,6 +57,7 @@ export const assignStream = (pool: string): StreamSpec => ({
   retention: 'workqueue',
   ageMsMax: 0,
   bytesMax: GIB,
+  headers: pool === DEFAULT_POOL ? execAssign.headers : execAssignPool.headers,
 });
 
 export const deadLetterStream: StreamSpec = {
@@ -59,6 +66,7 @@ export const deadLetterStream: StreamSpec = {
   retention: 'limits',
   ageMsMax: 30 * DAY_MS,
   bytesMax: GIB,
+  headers: deadLetter.headers,
 };
 
 /** Shared by all workers of a pool. */
