@@ -18,7 +18,7 @@ export async function waitForEnd(
   record: JobRecord,
   waitS: number,
 ): Promise<{ readonly record: JobRecord; readonly isGranted: boolean }> {
-  if (hasEnded(record)) return { record, isGranted: true };
+  if (hasEnded(record) || call.isOver) return { record, isGranted: true };
   using place = deps.leaving.aborted ? undefined : deps.waits.take(call.tenantId);
   if (place === undefined) return { record, isGranted: false };
   let state = record.state;
