@@ -91,7 +91,7 @@ const RECORD: JobRecord = {
 
 test('a watch is opened by the first listener, and closed a while after the last one', async () => {
   await using world = await open();
-  const { watch, pass } = world;
+  const { watch } = world;
   assert.equal(watch.isOpen, false);
   const heard: Entry[] = [];
   const one = watch.on(key, (entry) => heard.push(entry));
@@ -100,12 +100,12 @@ test('a watch is opened by the first listener, and closed a while after the last
   await until('both hear', () => heard.length === 2);
   one[Symbol.dispose]();
   two[Symbol.dispose]();
-  pass(59_000);
+  world.pass(59_000);
   assert.equal(watch.isOpen, true);
   watch.on(key, () => undefined)[Symbol.dispose]();
-  pass(59_000);
+  world.pass(59_000);
   assert.equal(watch.isOpen, true, 'somebody came back meanwhile');
-  pass(60_000);
+  world.pass(60_000);
   await until('the end', () => !watch.isOpen);
   assert.equal(world.watches(), 1);
 });
