@@ -50,6 +50,7 @@ async function open(settings: { io?: number; queueMax?: number } = {}) {
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const provider = new HandProvider();
+  const measured = { lag: 0 };
   const heard = {
     frames: [] as StreamFrame[],
     outcomes: [] as AttemptOutcome[],
@@ -71,7 +72,7 @@ async function open(settings: { io?: number; queueMax?: number } = {}) {
     providers: ['hand'],
     target: (id, model) => (id === 'hand' ? { provider, upstreamModel: `up-${model}` } : undefined),
     costOf: (_, __, usage) => ({ costMicroUsd: usage.inputTokens + 2 * usage.outputTokens, isUnpriced: false }),
-    measured: { lagMs: () => 0, memoryShare: () => 0, [Symbol.dispose]: () => undefined },
+    measured: { lagMs: () => measured.lag, memoryShare: () => 0, [Symbol.dispose]: () => undefined },
     settings: {
       id: 'w-1',
       pool: 'default',
@@ -102,7 +103,7 @@ async function open(settings: { io?: number; queueMax?: number } = {}) {
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };
-  return { bus, provider, heard, pass, call, worker, stop, timers };
+  return { bus, provider, heard, pass, call, worker, stop, timers, measured };
 }
 
 const ASSIGNMENT: ExecAssignment = {
@@ -372,4 +373,33 @@ test('a stopping worker abandons what does not end in time: the router may try e
   );
   await bus[Symbol.asyncDispose]();
   timers[Symbol.dispose]();
+});
+
+test('a critical worker leaves the queue group, finishes what runs, and comes back when it is calm', async () => {
+  const { provider, heard, call, pass, measured, stop } = await open();
+  await call();
+  measured.lag = 300;
+  pass(1_000);
+  await assert.rejects(call({ assignment_id: 'late' }), { code: 'unavailable' });
+  assert.equal(heard.beats.length, 2, 'it says so at once');
+  provider.end();
+  assert.equal(kinds(heard).at(-1), 'end');
+  measured.lag = 0;
+  for (let second = 0; second < 5; second++) pass(1_000);
+  assert.equal((await call({ assignment_id: 'later' })).status, 'accepted');
+  provider.end();
+  await stop();
+});
+
+test('an overloaded worker takes calls into free slots only', async () => {
+  const { provider, call, pass, measured, stop } = await open({ io: 1, queueMax: 4 });
+  measured.lag = 120;
+  for (let second = 0; second < 2; second++) pass(1_000);
+  assert.equal((await call()).status, 'accepted');
+  const refused = await call({ assignment_id: 'a-2' });
+  assert.deepEqual([refused.reason, refused.overload_status], ['queue_full', 'overloaded']);
+  provider.end();
+  assert.equal((await call({ assignment_id: 'a-2' })).status, 'accepted');
+  provider.end();
+  await stop();
 });

@@ -201,7 +201,7 @@ export class JobIntake {
   };
 
   async #report(run: JobRun, end: AttemptEnd): Promise<void> {
-    attemptCounters(this.#deps.telemetry, run.assignment.job.type, 'job')(end.state);
+    this.#counters.ended(this.#deps.blocks.get(run.assignment.job.type)?.type ?? 'unknown', end.state);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
     const isConfirmed = await settleJob(run, end, this.#deps);
     if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
@@ -267,13 +267,21 @@ export class JobIntake {
 
 const idOf = (tenantId: string, assignmentId: string): string => `${tenantId}\n${assignmentId}`;
 
-const declareMetrics = ({ metrics }: Telemetry) => {
+const declareMetrics = (telemetry: Telemetry) => {
+  const { metrics } = telemetry;
+  const ended = new Map<string, ReturnType<typeof attemptCounters>>();
   const redeliveries = metrics.counter({
     name: 'worker_redeliveries_total',
     help: 'Assignments that were delivered again, by what was found.',
     labels: ['outcome'],
   });
   return {
+    /** The type is one of ours, never a caller's word. */
+    ended(type: string, state: AttemptEnd['state']): void {
+      const counters = ended.get(type) ?? attemptCounters(telemetry, type, 'job');
+      ended.set(type, counters);
+      counters(state);
+    },
     redelivered: (outcome: 'running' | 'finished' | 'over' | 'taken') => redeliveries.of(outcome).add(),
     lost: metrics
       .counter({ name: 'worker_lost_attempts_total', help: 'Attempts with an effect whose process was lost.' })
