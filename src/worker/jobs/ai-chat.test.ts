@@ -49,7 +49,8 @@ test('the answer of a provider is the output as it came, metered, and the mark s
   await using _ = jobs;
   await jobs.assign({ ...ORDER, limits: { first_chunk_ms: 7, idle_ms: 8 } });
   await settled();
-  assert.deepEqual(asked[0]?.call, { model: 'up-small', body: BODY, stream: false, firstChunkMs: 7, idleMs: 8 });
+  const limits = { stream: false, firstChunkMs: 7, idleMs: 8 };
+  assert.deepEqual(asked[0]?.call, { callId: 'a-1:1', model: 'up-small', body: BODY, ...limits });
   asked[0]?.sink.end(END);
   await settled();
   const [result] = jobs.heard.results;
