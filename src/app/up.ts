@@ -47,6 +47,7 @@ function generateKey() {
     hash: hashApiKey(key, pepper),
     tenants: [TENANT],
     role: 'admin' as const,
+    scopes: ['http:egress', 'fs:read', 'fs:write', 'sql:read', 'human:request'],
   };
   return { key, identity: { keys: [record], pepper: () => pepper } };
 }

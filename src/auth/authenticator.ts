@@ -19,6 +19,7 @@ export interface KeyRecord {
   readonly role: Role;
   readonly models?: readonly string[];
   readonly policies?: readonly string[];
+  readonly scopes?: readonly string[];
   /** RFC 3339; absent means never. */
   readonly expires_at?: string;
 }
@@ -89,6 +90,7 @@ function verifiedOf(key: KeyRecord): Verified {
     role: key.role,
     ...(key.models === undefined ? {} : { models: new Set(key.models) }),
     ...(key.policies === undefined ? {} : { policies: new Set(key.policies) }),
+    scopes: key.scopes ?? [],
   };
   const expiresMs = key.expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(key.expires_at);
   return { principal, hash: Buffer.from(key.hash, 'hex'), expiresMs };

@@ -13,6 +13,8 @@ export interface Principal {
   readonly models?: ReadonlySet<string>;
   /** Policies that may be used; undefined allows all. */
   readonly policies?: ReadonlySet<string>;
+  /** What blocks may do for its jobs, beside inference: for example `http:egress`. */
+  readonly scopes: readonly string[];
 }
 
 export interface Authenticator {

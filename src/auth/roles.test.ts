@@ -26,7 +26,7 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
 for (const [permission, roles] of Object.entries(table)) {
   for (const [role, isGranted] of Object.entries(roles)) {
     test(`the role ${role} ${isGranted ? 'has' : 'lacks'} ${permission}`, () => {
-      const principal = { keyId: 'k', name: 'n', tenants: ['t'], role: role as Role };
+      const principal = { keyId: 'k', name: 'n', tenants: ['t'], role: role as Role, scopes: [] };
       assert.equal(can(principal, permission as Permission), isGranted);
       if (!isGranted)
         assert.throws(() => requirePermission(principal, permission as Permission), { code: 'forbidden' });

@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import type { Principal } from './principal.ts';
 import { selectTenant } from './tenant.ts';
 
-const principal = (...tenants: string[]): Principal => ({ keyId: 'k', name: 'n', tenants, role: 'service' });
+const principal = (...tenants: string[]): Principal => ({
+  keyId: 'k',
+  name: 'n',
+  tenants,
+  role: 'service',
+  scopes: [],
+});
 
 const chosen: readonly (readonly [Principal, header: string | undefined, tenant: string])[] = [
   [principal('a'), undefined, 'a'],

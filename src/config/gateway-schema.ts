@@ -56,6 +56,12 @@ const apiKey = entry({
       description: 'Policies that the key may use; absent allows all.',
     }),
   ),
+  scopes: Type.Array(
+    Type.Enum(['http:egress', 'fs:read', 'fs:write', 'sql:read', 'sql:write', 'human:request'], {
+      description: 'What a block may do.',
+    }),
+    { maxItems: 16, default: [], description: 'What blocks may do for jobs of the key, beside inference.' },
+  ),
   expires_at: Type.Optional(
     Type.String({
       pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',

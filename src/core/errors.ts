@@ -51,7 +51,7 @@ export const ERRORS = {
   worker_lost: { http: 502, retry: false },
   invalid_reply: { http: 502, retry: false },
   service_overloaded: { http: 503, retry: true },
-  queue_full: { http: 503, retry: true, as: 'service_overloaded' },
+  queue_full: { http: 429, retry: true, as: 'rate_limit_exceeded' },
   draining: { http: 503, retry: true },
   unavailable: { http: 503, retry: true },
   worker_unavailable: { http: 503, retry: true, as: 'unavailable' },

@@ -17,7 +17,7 @@ for (const [code, type, shown] of [
   ['budget_exceeded', 'insufficient_quota', 'insufficient_quota'],
   ['internal', 'server_error', 'internal'],
   ['provider_protocol_error', 'server_error', 'provider_protocol_error'],
-  ['queue_full', 'server_error', 'service_overloaded'],
+  ['queue_full', 'rate_limit_error', 'rate_limit_exceeded'],
   ['provider_timeout', 'server_error', 'timeout'],
 ] as const satisfies readonly (readonly [ErrorCode, string, string])[]) {
   test(`${code} shows as ${type} ${shown}`, () => {

@@ -17,11 +17,11 @@ import { until } from '../until.ts';
 
 const messages = [{ role: 'user' as const, content: 'Say something about the lake.' }];
 const lookup = {
-  type: 'object',
-  properties: { city: { type: 'string' } },
+  type: 'object' as const,
+  properties: { city: { type: 'string' as const } },
   required: ['city'],
   additionalProperties: false,
-} as const;
+};
 const tools: ChatCompletionTool[] = [{ type: 'function', function: { name: 'lookup', parameters: lookup } }];
 
 for (const mode of MODES) {

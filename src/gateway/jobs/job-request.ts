@@ -119,6 +119,9 @@ function orderOf(setting: JobSetting, runAtMs: number | undefined, deadlineMs: n
   return job;
 }
 
+/** Whoever may order jobs may call models. */
+const INFERENCE = 'ai:invoke';
+
 /** What the requests of all jobs have. */
 function frame({ requestId, tenantId, principal }: Call, job: JobOrder, { nowMs, tenant }: JobSetting) {
   return {
@@ -128,7 +131,7 @@ function frame({ requestId, tenantId, principal }: Call, job: JobOrder, { nowMs,
     push_assignment: true,
     idempotency_key: job.id,
     deadline_ms: job.expires_at_ms - nowMs,
-    principal: { key_id: principal?.keyId ?? '-' },
+    principal: { key_id: principal?.keyId ?? '-', scopes: [INFERENCE, ...(principal?.scopes ?? [])] },
     ...(tenant === undefined ? {} : { tenant }),
     job,
   };

@@ -97,7 +97,7 @@ test('a question that was lost is asked again under the same id', async () => {
 test('a full queue is the limit of the tenant; nobody at the router is told at once', async () => {
   await using world = await openWorld();
   const { send, router } = world;
-  router.moods.push(new BeamlineError('queue_full', 'enough', { retryAfterMs: 7_000 }));
+  router.moods.push(new BeamlineError('queue_full', 'enough', { retryAfterMs: 7_000, details: { scope: 'quota' } }));
   const full = await send('POST', '/api/v1/jobs', { task: TASK });
   assert.deepEqual([full.status, codeOf(full), full.headers.get('retry-after')], [429, 'rate_limit_exceeded', '7']);
   assert.equal(detailsOf(full)['scope'], 'quota');

@@ -3,7 +3,7 @@
 // S2. An unclear end, where the question may have arrived, is asked again under the same id; the router meets its record.
 // S3. After an unclear question only a refusal of the router itself counts: that nobody is there now says nothing.
 import type { Bus, KeyValue } from '../../bus/bus.ts';
-import type { DecideRequest, DecideResponse } from '../../contracts/decide.ts';
+import type { DecideRequest } from '../../contracts/decide.ts';
 import type { JobOrder } from '../../contracts/job-order.ts';
 import { assignmentIdOf } from '../../contracts/job.ts';
 import { BeamlineError } from '../../core/errors.ts';
@@ -86,7 +86,7 @@ async function ask({ bus, decideTimeoutMs }: SubmitDeps, request: JobDecide, lef
   try {
     const reply = await askRouter(bus, request, Math.max(1, Math.min(leftMs, decideTimeoutMs)));
     if (reply.ok) return { kind: 'accepted', isDuplicate: reply.duplicate === true };
-    const error = refusal(reply);
+    const error = errorOfReply(reply);
     return { kind: error.code === 'unavailable' ? 'void' : 'refused', error };
   } catch (thrown) {
     const error = BeamlineError.from(thrown);
@@ -97,14 +97,6 @@ async function ask({ bus, decideTimeoutMs }: SubmitDeps, request: JobDecide, lef
 
 /** Ends of a question that may have arrived. */
 const LOST: ReadonlySet<string> = new Set(['unavailable', 'timeout', 'invalid_reply']);
-
-/** The caller's queue is full: a limit of the tenant, not of the service (contracts 5.1). */
-function refusal(reply: DecideResponse): BeamlineError {
-  const error = errorOfReply(reply);
-  if (error.code !== 'queue_full') return error;
-  const { retryAfterMs = 1_000, details, message } = error;
-  return new BeamlineError('rate_limit_exceeded', message, { details: { ...details, scope: 'quota' }, retryAfterMs });
-}
 
 const notKnown = (cause: BeamlineError, jobId: string): BeamlineError =>
   new BeamlineError(cause.code, 'It is not known whether the job was accepted; its id may be asked for.', {
