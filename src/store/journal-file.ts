@@ -13,7 +13,7 @@ export async function recover(
   const { size } = await file.stat();
   if (size < MAGIC.length) {
     await file.truncate(0);
-    await file.write(MAGIC);
+    await writeFully(file, [MAGIC]);
     await file.datasync();
     return { bytes: MAGIC.length, cut: size };
   }
@@ -34,13 +34,27 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.close();
 }
 
+/** All of it or a fault: a disk that is nearly full takes a part, and says so by the count only. */
+export async function writeFully(file: FileHandle, frames: readonly Uint8Array[]): Promise<void> {
+  const { bytesWritten } = await file.writev(frames);
+  const bytes = frames.reduce((sum, { length }) => sum + length, 0);
+  if (bytesWritten === bytes) return;
+  let rest: Uint8Array = Buffer.concat(frames).subarray(bytesWritten);
+  while (rest.length > 0) {
+    // eslint-disable-next-line no-await-in-loop -- one part after the other
+    const part = await file.write(rest);
+    if (part.bytesWritten === 0) throw new BeamlineError('unavailable', 'the disk takes nothing');
+    rest = rest.subarray(part.bytesWritten);
+  }
+}
+
 /** Writes a whole file; the answer is its bytes. */
 export async function writeAll(file: FileHandle, records: Iterable<string>): Promise<number> {
   let frames: Uint8Array[] = [MAGIC];
   let waiting = MAGIC.length;
   let bytes = 0;
   const write = async (): Promise<void> => {
-    await file.writev(frames);
+    await writeFully(file, frames);
     bytes += waiting;
     frames = [];
     waiting = 0;

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { BeamlineError } from '../core/errors.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
@@ -178,4 +181,22 @@ test('synced waits for the records without a promise, and a closed journal takes
   await journal.close();
   assert.throws(() => journal.append('late'), refusedBy('unavailable', 'closed'));
   await assert.rejects(journal.synced(), refusedBy('unavailable', 'closed'));
+});
+
+test('a journal that could not be written promises nothing more, and has what it promised', async (t) => {
+  const folder = newFolder(t);
+  const child = fileURLToPath(import.meta.resolve('./journal-child.ts'));
+  const limited = ['-c', 'ulimit -f 64 && exec "$0" "$@"', process.execPath, child, folder];
+  const { stdout } = await promisify(execFile)('bash', limited);
+  const { acknowledged, reasons } = JSON.parse(stdout) as { acknowledged: number; reasons: string[] };
+  assert.deepEqual(reasons, ['journal_failed', 'journal_failed', 'journal_failed']);
+  assert.ok(acknowledged > 10, `${acknowledged}`);
+  const { journal, found } = await opened(folder);
+  assert.deepEqual(
+    found.map((record) => Number(record.split(' ')[0])),
+    Array.from({ length: acknowledged }, (_, n) => n),
+  );
+  await journal.append('again');
+  await journal.close();
+  assert.equal((await left(folder)).at(-1), 'again');
 });

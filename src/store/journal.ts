@@ -10,7 +10,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Counter, Gauge } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { lockFolder } from './folder-lock.ts';
-import { recover, syncFolder, writeAll } from './journal-file.ts';
+import { recover, syncFolder, writeAll, writeFully } from './journal-file.ts';
 import { framed } from './journal-frame.ts';
 
 const FILE = 'journal';
@@ -243,7 +243,7 @@ class FileJournal implements Journal {
   async #write({ frames, isSynced, done }: Batch): Promise<void> {
     try {
       if (this.#fault !== undefined) throw this.#fault;
-      if (frames.length > 0) await this.#file.writev(frames);
+      if (frames.length > 0) await writeFully(this.#file, frames);
       if (isSynced) await this.#file.datasync();
       this.#meanwhile?.push(...frames);
       done.resolve();
@@ -270,7 +270,7 @@ class FileJournal implements Journal {
 
   async #takePlace(file: FileHandle, bytes: number): Promise<void> {
     const since = this.#meanwhile ?? [];
-    if (since.length > 0) await file.writev(since);
+    if (since.length > 0) await writeFully(file, since);
     await file.sync();
     await rename(join(this.#folder, NEW_FILE), join(this.#folder, FILE));
     const old = this.#file;
