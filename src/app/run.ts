@@ -2,7 +2,7 @@
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config/schema.ts';
 import { newProcessId } from '../core/ids.ts';
-import { PRODUCT_VERSION } from '../core/product.ts';
+import { PRODUCT_VERSION } from './product.ts';
 import type { Role } from '../core/role.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';

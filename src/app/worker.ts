@@ -8,6 +8,7 @@ import { crashAt, type CrashPoints } from '../core/crash-point.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { Outbox } from '../worker/outbox.ts';
+import { measure, type Measured } from '../worker/overload-watch.ts';
 import { startWorker } from '../worker/worker.ts';
 import { openBlockList } from './blocks.ts';
 import { dataFolder } from './data-dir.ts';
@@ -28,6 +29,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       bus,
       costOf,
       outbox,
+      ...(ground.config.nats.url === undefined ? { measured: withoutLag(measure(ground.timers)) } : {}),
       crash: crashPoints(ground),
       blocks: blocks.list,
       target: (providerId, model) => providers.target(providerId, model),
@@ -66,3 +68,10 @@ function crashPoints({ telemetry }: Ground): CrashPoints | undefined {
   telemetry.log.warn('crash_point_set', { count: point });
   return crashAt(point);
 }
+
+/** In one process the loop is everybody's: its lag says nothing of the worker, and the gateway has bounds of its own. */
+const withoutLag = (measured: Measured): Measured => ({
+  lagMs: () => 0,
+  memoryShare: () => measured.memoryShare(),
+  [Symbol.dispose]: () => measured[Symbol.dispose](),
+});

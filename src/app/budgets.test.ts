@@ -8,10 +8,10 @@ import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
-import { withSettled } from './budget-entry.ts';
-import { type Amounts, Budgets, type Reservation } from './budgets.ts';
-import type { BudgetBucket } from './leased-budget.ts';
-import { windowEndMs, windowStartMs } from './window.ts';
+import { withSettled } from '../limit/budget-entry.ts';
+import { type Amounts, Budgets, type Reservation } from '../limit/budgets.ts';
+import type { BudgetBucket } from '../limit/leased-budget.ts';
+import { windowEndMs, windowStartMs } from '../limit/window.ts';
 
 const START_MS = Date.UTC(2026, 10, 21, 10, 59, 50);
 const spender = { tenantId: 'acme', keyId: 'k-1', userId: undefined, policyId: 'default' };
