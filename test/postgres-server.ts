@@ -25,7 +25,8 @@ export interface PostgresServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startPostgresServer(): Promise<PostgresServer> {
+/** `isDurable` waits for the disk as in production; tests have no use for that. */
+export async function startPostgresServer({ isDurable = false } = {}): Promise<PostgresServer> {
   const programs = findPrograms();
   const port = await freePort();
   const folder = await mkdtemp(join(tmpdir(), 'beamline-postgres-'));
@@ -34,7 +35,18 @@ export async function startPostgresServer(): Promise<PostgresServer> {
   const owner = ownerOf(folder, data);
   run(join(programs, 'initdb'), ['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'], owner);
   // Without fsync: what a killed server wrote is still in the page cache of the system, which goes on.
-  const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', data, '-c', 'fsync=off'];
+  const args = [
+    '-D',
+    data,
+    '-p',
+    String(port),
+    '-h',
+    '127.0.0.1',
+    '-k',
+    data,
+    '-c',
+    `fsync=${isDurable ? 'on' : 'off'}`,
+  ];
   const urlOf = (database: string): string => `postgres://${USER}@127.0.0.1:${port}/${database}`;
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(join(programs, 'postgres'), args, { stdio: 'ignore', ...owner });

@@ -1,6 +1,7 @@
 // `beamline up`: all roles in one process on the memory bus, with what the environment has keys for.
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
+import { ledgerAddress } from '../app/ledger-store.ts';
 import { policyDataDir } from '../app/data-dir.ts';
 import { openUp, type Running } from '../app/up.ts';
 import { detectProviders } from '../config/detect.ts';
@@ -50,7 +51,8 @@ function banner(config: Config, { url, key }: Running): string {
     `  API key     ${key ?? 'one of gateway.auth.keys'}`,
     `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url})`)).join(', ')}`,
     `  durable     ${durable(config)}`,
-    `  in memory   usage totals${key === undefined ? '' : ', the key above'} and sticky sessions end with this process`,
+    `  usage       ${ledgerAddress(config) ?? 'in memory: it ends with this process'}`,
+    `  in memory   ${key === undefined ? '' : 'the key above and '}sticky sessions end with this process`,
     '',
     `  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${key ?? '$BEAMLINE_KEY'}' \\`,
     `    -H 'content-type: application/json' -d '${body}'`,

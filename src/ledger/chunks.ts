@@ -12,3 +12,13 @@ export async function inChunks<T>(items: readonly T[], work: (chunk: readonly T[
     }
   }
 }
+
+/** The statement for each length, made once: a text that is made anew would be looked up by all its characters. */
+export function byLength(statementOf: (length: number) => string): (length: number) => string {
+  const made = new Map<number, string>();
+  return (length) => {
+    let statement = made.get(length);
+    if (statement === undefined) made.set(length, (statement = statementOf(length)));
+    return statement;
+  };
+}

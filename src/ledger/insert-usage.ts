@@ -1,6 +1,6 @@
 // Usage rows into their table, each key once.
 import { rowsOf, type SqlSession, type SqlValue } from '../store/sql.ts';
-import { inChunks } from './chunks.ts';
+import { byLength, inChunks } from './chunks.ts';
 import { USAGE_COLUMNS } from './schema.ts';
 import type { FoldedUsage } from './usage-row.ts';
 
@@ -17,6 +17,8 @@ export async function insertNew(session: SqlSession, usages: readonly FoldedUsag
   return fresh;
 }
 
-const insertOf = (rows: number): string =>
-  `INSERT INTO usage_events (${USAGE_COLUMNS.join(', ')}) VALUES ${rowsOf(rows, USAGE_COLUMNS.length)}
-   ON CONFLICT (usage_id) DO NOTHING RETURNING usage_id`;
+const insertOf = byLength(
+  (rows) =>
+    `INSERT INTO usage_events (${USAGE_COLUMNS.join(', ')}) VALUES ${rowsOf(rows, USAGE_COLUMNS.length)}
+   ON CONFLICT (usage_id) DO NOTHING RETURNING usage_id`,
+);

@@ -52,18 +52,21 @@ export async function openSchema(store: SqlStore, timers: Timers, log: Log): Pro
   };
 }
 
-/** Begins at once where the tables are there, else later; disposing ends what was begun. */
-export async function whenThere(schema: Schema, begin: () => Promise<() => Promise<void>>): Promise<AsyncDisposable> {
+/** Begins at once where prices, and so the tables, are there, else later; disposing ends what was begun. */
+export async function whenThere(
+  prices: { readonly isLoaded: boolean; readonly loaded: Promise<void> },
+  begin: () => Promise<() => Promise<void>>,
+): Promise<AsyncDisposable> {
   let isClosed = false;
   let end: (() => Promise<void>) | undefined;
-  const begun = schema.there.then(async () => {
+  const begun = prices.loaded.then(async () => {
     if (!isClosed) end = await begin();
   });
-  if (schema.isThere) await begun;
+  if (prices.isLoaded) await begun;
   return {
     async [Symbol.asyncDispose]() {
       isClosed = true;
-      if (schema.isThere) await begun;
+      if (prices.isLoaded) await begun;
       await end?.();
     },
   };

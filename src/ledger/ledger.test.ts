@@ -4,7 +4,7 @@ import { openMemoryBus } from '../bus/memory.ts';
 import type { Bus } from '../bus/bus.ts';
 import { at } from '../contracts/contract.ts';
 import { deadLetterStream, usageStream } from '../contracts/streams.ts';
-import { ledgerV2, type LedgerOperation, type LedgerReply } from '../contracts/ledger.ts';
+import { ledgerV2, priceBucket, priceKey, type LedgerOperation, type LedgerReply } from '../contracts/ledger.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
 import { systemClock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -66,7 +66,9 @@ interface Running extends AsyncDisposable {
   rows(): Promise<number>;
 }
 
-async function startRunning(options: { readonly isAway?: boolean } = {}): Promise<Running> {
+async function startRunning(
+  options: { readonly isAway?: boolean; readonly prepare?: (bus: Bus) => Promise<void> } = {},
+): Promise<Running> {
   await using opening = new AsyncDisposableStack();
   const timers = opening.use(new Timers(systemClock, { tickMs: 5 }));
   const metrics = new Metrics();
@@ -74,6 +76,7 @@ async function startRunning(options: { readonly isAway?: boolean } = {}): Promis
   const telemetry = { log: openLog('info', { write: (line) => void lines.push(line) }), metrics };
   const bus = opening.use(openMemoryBus({ timers, telemetry }));
   await bus.ensureStream(usageStream);
+  await options.prepare?.(bus);
   const store = opening.use(new Fragile(openSqlite({ path: ':memory:', timers })));
   store.isAway = options.isAway === true;
   const ledger = opening.use(
@@ -196,6 +199,22 @@ test('prices are replaced by compare-and-set, priced by from their moment on, an
       [10, '2026-11-01'],
     ],
   );
+});
+
+test('a ledger that starts prices its first event by the document that is there', async () => {
+  const prepare = async (bus: Bus): Promise<void> => {
+    const bucket = await bus.openBucket(priceBucket);
+    await bucket.put(priceKey, JSON.stringify(document));
+    await bus.append(at(usageMetered), usageEvent(), {
+      messageId: 'before',
+      timeoutMs: 1_000,
+      correlation: { traceId: '-', tenantId: 'acme' },
+    });
+  };
+  await using running = await startRunning({ prepare });
+  await until('the fold', async () => (await running.rows()) === 1);
+  const [row] = await running.store.all('SELECT price_version FROM usage_events');
+  assert.equal(row?.['price_version'], document.version);
 });
 
 test('a bad price document is refused with its places', async () => {

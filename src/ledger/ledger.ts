@@ -61,7 +61,8 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const log = telemetry.log.for('ledger');
   const metrics = openLedgerMetrics(telemetry.metrics);
   await using opening = new AsyncDisposableStack();
-  const prices = opening.use(await PriceKeeper.open({ bus, store, timers, log, lines: deps.prices }));
+  const schema = opening.use(await openSchema(store, timers, log));
+  const prices = opening.use(await PriceKeeper.open({ bus, store, schema, timers, log, lines: deps.prices }));
   const trim = opening.use(new StreamTrim({ bus, timers, log }));
   const letters = new DeadLetters({
     bus,
@@ -88,9 +89,8 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     onRefused: ({ seq }) => trim.refused(seq),
   });
   opening.use(startRetention({ store, timers, log, rule: deps.retention }));
-  const schema = opening.use(await openSchema(store, timers, log));
   opening.use(
-    await whenThere(schema, async () => {
+    await whenThere(prices, async () => {
       const usage = await consumeUsage(bus, letters, (delivery) => intake.take(delivery));
       log.info('ledger_ready', { state: store.dialect });
       return async () => {

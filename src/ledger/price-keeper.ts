@@ -1,6 +1,7 @@
 // The effective price book: the configuration's lines, and over them those of the operator's document, which stands in a
 // bucket where every ledger sees it (worker 14.2).
 // P1. A document is archived under its version before rows are priced by it; one that cannot be is not used.
+// P2. Nothing is priced before the document was looked for: `loaded` tells.
 import { configVersion, openPriceBook, type PriceBook, type PriceLine } from '../catalog/price-book.ts';
 import { parsePriceDocument, type PriceDocument } from '../catalog/price-document.ts';
 import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
@@ -9,6 +10,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Schema } from './ledger-schema.ts';
 import { archivePrices, assertUnchanged } from './price-archive.ts';
 
 const AGAIN_MS = 2_000;
@@ -16,6 +18,7 @@ const AGAIN_MS = 2_000;
 export interface PriceKeeperDeps {
   readonly bus: Bus;
   readonly store: SqlStore;
+  readonly schema: Schema;
   readonly timers: Timers;
   readonly log: Log;
   /** The configuration's. */
@@ -36,6 +39,8 @@ export class PriceKeeper implements AsyncDisposable {
   readonly #base: readonly PriceLine[];
   readonly #baseVersion: string;
   readonly #closing = new AbortController();
+  readonly #loaded = Promise.withResolvers<void>();
+  #isLoaded = false;
   #watching: Promise<void> = Promise.resolve();
   #active: ActivePrices;
 
@@ -47,11 +52,20 @@ export class PriceKeeper implements AsyncDisposable {
     this.#active = this.#activeOf(undefined, 0);
   }
 
-  /** Opens with the configuration's prices at once; the document follows when the bus and the database are there. */
+  /** Opens with the configuration's prices; looks for the document once before it resolves, then again and again. */
   static async open(deps: PriceKeeperDeps): Promise<PriceKeeper> {
     const keeper = new PriceKeeper(deps, await deps.bus.openBucket(priceBucket));
+    if (deps.schema.isThere) await keeper.#load();
     keeper.#watching = keeper.#follow();
     return keeper;
+  }
+
+  get isLoaded(): boolean {
+    return this.#isLoaded;
+  }
+
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
   }
 
   get active(): ActivePrices {
@@ -81,19 +95,35 @@ export class PriceKeeper implements AsyncDisposable {
 
   async #follow(): Promise<void> {
     const { signal } = this.#closing;
-    const { store, timers, log } = this.#deps;
+    const { schema, timers, log } = this.#deps;
+    await Promise.race([schema.there, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
     while (!signal.aborted) {
       try {
         // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-        await archivePrices(store, this.#baseVersion, this.#base);
-        // eslint-disable-next-line no-await-in-loop -- as above
-        for await (const entry of this.#bucket.watch(signal)) await this.#heard(entry);
+        if (this.#isLoaded || (await this.#load())) {
+          // eslint-disable-next-line no-await-in-loop -- as above
+          for await (const entry of this.#bucket.watch(signal)) await this.#heard(entry);
+        }
       } catch (fault) {
         if (!signal.aborted) log.warn('price_watch_failed', { fault });
       }
       // eslint-disable-next-line no-await-in-loop -- as above
       if (!signal.aborted) await timers.sleep(AGAIN_MS, signal).catch(() => undefined);
     }
+  }
+
+  /** False while the bus or the database is away. */
+  async #load(): Promise<boolean> {
+    try {
+      await archivePrices(this.#deps.store, this.#baseVersion, this.#base);
+      const entry = await this.#bucket.get(priceKey);
+      if (entry !== undefined) await this.#heard(entry);
+      this.#isLoaded = true;
+      this.#loaded.resolve();
+    } catch (fault) {
+      this.#deps.log.warn('prices_not_loaded', { fault });
+    }
+    return this.#isLoaded;
   }
 
   async #heard(entry: Entry): Promise<void> {

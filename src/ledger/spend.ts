@@ -1,19 +1,22 @@
 // Sums of billable usage by tenant, scope, unit and hour: what budgets are settled from. Every calendar window is a sum of hours.
 import { rowsOf, type SqlSession, type SqlValue } from '../store/sql.ts';
-import { inChunks } from './chunks.ts';
+import { byLength, inChunks } from './chunks.ts';
 import type { FoldedUsage, UsageRow } from './usage-row.ts';
 
 const HOUR_MS = 3_600_000;
 
-export type SpendUnit = 'micro_usd' | 'tokens' | 'requests';
-
-interface SpendRow {
+/** Sums of one scope in one hour, by unit. */
+interface ScopeSum {
   readonly tenantId: string;
   readonly scope: string;
-  readonly unit: SpendUnit;
   readonly windowStart: number;
-  amount: number;
+  micro_usd: number;
+  tokens: number;
+  requests: number;
 }
+
+/** In the order of the table's key. */
+const UNITS = ['micro_usd', 'requests', 'tokens'] as const;
 
 /** `tenant`, or a kind and an id, for example `key:key_1`. */
 function scopesOf({ row, tags }: FoldedUsage): readonly string[] {
@@ -25,47 +28,46 @@ function scopesOf({ row, tags }: FoldedUsage): readonly string[] {
   return scopes;
 }
 
-const amountsOf = (row: UsageRow): readonly (readonly [SpendUnit, number])[] => [
-  ['micro_usd', row.cost_micro_usd],
-  ['tokens', row.input_tokens + row.output_tokens],
-  // A correction is no further request.
-  ['requests', row.adjusts === null ? 1 : 0],
-];
-
 /** Adds rows that are new. In the order of the keys, so that two ledgers never wait for each other in a circle. */
 export async function addSpend(session: SqlSession, usages: readonly FoldedUsage[]): Promise<void> {
-  const sums = new Map<string, SpendRow>();
+  const sums = new Map<string, ScopeSum>();
   for (const usage of usages) if (usage.row.billable === 1) count(sums, usage);
-  const keys = [...sums.keys()].toSorted();
-  await inChunks(
-    keys.flatMap((key) => sums.get(key) ?? []).filter(({ amount }) => amount !== 0),
-    async (chunk) => {
-      const params = chunk.flatMap((sum): SqlValue[] => [
-        sum.tenantId,
-        sum.scope,
-        sum.unit,
-        sum.windowStart,
-        sum.amount,
-      ]);
-      await session.run(upsertOf(chunk.length), params);
-    },
-  );
+  const rows: (readonly SqlValue[])[] = [];
+  for (const key of [...sums.keys()].toSorted()) {
+    const sum = sums.get(key);
+    if (sum === undefined) continue;
+    for (const unit of UNITS) {
+      if (sum[unit] !== 0) rows.push([sum.tenantId, sum.scope, unit, sum.windowStart, sum[unit]]);
+    }
+  }
+  await inChunks(rows, async (chunk) => {
+    await session.run(upsertOf(chunk.length), chunk.flat());
+  });
 }
 
-function count(sums: Map<string, SpendRow>, usage: FoldedUsage): void {
+function count(sums: Map<string, ScopeSum>, usage: FoldedUsage): void {
   const { row } = usage;
+  const { tenant_id: tenantId } = row;
   const windowStart = row.occurred_at - (row.occurred_at % HOUR_MS);
-  const amounts = amountsOf(row);
+  const tokens = row.input_tokens + row.output_tokens;
+  const requests = requestsOf(row);
   for (const scope of scopesOf(usage)) {
-    for (const [unit, amount] of amounts) {
-      const key = `${row.tenant_id}\n${scope}\n${unit}\n${windowStart}`;
-      const known = sums.get(key);
-      if (known === undefined) sums.set(key, { tenantId: row.tenant_id, scope, unit, windowStart, amount });
-      else known.amount += amount;
-    }
+    // Only the scope may hold a line break, so no two sums have one key.
+    const key = `${tenantId}\n${scope}\n${windowStart}`;
+    let sum = sums.get(key);
+    if (sum === undefined)
+      sums.set(key, (sum = { tenantId, scope, windowStart, micro_usd: 0, tokens: 0, requests: 0 }));
+    sum.micro_usd += row.cost_micro_usd;
+    sum.tokens += tokens;
+    sum.requests += requests;
   }
 }
 
-const upsertOf = (rows: number): string =>
-  `INSERT INTO spend (tenant_id, scope, unit, window_start, amount) VALUES ${rowsOf(rows, 5)}
-   ON CONFLICT (tenant_id, scope, unit, window_start) DO UPDATE SET amount = spend.amount + excluded.amount`;
+/** A correction is no further request. */
+const requestsOf = ({ adjusts }: UsageRow): number => (adjusts === null ? 1 : 0);
+
+const upsertOf = byLength(
+  (rows) =>
+    `INSERT INTO spend (tenant_id, scope, unit, window_start, amount) VALUES ${rowsOf(rows, 5)}
+     ON CONFLICT (tenant_id, scope, unit, window_start) DO UPDATE SET amount = spend.amount + excluded.amount`,
+);

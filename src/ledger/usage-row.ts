@@ -1,5 +1,5 @@
 // A usage event as a row: its key, its digest, and its cost by the ledger's own prices (worker 14.1, 14.2).
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Metered, PriceBook } from '../catalog/price-book.ts';
 import { costParts } from '../catalog/price-parts.ts';
 import type { UsageEvent } from '../contracts/usage.ts';
@@ -164,7 +164,7 @@ function digestOf(event: UsageEvent): string {
     // Half a character in a text: the row has it replaced, and so has the digest.
     text = canonicalJson(JSON.parse(JSON.stringify(event), (_, value: unknown) => wellFormed(value)));
   }
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }
 
 const wellFormed = (value: unknown): unknown => (typeof value === 'string' ? value.toWellFormed() : value);
