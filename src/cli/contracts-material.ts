@@ -14,6 +14,7 @@ import {
 } from '../contracts/law/material.ts';
 import type { Law } from '../contracts/law/registry-diff.ts';
 import { membersOf, registryOf } from '../contracts/law/registry-shape.ts';
+import { lawFiles } from './law-files.ts';
 import { readLaw, UnreadableLaw } from './law-source.ts';
 
 export type MaterialReading =
@@ -35,19 +36,21 @@ export function readMaterial({ root, base }: MaterialPlace): MaterialReading {
   const faults = [...files.faults, ...(compared?.faults ?? [])];
   if (faults.length > 0) return { kind: 'unreadable', faults };
   const registry = registryOf(tree);
+  const [schemas, examples, code] = [files.schemas('schemas'), files.examples(), codeFacts()];
   const material: Material = {
     registry,
     tree,
     lock: lockOf(lock),
-    schemas: files.schemas('schemas'),
+    schemas,
     frozen: files.schemas('frozen'),
-    examples: files.examples(),
+    examples,
     errors: tablesOf(errors),
-    code: codeFacts(),
+    code,
     evidence: new Set(
       registry.ownership.map(({ evidence }) => evidence).filter((path) => path !== '' && existsSync(join(root, path))),
     ),
-    generated: [],
+    // Of what the code emits, so that schema files that are stale make one finding and not two.
+    generated: lawFiles({ registry, schemas: new Map([...schemas, ...code.schemas]), examples }, root),
     ...(compared?.law === undefined ? {} : { base: compared.law }),
   };
   return { kind: 'read', material, unreadable: files.faults };

@@ -2,6 +2,7 @@
 import { defineCommand } from 'citty';
 import { contractsCheckCommand } from './contracts-check.ts';
 import { contractsDiffCommand } from './contracts-diff.ts';
+import { contractsDocsCommand } from './contracts-docs.ts';
 import { contractsRulesCommand } from './contracts-rules.ts';
 
 export const contractsCommand = defineCommand({
@@ -9,6 +10,7 @@ export const contractsCommand = defineCommand({
   subCommands: {
     check: contractsCheckCommand,
     diff: contractsDiffCommand,
+    docs: contractsDocsCommand,
     rules: contractsRulesCommand,
   },
 });

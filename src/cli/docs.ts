@@ -4,11 +4,12 @@ import { dirname } from 'node:path';
 import { defineCommand } from 'citty';
 import { describeConfig } from '../config/describe.ts';
 import { emitSchema, PAYLOADS } from '../contracts/registry.ts';
-import { ERRORS } from '../core/errors.ts';
+import { BeamlineError, ERRORS } from '../core/errors.ts';
 import { EXECUTION_ERRORS } from '../core/execution-errors.ts';
 import { openApiDocument } from '../gateway/openapi.ts';
 import { POLICY_SHAPE } from '../policy/document.ts';
 import { editorSchema } from '../policy/editor-schema.ts';
+import { readMaterial } from './contracts-material.ts';
 import { EXIT } from './exit.ts';
 import { complain, print } from './print.ts';
 
@@ -29,7 +30,15 @@ const artefacts = (): readonly Artefact[] => [
   },
   { path: 'docs/reference/configuration.md', text: configurationPage() },
   { path: 'docs/reference/errors.md', text: errorsPage() },
+  ...lawArtefacts(),
 ];
+
+/** What follows from the registry of subjects; a law that cannot be read is the finding of `contracts check`. */
+function lawArtefacts(): readonly Artefact[] {
+  const reading = readMaterial({ root: '.' });
+  if (reading.kind === 'read') return reading.material.generated;
+  throw new BeamlineError('invalid_request', reading.faults.join('\n'), { details: { reason: 'configuration' } });
+}
 
 const build = defineCommand({
   meta: { name: 'build', description: 'Write the generated files' },

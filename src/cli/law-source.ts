@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { refsOf } from '../contracts/law/material.ts';
 import type { Law } from '../contracts/law/registry-diff.ts';
 import { readRegistry, schemaName } from '../contracts/law/registry-shape.ts';
 
@@ -28,8 +29,9 @@ export function readLaw(source: string): Law {
   const { registry } = reading;
   if (registry.subjects.length === 0) throw new UnreadableLaw(`registry.json of ${source} lists no subjects`);
   const schemas = new Map<string, unknown>();
-  for (const { payload, reply, status, name } of registry.subjects) {
-    for (const ref of reply === undefined ? [payload] : [payload, reply]) {
+  for (const subject of registry.subjects) {
+    const { status, name } = subject;
+    for (const [, ref] of refsOf(subject)) {
       const schema = schemaName(ref);
       const written = schemas.has(schema) ? undefined : read(`schemas/${schema}.json`);
       if (written !== undefined) schemas.set(schema, parsed(written, `${schema} of ${source}`));

@@ -78,7 +78,13 @@ export function openApiDocument(): Json {
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Beamline', version: '1', description: 'Paths marked P2, and those that answer 501, are to come.' },
+    info: {
+      title: 'Beamline',
+      version: '1',
+      description: 'Paths marked P2, and those that answer 501, are to come.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/', description: 'The gateway that serves this document.' }],
     paths,
     components: {
       securitySchemes: {
@@ -119,6 +125,7 @@ function operationOf(route: Declared): Json {
     schema: text,
   }));
   return {
+    operationId: operationIdOf(route),
     summary: route.summary,
     'x-release': route.release,
     'x-permission': route.permission ?? route.access,
@@ -129,6 +136,10 @@ function operationOf(route: Declared): Json {
     responses: responsesOf(route),
   };
 }
+
+/** `GET /v1/models/*` is `get_v1_models_rest`: what generated clients call it, so it lasts as long as the path. */
+const operationIdOf = ({ method, path }: Declared): string =>
+  `${method.toLowerCase()}_${(templateOf(path).match(/\w+/g) ?? []).join('_')}`;
 
 function codesOf(route: Declared): readonly ErrorCode[] {
   const codes = new Set([...route.errors, ...ALWAYS]);

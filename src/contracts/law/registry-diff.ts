@@ -27,19 +27,22 @@ export interface LawChange {
 export function diffLaws(old: Law, now: Law): readonly LawChange[] {
   const names = [...new Set([...old.registry.subjects, ...now.registry.subjects].map(({ name }) => name))].toSorted();
   const entryOf = (law: Law, name: string) => law.registry.subjects.find((subject) => subject.name === name);
-  return names.flatMap((name): readonly LawChange[] => {
+  return names.flatMap((name) => {
     const [before, after] = [entryOf(old, name), entryOf(now, name)];
     if (before === undefined) return after === undefined ? [] : [addedSubject(after)];
-    if (after === undefined) return [removedSubject(before)];
-    const changes = [
-      ...memberChanges(before, after),
-      ...headerChanges(before, old.registry, after, now.registry),
-      ...bodyChanges('payload', before, old, after, now),
-      ...bodyChanges('reply', before, old, after, now),
-      ...streamChanges(name, old.registry, now.registry),
-    ];
-    return isReliedOn(before) ? changes : changes.map(unbreaking);
+    return after === undefined ? [removedSubject(before)] : subjectChanges(before, old, after, now);
   });
+}
+
+function subjectChanges(before: SubjectEntry, old: Law, after: SubjectEntry, now: Law): readonly LawChange[] {
+  const changes = [
+    ...memberChanges(before, after),
+    ...headerChanges(before, old.registry, after, now.registry),
+    ...bodyChanges('payload', before, old, after, now),
+    ...bodyChanges('reply', before, old, after, now),
+    ...streamChanges(before.name, old.registry, now.registry),
+  ];
+  return isReliedOn(before) ? changes : changes.map(unbreaking);
 }
 
 /** Whether messages of others exist that keep to the entry. */

@@ -1,0 +1,117 @@
+// The least that each module must be allowed on a NATS server: its subjects by their directions, the streams that it fills
+// or reads, the buckets that it keeps, and nothing of the rest of `$JS.API.>`.
+// A name in angle brackets is filled in by the operator: a worker serves one pool, a gateway has one id.
+import { type Registry, sidesOf, type StreamEntry, type SubjectEntry } from '../registry-shape.ts';
+import { servedSubjects } from './law-document.ts';
+
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** Buckets (contracts 2.3) without their prefix: who writes, and who reads too. */
+const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; readonly readers: readonly string[] }>> =
+  {
+    policies: { writers: ['router'], readers: [] },
+    policy_history: { writers: ['router'], readers: [] },
+    jobs: { writers: ['router'], readers: ['gateway', 'worker', 'ledger'] },
+    approvals: { writers: ['router'], readers: ['gateway'] },
+    attempts: { writers: ['worker'], readers: [] },
+    webhooks: { writers: ['gateway'], readers: [] },
+    budgets: { writers: ['gateway', 'router', 'ledger'], readers: [] },
+    prices: { writers: ['ledger'], readers: [] },
+    control: { writers: ['router', 'cli'], readers: ['gateway'] },
+    presence: { writers: ['gateway', 'router', 'worker', 'ledger'], readers: ['cli'] },
+  };
+
+/** Tokens that are the process's own where it is the receiver. */
+const OWN: Readonly<Record<string, string>> = { worker: 'pool', gateway: 'gateway_id' };
+
+const API = '$JS.API';
+
+/** By module, sorted. Every line is an allowance; what no line allows must be denied. */
+export function natsPermissions(registry: Registry): Readonly<Record<string, Permissions>> {
+  const grants = new Map<string, { publish: Set<string>; subscribe: Set<string> }>();
+  const of = (party: string) => {
+    const grant = grants.get(party) ?? { publish: new Set<string>(), subscribe: new Set<string>() };
+    grants.set(party, grant);
+    return grant;
+  };
+  for (const subject of servedSubjects(registry)) {
+    const { from, to } = sidesOf(subject.direction) ?? { from: [], to: [] };
+    const streams = registry.streams.filter((stream) => stream.subject === subject.name);
+    for (const party of from) grantSender(of(party), subject, streams);
+    for (const party of to) grantReceiver(of(party), party, subject, streams);
+  }
+  for (const [name, { writers, readers }] of Object.entries(BUCKETS)) {
+    for (const party of [...writers, ...readers]) grantBucket(of(party), name, writers.includes(party));
+  }
+  const sorted = [...grants].toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(
+    sorted.map(([party, { publish, subscribe }]) => [
+      party,
+      { publish: [...publish].toSorted(), subscribe: [...subscribe].toSorted() },
+    ]),
+  );
+}
+
+interface Grant {
+  readonly publish: Set<string>;
+  readonly subscribe: Set<string>;
+}
+
+const wild = (template: string): string => template.replaceAll(/<[a-z_]+>/g, '*');
+
+function grantSender(grant: Grant, subject: SubjectEntry, streams: readonly StreamEntry[]): void {
+  grant.publish.add(wild(subject.name));
+  if (subject.class === 'request_reply') grant.subscribe.add('_INBOX.>');
+  for (const { name } of streams) {
+    // It confirms what was stored, to an inbox.
+    grant.subscribe.add('_INBOX.>');
+    grantStream(grant, name);
+  }
+}
+
+function grantReceiver(grant: Grant, party: string, subject: SubjectEntry, streams: readonly StreamEntry[]): void {
+  if (streams.length > 0) {
+    for (const stream of streams) grantConsumers(grant, party, stream);
+    return;
+  }
+  const own = OWN[party];
+  const listens = subject.name.replaceAll(/<([a-z_]+)>/g, (token, name) => (name === own ? token : '*'));
+  grant.subscribe.add(subject.queue_group === undefined ? listens : `${listens} ${subject.queue_group}`);
+  if (subject.class === 'request_reply') grant.publish.add('_INBOX.>');
+}
+
+/** Made if it is not there, and given its settings. */
+function grantStream({ publish }: Grant, name: string): void {
+  for (const action of ['CREATE', 'UPDATE', 'INFO']) publish.add(`${API}.STREAM.${action}.${name}`);
+}
+
+function grantConsumers(grant: Grant, party: string, stream: StreamEntry): void {
+  const { name, consumers } = stream;
+  const own = consumers.filter(({ module }) => module === party);
+  grantStream(grant, name);
+  grant.subscribe.add('_INBOX.>');
+  for (const { durable } of own) {
+    for (const action of ['CREATE', 'DURABLE.CREATE', 'INFO', 'MSG.NEXT']) {
+      grant.publish.add(`${API}.CONSUMER.${action}.${name}.${durable}`);
+    }
+    grant.publish.add(`$JS.ACK.${name}.${durable}.>`);
+  }
+  // Read by number, without a durable: dead letters are looked at and removed by hand.
+  if (own.length > 0) return;
+  for (const action of ['STREAM.MSG.GET', 'STREAM.MSG.DELETE', 'DIRECT.GET'])
+    grant.publish.add(`${API}.${action}.${name}`);
+}
+
+/** A bucket is a stream; it is read by key, and watched by consumers that live as long as the watch. */
+function grantBucket(grant: Grant, name: string, isWriter: boolean): void {
+  const bucket = `beamline_${name}`;
+  const stream = `KV_${bucket}`;
+  grant.subscribe.add('_INBOX.>');
+  if (isWriter) grant.publish.add(`$KV.${bucket}.>`);
+  grantStream(grant, stream);
+  grant.publish.add(`${API}.DIRECT.GET.${stream}.$KV.${bucket}.>`);
+  for (const action of ['CREATE', 'DELETE', 'INFO']) grant.publish.add(`${API}.CONSUMER.${action}.${stream}.>`);
+}
