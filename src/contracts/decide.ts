@@ -141,6 +141,7 @@ export type DecideResponse = Type.Static<typeof DecideResponseV2>;
 const V1_NAMES: Readonly<Record<string, string>> = {
   no_provider_available: 'decision_failed',
   forbidden: 'unauthorized',
+  idempotency_conflict: 'invalid_request',
 };
 
 export const decideV1 = requestContract({

@@ -31,6 +31,10 @@ export function assignmentIdOf(tenantId: string, decideKey: string): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
+/** Whether an assignment is durable work: such an id follows from a key and says so by its version (RFC 9562). */
+export const isJobAssignment = (assignmentId: string): boolean => assignmentId[VERSION_PLACE] === '8';
+const VERSION_PLACE = 14;
+
 const JobRequest = Type.Object({
   version: Type.Literal('2'),
   job_id: Id,
@@ -41,6 +45,8 @@ const JobRequest = Type.Object({
   // SHA-256 in hex of what was asked for: the same key with another body is a conflict.
   digest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   router_id: Id,
+  // The decision and the assignment that were answered, for repeats.
+  answer: maybe(OpenObject),
   created_at_ms: Count,
   expires_at_ms: Count,
 });

@@ -19,6 +19,9 @@ import { attemptMs } from './assignment-of.ts';
 import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
 import type { Extensions } from './extensions.ts';
 import { factsOf } from './facts-of.ts';
+import type { Acceptance } from './jobs/acceptance.ts';
+import { DurableDecide } from './jobs/durable-decide.ts';
+import { isDurable } from './jobs/durable-request.ts';
 import type { Policies } from './policies.ts';
 import type { Admitted, RateLimits } from './rate-limits.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
@@ -35,6 +38,8 @@ export interface DeciderDeps extends AttemptsDeps {
   readonly inFlight: LiveMap<string, Attempts>;
   readonly extensions: Extensions;
   readonly rateLimits: RateLimits;
+  /** Takes what is pushed without a way back. */
+  readonly acceptance: Acceptance;
 }
 
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
@@ -42,9 +47,21 @@ type Chosen = Extract<Verdict, { kind: 'chosen' }>;
 export class Decider {
   readonly #deps: DeciderDeps;
   readonly #decisions: Family<Counter>;
+  readonly #durable: DurableDecide;
 
   constructor(deps: DeciderDeps) {
     this.#deps = deps;
+    this.#durable = new DurableDecide({
+      ...deps,
+      prepare: (request, policy) => this.#preparedFor(request, policy),
+      decide: (facts, policy, version) => {
+        // It takes no place among those that run: a job waits for its turn.
+        deps.rateLimits.admit(policy, facts, deps.timers.clock.nowMs(), false);
+        const decided = this.#decide(facts, policy, { explain: false, version });
+        this.#bind(decided, policy);
+        return { decided, decision: decisionOf(decided, policy) };
+      },
+    });
     this.#decisions = deps.telemetry.metrics.counter({
       name: 'router_decisions_total',
       help: 'Decisions by contract version and result.',
@@ -54,9 +71,7 @@ export class Decider {
 
   /** At once, unless the policy asks extensions first. */
   v1(request: DecideRequestV1): DecideResponseV1 | Promise<DecideResponseV1> {
-    if (request.push_assignment === true) {
-      throw new BeamlineError('not_implemented', 'durable assignments are not built yet');
-    }
+    if (request.push_assignment === true) return this.#durable.v1(request);
     const policy = this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
     if (policy.extensions.length === 0) return this.#answerV1(request, policy);
     const deadlineMs = Math.min(request.options?.deadline_ms ?? policy.timeoutMs, policy.timeoutMs);
@@ -89,6 +104,7 @@ export class Decider {
 
   /** At once, unless the policy asks extensions first. */
   v2(request: DecideRequest): DecideResponse | Promise<DecideResponse> {
+    if (isDurable(request)) return this.#durable.v2(request);
     const policy = this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
     return policy.extensions.length === 0 ? this.#answer(request, policy) : this.#prepared(request, policy);
   }
@@ -104,6 +120,15 @@ export class Decider {
     return this.#answer({ ...prepared, deadline_ms: leftMs }, policy);
   }
 
+  #preparedFor(request: DecideRequest, policy: Policy): DecideRequest | Promise<DecideRequest> {
+    if (policy.extensions.length === 0) return { ...request };
+    return this.#prepare(request, policy, Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs));
+  }
+
+  #bind({ stickyKey: key, target }: Chosen, { sticky }: Policy): void {
+    if (key !== undefined && sticky !== undefined) this.#deps.bindings.set(key, target.name, sticky.ttlMs);
+  }
+
   async #prepare<R extends DecideRequest | DecideRequestV1>(request: R, policy: Policy, budgetMs: number): Promise<R> {
     const { live, extensions, timers, settings } = this.#deps;
     const facts = factsOf(request, timers.clock.epochMs());
@@ -111,6 +136,7 @@ export class Decider {
     const items = policy.extensions.filter(({ holds }) => holds(scope));
     return extensions.prepare(request, items, {
       policyRevision: policy.revision,
+      scope,
       deadlineMs: timers.clock.nowMs() + Math.min(budgetMs, settings.extensions_ms),
     });
   }
@@ -131,7 +157,7 @@ export class Decider {
 
   /** `admitted` is undefined for a dry run. */
   #decided(request: DecideRequest, facts: Facts, policy: Policy, admitted: Admitted | undefined): DecideResponse {
-    const { policies, bindings, settings, timers } = this.#deps;
+    const { policies, settings, timers } = this.#deps;
     const { request_id, tenant_id, trace_id, options, deliver_to } = request;
     const isDry = admitted === undefined;
     const isPush = request.push_assignment === true && !isDry;
@@ -155,9 +181,7 @@ export class Decider {
         });
       }
     }
-    if (verdict.stickyKey !== undefined && policy.sticky !== undefined && !isDry) {
-      bindings.set(verdict.stickyKey, verdict.target.name, policy.sticky.ttlMs);
-    }
+    if (!isDry) this.#bind(verdict, policy);
     const response: DecideResponse = {
       version: '2',
       ok: true,
@@ -201,9 +225,6 @@ export class Decider {
     admitted: Admitted | undefined,
   ): DecideResponse['assignment'] {
     const { settings, timers, inFlight } = this.#deps;
-    if (request.deliver_to === undefined) {
-      throw new BeamlineError('not_implemented', 'durable assignments are not built yet: give deliver_to');
-    }
     if (inFlight.size >= settings.in_flight_max) {
       throw new BeamlineError('service_overloaded', 'the router has no room for another request', {
         retryAfterMs: FULL_RETRY_MS,

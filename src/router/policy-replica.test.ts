@@ -172,6 +172,9 @@ test('no request mixes two revisions, in its decision or between its attempts, t
       heartbeat_ms: 60_000,
       silence_ms: 180_000,
       worker_lost_ms: 180_000,
+      dispatch_window: 0,
+      jobs_outstanding: 100,
+      sweep_ms: 60_000,
     },
   });
   const replies = [];

@@ -49,7 +49,7 @@ function listen(bus: Bus) {
   return { heard, script, late };
 }
 
-const policiesWith = (document: object): Policies =>
+export const policiesWith = (document: object): Policies =>
   openPolicies({
     tenants: new Set(['acme', 'umbra']),
     stored: [policyOf(document)],
@@ -92,10 +92,11 @@ export async function openRouter(
   const { heard, script, late } = listen(bus);
   const policies = policiesWith(document);
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
+  const jobs = { dispatch_window: 0, jobs_outstanding: 100, sweep_ms: 30_000 };
   const routers: Role[] = [];
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
-    const settings = { ...times, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
+    const settings = { ...times, ...jobs, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
     routers.push(await startRouter({ bus, timers, telemetry, policies, settings, extensions }));
   };
   await join();

@@ -53,11 +53,11 @@ for (const [what, more, code] of REFUSALS) {
   });
 }
 
-test('a durable push is answered as not implemented', async () => {
+test('a push that has no way back is a job: accepted, and no call', async () => {
   const { bus, heard, stop } = await open();
   const { deliver_to: _, ...durable } = REQUEST;
-  const { error } = await bus.request(at(decideV2), durable, { timeoutMs: 1_000, correlation: CORRELATION });
-  assert.equal(error?.code, 'not_implemented');
+  const { assignment } = await bus.request(at(decideV2), durable, { timeoutMs: 1_000, correlation: CORRELATION });
+  assert.deepEqual([assignment?.durable, assignment?.subject], [true, 'caf.exec.assign.v1']);
   assert.deepEqual(heard.pushed, []);
   await stop();
 });
@@ -270,7 +270,7 @@ test('decide v1 answers in its own words', async () => {
   const foreign = await ask({ tenant_id: 'nobody' });
   assert.deepEqual([foreign.error?.code, foreign.error?.intake_error_code], ['unauthorized', 'TENANT_FORBIDDEN']);
   const durable = await ask({ push_assignment: true });
-  assert.equal(durable.error?.code, 'not_implemented');
+  assert.deepEqual([durable.ok, durable.decision?.provider_id], [true, 'alder']);
   await stop();
 });
 

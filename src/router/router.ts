@@ -1,5 +1,7 @@
 // The router role: answers decide v1 and v2, owns the attempts of what it pushed, and emits usage.
 import type { Bus } from '../bus/bus.ts';
+import { DeadLetters } from '../bus/dead-letters.ts';
+import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { decideV1, decideV2 } from '../contracts/decide.ts';
@@ -13,10 +15,12 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type Administration, serveAdmin } from './admin.ts';
 import { momentOf } from './admin-moment.ts';
 import type { Attempts } from './attempts.ts';
+import { BreakerOverrides } from './breaker-overrides.ts';
 import { Decider } from './decider.ts';
 import type { DecisionLog } from './decision-log.ts';
 import { type Descriptor, Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
+import { startJobs } from './jobs/jobs.ts';
 import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
 import { RateLimits } from './rate-limits.ts';
@@ -53,7 +57,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const inFlight = new LiveMap<string, Attempts>();
   await using opened = new AsyncDisposableStack();
 
-  opened.use(await startUsageEmitter(bus, telemetry));
+  const deadLetters = deadLettersOf(deps, telemetry);
+  await deadLetters.open();
   const fleet = opened.use(
     new Fleet(timers, settings.worker_lost_ms, (workerId) => {
       log.warn('worker_lost', { worker_id: workerId });
@@ -62,10 +67,16 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
   const live = new LiveState({ clock: timers.clock, telemetry, fleet, prices: deps.prices });
+  const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
+  const bindings = new StickyBindings(timers.clock);
+  const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
+  const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, fleetSlots, deadLetters }));
+  opened.use(await startUsageEmitter({ bus, telemetry, jobs, deadLetters }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
       // Those of every router are heard, so that all come to the same view; and before what follows is decided.
       live.heard(outcome);
+      jobs.heard(outcome);
       inFlight.get(outcome.assignment_id)?.outcome(outcome);
     }),
   );
@@ -77,36 +88,62 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.defer(() => settled(inFlight, timers));
 
-  const bindings = new StickyBindings(timers.clock);
+  const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
   const decider = new Decider({
     ...deps,
     telemetry,
     inFlight,
     live,
     bindings,
+    acceptance: jobs.acceptance,
     rateLimits: new RateLimits(deps.routers ?? (() => 1)),
-    extensions: new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() }),
+    extensions,
   });
   if (deps.administration !== undefined) {
     const moment = momentOf(live, bindings);
     const { clock } = timers;
     const routerId = settings.id;
-    opened.use(serveAdmin({ ...deps.administration, bus, telemetry, clock, routerId, breakers: live, moment }));
+    const breakers = { list: () => live.breakers(), force: overrides.force.bind(overrides) };
+    opened.use(
+      serveAdmin({
+        ...deps.administration,
+        bus,
+        telemetry,
+        clock,
+        routerId,
+        breakers,
+        moment,
+        extensions: () => extensions.health(),
+      }),
+    );
   }
   opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
   opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));
-  telemetry.metrics.beforeRender(() => inFlightGauge.set(inFlight.size));
-  const inFlightGauge = telemetry.metrics
-    .gauge({
-      name: 'router_requests_in_flight',
-      help: 'Interactive requests whose attempts this router owns.',
-    })
-    .of();
+  showInFlight(inFlight, telemetry);
   log.info('router_ready', { source: settings.id });
 
   const started = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
   return { name: 'router', [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
+
+function showInFlight(inFlight: LiveMap<string, Attempts>, { metrics }: Telemetry): void {
+  const gauge = metrics
+    .gauge({
+      name: 'router_requests_in_flight',
+      help: 'Interactive requests whose attempts this router owns.',
+    })
+    .of();
+  metrics.beforeRender(() => gauge.set(inFlight.size));
+}
+
+const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
+  new DeadLetters({
+    bus,
+    clock: timers.clock,
+    telemetry,
+    producer: `router@${settings.id}`,
+    metric: 'router_dead_letters_total',
+  });
 
 /** Resolves when no attempt is left, or lets go of those that are when the time is over. */
 async function settled(inFlight: LiveMap<string, Attempts>, timers: Timers): Promise<void> {

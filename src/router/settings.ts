@@ -10,4 +10,9 @@ export interface RouterSettings {
   readonly silence_ms: number;
   /** Longest age of a worker's last heartbeat before it counts as lost. */
   readonly worker_lost_ms: number;
+  /** Assignments of one tenant on the streams; 0: by the slots of the fleet. */
+  readonly dispatch_window: number;
+  /** Jobs of one tenant that have not ended. */
+  readonly jobs_outstanding: number;
+  readonly sweep_ms: number;
 }

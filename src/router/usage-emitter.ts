@@ -1,7 +1,11 @@
-// Makes one usage event of each result that consumed something; any router can, from the result alone.
+// Takes each result from its stream: makes one usage event of it if something was consumed, which any router can from the
+// result alone, and tells what it means for a job.
 // U1. The result is acknowledged only after the stream confirmed the event; the ledger's key makes a repeat harmless.
+// U2. And only after the job's state knows it. A call has no record, so its result reads none.
 import type { Bus, Subscription } from '../bus/bus.ts';
+import type { DeadLetters } from '../bus/dead-letters.ts';
 import { at } from '../contracts/contract.ts';
+import { isJobAssignment } from '../contracts/job.ts';
 import { type ExecResult, execResult } from '../contracts/result.ts';
 import { resultStream, routerResults, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
@@ -18,7 +22,27 @@ export type Account = {
   user_id?: string;
 };
 
-export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise<Subscription> {
+/** What jobs make of results. */
+export interface JobResults {
+  /** Throws `unavailable`, and may be repeated. */
+  ended(result: ExecResult, assignmentId: string): Promise<void>;
+  /** The assignment of a result that names only its request; undefined if that is no job. */
+  assignmentOf(result: ExecResult): Promise<string | undefined>;
+}
+
+export interface UsageEmitterDeps {
+  readonly bus: Bus;
+  readonly telemetry: Telemetry;
+  readonly jobs: JobResults;
+  readonly deadLetters: DeadLetters;
+}
+
+export async function startUsageEmitter({
+  bus,
+  telemetry,
+  jobs,
+  deadLetters,
+}: UsageEmitterDeps): Promise<Subscription> {
   const to = at(usageMetered);
   const emitted = telemetry.metrics.counter({
     name: 'router_usage_events_total',
@@ -31,31 +55,34 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
   await bus.ensureStream(resultStream);
   await bus.ensureStream(usageStream);
 
+  const emit = async (result: ExecResult, assignmentId: string, usage: Usage): Promise<void> => {
+    const event = usageEventOf(result, assignmentId, usage);
+    const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
+    try {
+      await bus.append(to, event, {
+        messageId: `usage:${event.usage_id}`,
+        timeoutMs: CONFIRM_MS,
+        correlation,
+        urgency: 'batched',
+      });
+      sent.add();
+    } catch (fault) {
+      // The bus delivers again after the consumer's delay whatever its handler throws.
+      failed.add();
+      throw fault;
+    }
+  };
+
+  const from = { stream: resultStream, consumer: routerResults };
   return bus.consume(
-    { stream: resultStream, consumer: routerResults, message: execResult.message },
+    { ...from, message: execResult.message, undeliverable: (message) => deadLetters.give(message, from) },
     async (delivery) => {
       const { message: result } = delivery;
-      if (result.usage === undefined || result.assignment_id === undefined) {
-        nothing.add();
-        delivery.ack();
-        return;
-      }
-      const event = usageEventOf(result, result.assignment_id, result.usage);
-      const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
-      try {
-        await bus.append(to, event, {
-          messageId: `usage:${event.usage_id}`,
-          timeoutMs: CONFIRM_MS,
-          correlation,
-          urgency: 'batched',
-        });
-        sent.add();
-        delivery.ack();
-      } catch (fault) {
-        // The bus delivers again after the consumer's delay whatever its handler throws.
-        failed.add();
-        throw fault;
-      }
+      const assignmentId = result.assignment_id ?? (await jobs.assignmentOf(result));
+      if (result.usage === undefined || assignmentId === undefined) nothing.add();
+      else await emit(result, assignmentId, result.usage);
+      if (assignmentId !== undefined && isJobAssignment(assignmentId)) await jobs.ended(result, assignmentId);
+      delivery.ack();
     },
   );
 }
@@ -63,7 +90,7 @@ export async function startUsageEmitter(bus: Bus, telemetry: Telemetry): Promise
 function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): UsageEvent {
   const attempt = result.attempt ?? 1;
   const account = (result.job?.metadata ?? {}) as Partial<Account>;
-  const { request_id, trace_id, worker_id, ttft_ms, finish_reason } = result;
+  const { request_id, trace_id, worker_id, ttft_ms, finish_reason, run_id, flow_id, step_id } = result;
   const event: UsageEvent = {
     version: '1',
     usage_id: `${result.tenant_id}:${assignmentId}:${attempt}`,
@@ -85,6 +112,9 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): U
   if (worker_id !== undefined) event.worker_id = worker_id;
   if (ttft_ms !== undefined) event.ttft_ms = ttft_ms;
   if (finish_reason !== undefined) event.finish_reason = finish_reason;
+  if (run_id !== undefined) event.run_id = run_id;
+  if (flow_id !== undefined) event.flow_id = flow_id;
+  if (step_id !== undefined) event.step_id = step_id;
   if (account.policy_id !== undefined) event.policy_id = account.policy_id;
   if (account.policy_revision !== undefined) event.policy_revision = account.policy_revision;
   if (account.key_id !== undefined) event.key_id = account.key_id;

@@ -156,7 +156,7 @@ function hear(state: JobState, { kind, attempt }: Word, nowMs: number): JobState
       return given(state, 'timed_out', LOST, nowMs);
     case 'wait':
       return waits(state, 'run_at', nowMs + 5, nowMs);
-    default:
+    case 'annotate':
       return annotated(state, { tags: ['t'] }, nowMs);
   }
 }

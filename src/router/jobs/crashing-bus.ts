@@ -1,0 +1,79 @@
+// A bus that dies with its process, for tests: after so many things that others can see, nothing leaves any more and
+// nothing is heard. What the process waits for then never comes.
+import type { Bus, Delivery, KeyValue, Subscription } from '../../bus/bus.ts';
+
+export interface Crash {
+  /** Effects before the death, from 1; those of the start count. */
+  readonly atEffect: number;
+  /** Whether the last effect takes place: the process dies before it hears of it. */
+  readonly isLastDone: boolean;
+}
+
+const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
+
+export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
+  const life = { effects: 0, isDead: false };
+  const subscriptions: Subscription[] = [];
+  /** Runs an effect, or the last one, or none. */
+  const effect = <T>(run: () => Promise<T>): Promise<T> => {
+    if (life.isDead) return never();
+    if (++life.effects < atEffect) return run();
+    life.isDead = true;
+    // The server sees that the connection is gone.
+    for (const subscription of subscriptions) void subscription.drain();
+    if (isLastDone) void run().catch(() => undefined);
+    return never();
+  };
+  const alive = <T>(run: () => Promise<T>): Promise<T> =>
+    life.isDead ? never() : run().then((value) => (life.isDead ? never<T>() : value));
+  const kept = (subscription: Subscription): Subscription => {
+    subscriptions.push(subscription);
+    return subscription;
+  };
+  const bucketOf = (bucket: KeyValue): KeyValue => ({
+    get: (key) => alive(() => bucket.get(key)),
+    entries: (pattern) => alive(() => bucket.entries(pattern)),
+    async *watch(signal, pattern) {
+      for await (const entry of bucket.watch(signal, pattern)) yield await alive(async () => entry);
+      if (life.isDead) await never();
+    },
+    put: (key, value) => effect(() => bucket.put(key, value)),
+    update: (key, value, revision) => effect(() => bucket.update(key, value, revision)),
+    delete: (key) => effect(() => bucket.delete(key)),
+    erase: (key) => effect(() => bucket.erase(key)),
+  });
+  const deliveryOf = <M>(delivery: Delivery<M>): Delivery<M> => ({
+    message: delivery.message,
+    count: delivery.count,
+    seq: delivery.seq,
+    ack: () => void effect(async () => delivery.ack()),
+    nak: (delayMs) => void effect(async () => delivery.nak(delayMs)),
+    term: () => void effect(async () => delivery.term()),
+    working: () => delivery.working(),
+  });
+  const bus: Bus = {
+    get state() {
+      return inner.state;
+    },
+    onState: (listener) => inner.onState(listener),
+    request: (to, message, options) => alive(() => inner.request(to, message, options)),
+    serve: (on, options, handle) =>
+      kept(inner.serve(on, options, (request, received) => alive(async () => handle(request, received)))),
+    publish: (to, message, correlation) =>
+      void effect(async () => inner.publish(to, message, correlation)).catch(() => undefined),
+    subscribe: (on, options, handle) =>
+      kept(inner.subscribe(on, options, (message, received) => (life.isDead ? undefined : handle(message, received)))),
+    ensureStream: (spec) => alive(() => inner.ensureStream(spec)),
+    append: (to, message, options) => effect(() => inner.append(to, message, options)),
+    consume: async (from, handle) =>
+      kept(await inner.consume(from, (delivery) => (life.isDead ? never() : handle(deliveryOf(delivery))))),
+    read: (stream, options) => alive(() => inner.read(stream, options)),
+    remove: (stream, seq) => effect(() => inner.remove(stream, seq)),
+    trim: (stream, belowSeq) => effect(() => inner.trim(stream, belowSeq)),
+    openBucket: async (spec) => bucketOf(await alive(() => inner.openBucket(spec))),
+    flush: () => alive(() => inner.flush()),
+    drain: () => never(),
+    [Symbol.asyncDispose]: () => never(),
+  };
+  return { bus, life };
+}

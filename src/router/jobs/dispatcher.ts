@@ -1,0 +1,236 @@
+// Puts attempts on the streams, at most a window of them per tenant, by turns between tenants (worker 5).
+// D1. First the stream, then the state: an attempt that is stored twice under one id is one message.
+// D2. What is due is read again before it is sent, so that two routers which have the same job send it once.
+// D3. A job that cannot be sent now stays in its record, and is looked at again.
+import type { Bus } from '../../bus/bus.ts';
+import { DEFAULT_POOL, type ExecAssignment, execAssign, execAssignPool } from '../../contracts/assignment.ts';
+import { at } from '../../contracts/contract.ts';
+import { isTerminal } from '../../contracts/job.ts';
+import { assignStream } from '../../contracts/streams.ts';
+import { BeamlineError, errorRow } from '../../core/errors.ts';
+import { FairQueue } from '../../core/fair-queue.ts';
+import { LiveMap } from '../../core/live-map.ts';
+import type { Timers } from '../../core/timers.ts';
+import type { Telemetry } from '../../telemetry/telemetry.ts';
+import type { Approvals } from './approvals.ts';
+import type { Endings } from './endings.ts';
+import { jobAssignmentOf } from './job-assignment.ts';
+import { dueOf } from './job-due.ts';
+import type { Decided, Plan, Planner } from './job-plan.ts';
+import { begun, published } from './job-state.ts';
+import type { FoundJob, JobRef, JobStore } from './job-store.ts';
+import type { Keeper } from './keeper.ts';
+import type { Slots } from './slots.ts';
+
+/** Least window of a tenant. */
+const WINDOW_MIN = 4;
+/** Assignments on the streams for each slot of the fleet. */
+const SLOT_SHARE = 2;
+const PARALLEL_MAX = 64;
+/** Jobs in line; the others stay in the bucket until a sweep finds them. */
+const LINE_MAX = 100_000;
+const CONFIRM_MS = 20_000;
+const AGAIN_MS = 2_000;
+/** How long a decision of the acceptance is good. */
+const FRESH_MS = 1_000;
+/** A worker should have begun by then, beside the time of the attempt itself. */
+const UNCLAIMED_MS = 600_000;
+
+export interface DispatcherDeps {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly routerId: string;
+  /** Assignments of one tenant on the streams; 0: by the slots of the fleet. */
+  readonly windowSetting: number;
+  readonly fleetSlots: () => number;
+  readonly store: JobStore;
+  readonly approvals: Approvals;
+  readonly planner: Planner;
+  readonly keeper: Keeper;
+  readonly slots: Slots;
+  readonly endings: Endings;
+}
+
+/** A job in line; `accepted` is what its acceptance knows, which is good for a moment. */
+interface InLine extends JobRef {
+  readonly accepted?: { readonly found: FoundJob; readonly decided: Decided | undefined; readonly atMs: number };
+}
+
+/** `out`: an attempt is on its stream; `again`: something else is due; `left`: nothing now. */
+type Sent = 'out' | 'again' | 'left';
+type Go = Extract<Plan, { kind: 'go' }>;
+
+export class Dispatcher {
+  readonly #deps: DispatcherDeps;
+  readonly #line = new FairQueue<InLine>();
+  readonly #inLine = new LiveMap<string, { isMissed: boolean }>();
+  readonly #pools = new Map<string, Promise<void>>();
+  #sending = 0;
+  #isClosed = false;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(deps: DispatcherDeps) {
+    this.#deps = deps;
+  }
+
+  knows(assignmentId: string): boolean {
+    return this.#inLine.has(assignmentId);
+  }
+
+  /** Lines the job up; one that is in line already, or for which there is no room, is left. */
+  add(found: FoundJob, decided?: Decided, isNew = false): void {
+    const { tenant_id: tenantId, assignment_id: assignmentId, request } = found.request;
+    const known = this.#inLine.get(assignmentId);
+    if (known !== undefined) known.isMissed = true;
+    if (this.#isClosed || known !== undefined || this.#line.size >= LINE_MAX) return;
+    const { clock } = this.#deps.timers;
+    this.#inLine.set(assignmentId, { isMissed: false });
+    const accepted = isNew ? { found, decided, atMs: clock.nowMs() } : undefined;
+    const item: InLine = accepted === undefined ? { tenantId, assignmentId } : { tenantId, assignmentId, accepted };
+    this.#line.add(item, { tenantId, priority: request.options?.priority, nowMs: clock.nowMs() });
+    this.pump();
+  }
+
+  /** Sends what the windows have room for. */
+  pump(): void {
+    const { slots } = this.#deps;
+    while (!this.#isClosed && this.#sending < PARALLEL_MAX) {
+      const window = this.#window();
+      const item = this.#line.next((tenantId) => slots.of(tenantId) < window);
+      if (item === undefined) return;
+      slots.take(item);
+      this.#sending++;
+      void this.#one(item);
+    }
+  }
+
+  /** Sends nothing more and waits for what is on its way. */
+  async drain(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#sending === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
+  }
+
+  /** Twice the slots of the fleet, shared by the tenants that have work. */
+  #window(): number {
+    const { windowSetting, fleetSlots, slots } = this.#deps;
+    if (windowSetting > 0) return windowSetting;
+    const tenants = Math.max(1, slots.tenants, this.#line.tenants);
+    return Math.max(WINDOW_MIN, Math.floor((SLOT_SHARE * fleetSlots()) / tenants));
+  }
+
+  async #one(item: InLine): Promise<void> {
+    const { slots, keeper, telemetry } = this.#deps;
+    let sent: Sent = 'left';
+    try {
+      sent = await this.#dispatch(item);
+    } catch (fault) {
+      const { tenantId: tenant_id, assignmentId: assignment_id } = item;
+      telemetry.log.warn('job_not_dispatched', { tenant_id, assignment_id, fault });
+      keeper.wakeAt(item, this.#nowMs() + AGAIN_MS);
+    } finally {
+      const isMissed = this.#inLine.get(item.assignmentId)?.isMissed;
+      this.#inLine.delete(item.assignmentId);
+      this.#sending--;
+      if (this.#sending === 0) this.#whenIdle?.();
+      if (sent === 'again' || isMissed === true) keeper.look(item);
+      if (sent !== 'out') slots.free(item.assignmentId);
+      this.pump();
+    }
+  }
+
+  async #dispatch(item: InLine): Promise<Sent> {
+    const { store, keeper, planner, endings, approvals, timers } = this.#deps;
+    const fresh = timers.clock.nowMs() - (item.accepted?.atMs ?? -Infinity) <= FRESH_MS ? item.accepted : undefined;
+    const found = fresh?.found ?? (await store.read(item));
+    if (found === undefined) return 'left';
+    const due = dueOf(found.request, found.state, this.#nowMs()).kind;
+    const asked = due === 'ask' ? (await approvals.read(item))?.asked : undefined;
+    if (due !== 'dispatch' && asked?.verdict === undefined) return 'again';
+    const plan = planner.plan(found, fresh?.decided);
+    switch (plan.kind) {
+      case 'wait':
+        keeper.wakeAt(item, this.#nowMs() + plan.waitMs);
+        return 'left';
+      case 'refused':
+        await endings.give(item, 'failed', plan.error);
+        return 'left';
+      case 'go':
+        return this.#send(item, found, plan, asked?.verdict);
+    }
+  }
+
+  async #send(ref: JobRef, found: FoundJob, plan: Go, verdict: ExecAssignment['approval']): Promise<Sent> {
+    const { endings, planner, routerId } = this.#deps;
+    const { attempt, policy } = plan;
+    const priorCostMicroUsd = found.state?.cost_micro_usd ?? 0;
+    const order = jobAssignmentOf(found.request, { attempt, policy, routerId, priorCostMicroUsd, verdict });
+    try {
+      await this.#append(order, attempt.target.pool);
+    } catch (thrown) {
+      const { code, message } = BeamlineError.from(thrown);
+      if (code !== 'payload_too_large') throw thrown;
+      await endings.give(ref, 'failed', { code, message, retryable: errorRow(code).retry });
+      return 'left';
+    }
+    planner.sent(found.request, policy, attempt.attempt);
+    return this.#written(ref, found, plan);
+  }
+
+  async #written(ref: JobRef, known: FoundJob, { attempt, policy, kept }: Go): Promise<Sent> {
+    const { store, keeper, endings } = this.#deps;
+    const nowMs = this.#nowMs();
+    const dueAtMs = Math.min(known.request.expires_at_ms, nowMs + kept.deadline_ms + UNCLAIMED_MS);
+    const of = {
+      attempt: attempt.attempt,
+      providerId: attempt.target.name,
+      model: attempt.model,
+      pool: attempt.target.pool,
+      reason: attempt.reason,
+      dueAtMs,
+      policy: { id: policy.policyId, revision: policy.revision },
+      history: kept,
+    };
+    const make = ({ request, state = begun(request) }: FoundJob) => published(state, of, nowMs);
+    const changed = await store.change(ref, make, known);
+    if (changed?.state === undefined) return 'left';
+    if (changed.isChanged) {
+      const due = dueOf(changed.request, changed.state, nowMs);
+      keeper.wakeAt(ref, due.kind === 'wait' ? due.untilMs : nowMs);
+      return 'out';
+    }
+    // Somebody was faster: another router with the same attempt, its result, or a cancel.
+    if (!isTerminal(changed.state.status)) return 'again';
+    endings.stop(ref, attempt.attempt, 'superseded');
+    await endings.settle(ref, changed);
+    return 'left';
+  }
+
+  async #append(order: ExecAssignment, pool: string): Promise<void> {
+    const { bus } = this.#deps;
+    const { tenant_id: tenantId, assignment_id, attempt = 1, correlation } = order;
+    const options = {
+      messageId: `asg:${tenantId}:${assignment_id}:${attempt}`,
+      timeoutMs: CONFIRM_MS,
+      correlation: { tenantId, traceId: correlation?.trace_id ?? '-' },
+    };
+    await this.#ensure(pool);
+    if (pool === DEFAULT_POOL) await bus.append(at(execAssign), order, options);
+    else await bus.append(at(execAssignPool, { pool }), order, options);
+  }
+
+  /** Pools are named by policies, so there are few; one that failed is asked for again. */
+  #ensure(pool: string): Promise<void> {
+    const known = this.#pools.get(pool);
+    if (known !== undefined) return known;
+    const ensured = this.#deps.bus.ensureStream(assignStream(pool));
+    this.#pools.set(pool, ensured);
+    ensured.catch(() => this.#pools.delete(pool));
+    return ensured;
+  }
+
+  #nowMs = (): number => this.#deps.timers.clock.epochMs();
+}

@@ -1,0 +1,215 @@
+// Which provider the next attempt of a job goes to, and what follows one that failed: the record, the policy of now and
+// the live state in, a plan out. It sends and stores nothing.
+// P1. A first attempt is decided when it is sent, because the health of providers changes while a job waits.
+import type { DecideRequest } from '../../contracts/decide.ts';
+import type { JobAttempt, JobFailure, JobRequest } from '../../contracts/job.ts';
+import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../../contracts/limits.ts';
+import { BeamlineError, errorRow, type ErrorCode } from '../../core/errors.ts';
+import type { Timers } from '../../core/timers.ts';
+import { decide, type Verdict } from '../../policy/decide.ts';
+import type { Facts } from '../../policy/facts.ts';
+import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { REASONS } from '../../policy/reasons.ts';
+import type { Failure } from '../../policy/status-words.ts';
+import { stickyKey } from '../../policy/sticky.ts';
+import type { Try } from '../assignment-of.ts';
+import type { DecisionLog } from '../decision-log.ts';
+import { factsOf } from '../facts-of.ts';
+import type { LiveState } from '../live-state.ts';
+import type { Policies } from '../policies.ts';
+import type { StickyBindings } from '../sticky-bindings.ts';
+import { type Follow, failureTold, followOf } from './job-follow.ts';
+import { bareTarget, failureIn, historyOf, keptIn, keptOf, type Kept, targetOf } from './job-history.ts';
+import type { FoundJob } from './job-store.ts';
+import { blockChoice, type Chosen, isRouted } from './job-target.ts';
+
+/** How long a job waits that nobody can serve now. */
+const NOBODY_WAIT_MS = 5_000;
+
+export type Decided = Extract<Verdict, { kind: 'chosen' }>;
+
+export type Plan =
+  | { readonly kind: 'go'; readonly policy: Policy; readonly attempt: Try; readonly kept: Kept }
+  | { readonly kind: 'wait'; readonly waitMs: number }
+  | { readonly kind: 'refused'; readonly error: JobFailure };
+
+export interface PlannerDeps {
+  readonly timers: Timers;
+  readonly policies: Policies;
+  readonly live: LiveState;
+  readonly bindings: StickyBindings;
+  readonly decisions?: DecisionLog | undefined;
+}
+
+/** The next attempt before anybody knows whether it can be made. */
+interface Drawn {
+  readonly chosen: Chosen;
+  readonly history: History;
+}
+
+export class Planner {
+  readonly #deps: PlannerDeps;
+
+  constructor(deps: PlannerDeps) {
+    this.#deps = deps;
+  }
+
+  /** `decided` is the choice of a first attempt that was made a moment ago. */
+  plan({ request: record, state }: FoundJob, decided?: Decided): Plan {
+    const { request } = record;
+    const found = this.#policyOf(request);
+    if (found instanceof BeamlineError) return refused(found);
+    const kept = state === undefined ? undefined : (keptIn(state) ?? bareKept(state.attempts.at(-1)));
+    const facts = this.#factsOf(record);
+    const drawn = kept === undefined ? this.#first(request, facts, found, decided) : this.#further(kept, facts, found);
+    if ('kind' in drawn) return drawn;
+    const { chosen, history } = drawn;
+    const attemptMs = attemptMsOf(record, found, this.#deps.timers.clock.epochMs());
+    const { attempt } = history;
+    return {
+      kind: 'go',
+      policy: found,
+      attempt: { ...chosen, attempt, timeLeftMs: attemptMs },
+      kept: keptOf(history, {
+        reason: chosen.reason,
+        priority: chosen.priority,
+        worker_tries: kept?.worker_tries ?? 0,
+        deadline_ms: attemptMs,
+      }),
+    };
+  }
+
+  /** What follows the failure of the attempt that is out. */
+  follow(
+    { request: record, state }: FoundJob,
+    failed: { readonly failure: Failure; readonly message: string; readonly isUnclaimed?: boolean },
+  ): Follow {
+    const { live, timers } = this.#deps;
+    const { request } = record;
+    const kept = state === undefined ? undefined : (keptIn(state) ?? bareKept(state.attempts.at(-1)));
+    const policy = this.#policyOf(request);
+    if (policy instanceof BeamlineError || kept === undefined) {
+      return { kind: 'over', error: failureTold(failed.failure, failed.message) };
+    }
+    return followOf({
+      ...failed,
+      request: record,
+      policy,
+      facts: this.#factsOf(record),
+      live: live.now(record.tenant_id, policy),
+      kept,
+      timeLeftMs: record.expires_at_ms - timers.clock.epochMs(),
+      mayRetry: live.budget(record.tenant_id, policy)?.allows(timers.clock.nowMs()) ?? false,
+      isUnclaimed: failed.isUnclaimed ?? false,
+    });
+  }
+
+  /** The last attempt of a job that is over, from its record alone; undefined without one, or without its policy. */
+  last({ request: record, state }: FoundJob): { readonly policy: Policy; readonly attempt: Try } | undefined {
+    const last = state?.attempts.at(-1);
+    const policy = this.#policyOf(record.request);
+    if (last === undefined || policy instanceof BeamlineError) return undefined;
+    const { attempt, provider_id, pool, model, reason } = last;
+    const target = { ...bareTarget(provider_id), pool, model };
+    const timeLeftMs = attemptMsOf(record, policy, record.created_at_ms);
+    return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs } };
+  }
+
+  /** An attempt was sent: the retry budget of its policy hears of it. */
+  sent({ tenant_id }: JobRequest, policy: Policy, attempt: number): void {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    const budget = this.#deps.live.budget(tenant_id, policy);
+    if (attempt === 1) budget?.first(nowMs);
+    else budget?.spend(nowMs);
+  }
+
+  #first(request: DecideRequest, facts: Facts, policy: Policy, decided: Decided | undefined): Drawn | Plan {
+    if (!isRouted(request.task.type)) return { chosen: blockChoice, history: begun(blockChoice.target) };
+    const verdict = decided ?? this.#decide(facts, policy);
+    if (verdict.kind === 'chosen') return { chosen: verdict, history: begun(verdict.target) };
+    if (errorRow(verdict.code).retry) return { kind: 'wait', waitMs: NOBODY_WAIT_MS };
+    return refused(new BeamlineError(verdict.code, verdict.message));
+  }
+
+  #further(kept: Kept, facts: Facts, policy: Policy): Drawn | Plan {
+    const history = historyOf(kept, policy);
+    const { next = { kind: 'same' } } = kept;
+    const same = { target: history.current, model: history.current.model ?? facts.model };
+    switch (next.kind) {
+      case 'same':
+        return { chosen: { ...same, reason: kept.reason, priority: kept.priority }, history: repeated(history) };
+      case 'again': {
+        const { priority } = REASONS.retry;
+        return { chosen: { ...same, reason: 'retry', priority }, history: retried(history, next.item) };
+      }
+      case 'to': {
+        const target = targetOf(policy, next.target);
+        const { reason } = next;
+        const { priority } = REASONS[reason];
+        const chosen = { target, model: target.model ?? facts.model, reason, priority };
+        return { chosen, history: moved(history, target, reason) };
+      }
+      case 'redraw':
+        return this.#redraw(kept, history, facts, policy);
+    }
+  }
+
+  #redraw(kept: Kept, history: History, facts: Facts, policy: Policy): Drawn | Plan {
+    const { live, decisions } = this.#deps;
+    const failure = failureIn(kept.failure ?? { code: 'UNKNOWN_ERROR', retryable: false });
+    const snapshot = live.after(facts.tenantId, policy, history, failure);
+    const verdict = decide(policy, facts, snapshot, false);
+    decisions?.decided(policy, facts, snapshot, verdict);
+    if (verdict.kind === 'none') {
+      return { kind: 'refused', error: failureTold(failure, 'no other provider can serve the job') };
+    }
+    const reason = verdict.reason === 'failover' ? 'failover' : 'fallback';
+    return { chosen: verdict, history: moved(history, verdict.target, reason) };
+  }
+
+  #decide(facts: Facts, policy: Policy): Verdict {
+    const { live, bindings, decisions } = this.#deps;
+    const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
+    const snapshot = live.first(facts.tenantId, policy, key === undefined ? undefined : bindings.get(key));
+    const verdict = decide(policy, facts, snapshot, false);
+    decisions?.decided(policy, facts, snapshot, verdict);
+    return verdict;
+  }
+
+  #policyOf(request: DecideRequest): Policy | BeamlineError {
+    try {
+      return this.#deps.policies.find(request.tenant_id, request.policy_id ?? 'default');
+    } catch (thrown) {
+      return BeamlineError.from(thrown);
+    }
+  }
+
+  /** The time of the request is that of its acceptance: what a policy says of it stays true of its retries. */
+  #factsOf = ({ request, created_at_ms }: JobRequest): Facts => factsOf(request, created_at_ms);
+}
+
+/** Milliseconds that an attempt may take from when a worker has it; a block is not bound by the times of a policy. */
+export function attemptMsOf({ request, expires_at_ms }: JobRequest, policy: Policy, nowMs: number): number {
+  const policyMs = isRouted(request.task.type)
+    ? Math.min(policy.timeoutMs, policy.timeouts.attemptMs ?? DEADLINE_MAX_MS)
+    : DEADLINE_MAX_MS;
+  const mostMs = Math.min(expires_at_ms - nowMs, request.deadline_ms ?? DEADLINE_MAX_MS, policyMs, DEADLINE_MAX_MS);
+  return Math.floor(Math.max(DEADLINE_MIN_MS, mostMs));
+}
+
+/** Of an attempt whose plan was lost with its router: its result came before its state was written. */
+function bareKept(attempt: JobAttempt | undefined): Kept | undefined {
+  if (attempt === undefined) return undefined;
+  const { provider_id, pool, model, reason } = attempt;
+  const target = { ...bareTarget(provider_id), pool, model };
+  return keptOf(
+    { ...begun(target), attempt: attempt.attempt, counted: attempt.attempt },
+    { reason, priority: REASONS.retry.priority, worker_tries: 0, deadline_ms: DEADLINE_MAX_MS },
+  );
+}
+
+const refused = ({ code, message }: { readonly code: ErrorCode; readonly message: string }): Plan => ({
+  kind: 'refused',
+  error: { code, message, retryable: errorRow(code).retry },
+});
