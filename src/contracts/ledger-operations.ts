@@ -7,7 +7,6 @@ import type { LedgerOperation } from './ledger.ts';
 export const USAGE_GROUPS = ['provider', 'model', 'policy', 'key', 'user', 'status', 'tag'] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
 export const USAGE_INTERVALS = ['hour', 'day', 'month'] as const;
-export type UsageInterval = (typeof USAGE_INTERVALS)[number];
 export const USAGE_PAGE_MAX = 200;
 
 const Period = { since: Count, until: Count };

@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openMemoryBus } from '../bus/memory.ts';
 import type { Bus } from '../bus/bus.ts';
 import { at } from '../contracts/contract.ts';
-import { deadLetterStream, usageStream } from '../contracts/streams.ts';
-import { ledgerV2, priceBucket, priceKey, type LedgerOperation, type LedgerReply } from '../contracts/ledger.ts';
-import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
-import { systemClock } from '../core/clock.ts';
+import { deadLetterStream } from '../contracts/streams.ts';
+import { priceBucket, priceKey, type LedgerOperation } from '../contracts/ledger.ts';
+import { usageMetered } from '../contracts/usage.ts';
 import { BeamlineError } from '../core/errors.ts';
-import { Timers } from '../core/timers.ts';
+import type { Timers } from '../core/timers.ts';
 import type { SqlSession, SqlStore } from '../store/sql.ts';
 import { openSqlite } from '../store/sqlite.ts';
-import { openLog } from '../telemetry/log.ts';
-import { Metrics } from '../telemetry/metrics.ts';
 import { until } from '../../test/until.ts';
 import { AT_MS, usageEvent } from './ledger-fixture.ts';
-import { type Ledger, startLedger } from './ledger.ts';
+import { startRunning } from './running-fixture.ts';
 
 /** A store that can be away: every statement then fails as if the database were gone. */
 class Fragile implements SqlStore {
@@ -55,73 +51,18 @@ class Fragile implements SqlStore {
   }
 }
 
-interface Running extends AsyncDisposable {
-  readonly bus: Bus;
-  readonly store: Fragile;
-  readonly ledger: Ledger;
-  readonly metrics: Metrics;
-  readonly lines: string[];
-  append(event: UsageEvent): Promise<void>;
-  ask(op: LedgerOperation, params: object, tenantId?: string): Promise<LedgerReply>;
-  rows(): Promise<number>;
-}
+const openFragile = (timers: Timers): Fragile => new Fragile(openSqlite({ path: ':memory:', timers }));
 
-async function startRunning(
-  options: { readonly isAway?: boolean; readonly prepare?: (bus: Bus) => Promise<void> } = {},
-): Promise<Running> {
-  await using opening = new AsyncDisposableStack();
-  const timers = opening.use(new Timers(systemClock, { tickMs: 5 }));
-  const metrics = new Metrics();
-  const lines: string[] = [];
-  const telemetry = { log: openLog('info', { write: (line) => void lines.push(line) }), metrics };
-  const bus = opening.use(openMemoryBus({ timers, telemetry }));
-  await bus.ensureStream(usageStream);
-  await options.prepare?.(bus);
-  const store = opening.use(new Fragile(openSqlite({ path: ':memory:', timers })));
-  store.isAway = options.isAway === true;
-  const ledger = opening.use(
-    await startLedger({
-      bus,
-      timers,
-      telemetry,
-      store,
-      id: 'ledger-1',
-      prices: [{ provider: 'alder', model: 'small', prices: { input: 1_000_000, output: 2_000_000 } }],
-      batch: 10,
-      retention: { kind: 'newest', rowsMax: 100 },
-      reconcile: () => Promise.reject(new BeamlineError('not_implemented', 'not here')),
-    }),
-  );
-  const opened = opening.move();
-  let appended = 0;
-  return {
-    bus,
-    store,
-    ledger,
-    metrics,
-    lines,
-    async append(event) {
-      const correlation = { traceId: '-', tenantId: event.tenant_id };
-      await bus.append(at(usageMetered), event, { messageId: `m${++appended}`, timeoutMs: 1_000, correlation });
-    },
-    ask: (op, params, tenantId = 'acme') =>
-      bus.request(
-        at(ledgerV2, { op }),
-        { version: '2', request_id: 'req-1', tenant_id: tenantId, params: { ...params } },
-        { timeoutMs: 5_000, correlation: { traceId: '-', tenantId } },
-      ),
-    async rows() {
-      const [row] = await store.all<{ count: number }>('SELECT COUNT(*) AS count FROM usage_events');
-      return row?.count ?? 0;
-    },
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
-  };
-}
+const openAway = (timers: Timers): Fragile => {
+  const store = openFragile(timers);
+  store.isAway = true;
+  return store;
+};
 
 const period = { since: AT_MS - 1, until: AT_MS + 1 };
 
 test('what the stream delivers is folded, and told', async () => {
-  await using running = await startRunning();
+  await using running = await startRunning(openFragile);
   for (let n = 0; n < 25; n++) await running.append(usageEvent({ assignment_id: `a-${n % 20}` }));
   await until('the fold', async () => (await running.rows()) === 20);
   const reply = await running.ask('usage', { ...period, group_by: ['provider'] });
@@ -134,7 +75,7 @@ test('what the stream delivers is folded, and told', async () => {
 });
 
 test('while the database is away nothing is lost, questions are answered, and it goes on by itself', async () => {
-  await using running = await startRunning();
+  await using running = await startRunning(openFragile);
   running.store.isAway = true;
   for (let n = 0; n < 30; n++) await running.append(usageEvent({ assignment_id: `a-${n}` }));
   await until('the fault', () => !running.ledger.health().isReady);
@@ -146,7 +87,7 @@ test('while the database is away nothing is lost, questions are answered, and it
 });
 
 test('a ledger starts while its database is away, and folds when that comes', async () => {
-  await using running = await startRunning({ isAway: true });
+  await using running = await startRunning(openAway);
   await running.append(usageEvent());
   assert.equal(running.ledger.health().isReady, false);
   running.store.isAway = false;
@@ -155,7 +96,7 @@ test('a ledger starts while its database is away, and folds when that comes', as
 });
 
 test('an event that no row can be made of, or that the database refuses, is given up alone', async () => {
-  await using running = await startRunning();
+  await using running = await startRunning(openFragile);
   running.store.poison = 'acme:bad:1';
   for (const id of ['a', 'bad', 'b']) await running.append(usageEvent({ assignment_id: id }));
   await running.append(usageEvent({ assignment_id: 'c', input_tokens: 1e15 }));
@@ -175,7 +116,7 @@ const document = {
 };
 
 test('prices are replaced by compare-and-set, priced by from their moment on, and a version never changes', async () => {
-  await using running = await startRunning();
+  await using running = await startRunning(openFragile);
   const base = (await running.ask('prices', {})).result as { version: string; revision: number };
   assert.match(base.version, /^config-/);
   const put = await running.ask('put_prices', { document, expected_revision: base.revision });
@@ -211,14 +152,14 @@ test('a ledger that starts prices its first event by the document that is there'
       correlation: { traceId: '-', tenantId: 'acme' },
     });
   };
-  await using running = await startRunning({ prepare });
+  await using running = await startRunning(openFragile, prepare);
   await until('the fold', async () => (await running.rows()) === 1);
   const [row] = await running.store.all('SELECT price_version FROM usage_events');
   assert.equal(row?.['price_version'], document.version);
 });
 
 test('a bad price document is refused with its places', async () => {
-  await using running = await startRunning();
+  await using running = await startRunning(openFragile);
   const reply = await running.ask('put_prices', { document: { version: 'v1', lines: [{}] }, expected_revision: 0 });
   assert.equal(reply.error?.code, 'validation_failed');
   assert.ok(JSON.stringify(reply.error?.details).includes('/lines/0/provider'));
@@ -235,7 +176,7 @@ const REFUSED: readonly (readonly [what: string, op: LedgerOperation, params: ob
 
 for (const [what, op, params, code] of REFUSED) {
   test(`the ledger answers ${code} to ${what}`, async () => {
-    await using running = await startRunning();
+    await using running = await startRunning(openFragile);
     assert.equal((await running.ask(op, params)).error?.code, code);
   });
 }

@@ -25,7 +25,13 @@ export interface Period {
 export interface Witness {
   readonly attempts: AsyncIterable<KnownAttempt> | Iterable<KnownAttempt>;
   /** The witness saw every attempt of these rows: one that it does not know is a phantom. */
-  readonly isComplete: (row: { readonly provider: string; readonly assignmentId: string }) => boolean;
+  readonly isComplete: (row: RowSeen) => boolean;
+}
+
+export interface RowSeen {
+  readonly provider: string;
+  readonly assignmentId: string;
+  readonly isEstimate: boolean;
 }
 
 export type Reconcile = (period: Period) => Promise<Reconciliation>;
@@ -102,8 +108,7 @@ export async function reconcile(
       compare(attempt, attempts.get(keyOf(attempt.assignmentId, attempt.attempt)), findings);
     }
     for (const [key, row] of attempts) {
-      const isStranger = !row.isKnown && isComplete({ provider: row.provider_id, assignmentId: row.assignment_id });
-      if (isStranger) findings.add('phantom', key);
+      if (!row.isKnown && isComplete(rowSeen(row))) findings.add('phantom', key);
     }
   }
   return {
@@ -114,6 +119,12 @@ export async function reconcile(
     examples: findings.examples,
   };
 }
+
+const rowSeen = (row: Row): RowSeen => ({
+  provider: row.provider_id,
+  assignmentId: row.assignment_id,
+  isEstimate: row.estimated > 0,
+});
 
 const keyOf = (assignmentId: string, attempt: number): string => `${assignmentId}:${attempt}`;
 

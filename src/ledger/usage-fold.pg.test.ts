@@ -14,12 +14,8 @@ before(async () => {
 });
 after(() => server.stop());
 
-testFold(
-  'the fold on PostgreSQL',
-  async () => {
-    const store = openPostgres({ url: server.createDatabase(), log });
-    await migrate(store, LEDGER_MIGRATIONS, 0);
-    return { store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
-  },
-  5,
-);
+testFold('the fold on PostgreSQL', async () => {
+  const store = openPostgres({ url: server.createDatabase(), log });
+  await migrate(store, LEDGER_MIGRATIONS, 0);
+  return { store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
+});

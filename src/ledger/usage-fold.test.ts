@@ -1,4 +1,4 @@
 import { testFold } from './conformance.ts';
 import { openLedgerStore } from './ledger-fixture.ts';
 
-testFold('the fold on SQLite', () => openLedgerStore(), 60);
+testFold('the fold on SQLite', () => openLedgerStore());

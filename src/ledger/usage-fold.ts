@@ -2,6 +2,7 @@
 // F1. Only a row that is new adds to `spend`, in the transaction that makes it.
 // F2. A first row never changes. A measured event over an estimated row makes a second one of the differences; an estimate
 //     never corrects anything; every other event under a known key is a conflict and changes no sum.
+import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { rowsOf, type SqlSession, type SqlStore } from '../store/sql.ts';
 import { inChunks } from './chunks.ts';
 import { insertNew } from './insert-usage.ts';
@@ -16,7 +17,12 @@ export interface Fold {
 }
 
 /** All of a batch or nothing of it; throws as the store does. */
-export function foldUsage(store: SqlStore, usages: readonly FoldedUsage[], epochMs: number): Promise<Fold> {
+export function foldUsage(
+  store: SqlStore,
+  usages: readonly FoldedUsage[],
+  epochMs: number,
+  crash: CrashPoints = noCrash,
+): Promise<Fold> {
   const results = { folded: 0, repeated: 0, adjusted: 0, superseded: 0, conflict: 0 };
   const { firsts, later } = firstsOf(usages, results);
   return store.transaction(async (session) => {
@@ -35,6 +41,7 @@ export function foldUsage(store: SqlStore, usages: readonly FoldedUsage[], epoch
     const added = corrections.length === 0 ? fresh : [...fresh, ...corrections];
     await addTags(session, added);
     await addSpend(session, added);
+    crash(11);
     return { results: own, added };
   });
 }

@@ -5,6 +5,7 @@
 // I3. An event that the fold refuses by itself is given up alone; it never holds up another.
 import type { Delivery } from '../bus/bus.ts';
 import type { UsageEvent } from '../contracts/usage.ts';
+import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -27,6 +28,7 @@ export interface IntakeDeps {
   readonly onCommitted: (deliveries: readonly UsageDelivery[]) => void;
   /** A delivery that comes again. */
   readonly onRefused: (delivery: UsageDelivery) => void;
+  readonly crash?: CrashPoints | undefined;
 }
 
 /** How long a batch waits for more; a tick of the wheel or two. */
@@ -120,6 +122,7 @@ export class UsageIntake {
     try {
       const good = await this.#readable(deliveries);
       await this.#deps.fold(good.map(({ usage }) => usage));
+      (this.#deps.crash ?? noCrash)(12);
       for (const { delivery } of good) delivery.ack();
       this.#recovered();
       this.#deps.onCommitted(deliveries);
