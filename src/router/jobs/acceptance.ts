@@ -13,7 +13,7 @@ import { digestOf } from './job-digest.ts';
 import { APPROVAL, dueOf } from './job-due.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import { attemptMsOf, type Decided } from './job-plan.ts';
-import { type JobStore, refOf, sameAs } from './job-store.ts';
+import { type JobStore, refOf, sameAs, usedKey } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
 import type { Outstanding } from './outstanding.ts';
 
@@ -56,11 +56,15 @@ export class Acceptance {
     this.#deps = deps;
   }
 
-  /** What was accepted under the same key before. Throws `idempotency_conflict` if it was something else. */
+  /** What was accepted under the same key before. Throws `idempotency_conflict` if it was something else, or is deleted. */
   async known(asked: DecideRequest): Promise<Accepted | undefined> {
     const { store, metrics } = this.#deps;
     const { assignmentId } = jobIdsOf(asked);
-    const stored = await store.request({ tenantId: asked.tenant_id, assignmentId });
+    const ref = { tenantId: asked.tenant_id, assignmentId };
+    const [before, isUsed] = await Promise.all([store.request(ref), store.isUsed(ref)]);
+    // A state is younger than its request, which may have come between the two reads.
+    const stored = before ?? (isUsed ? await store.request(ref) : undefined);
+    if (stored === undefined && isUsed) throw usedKey('the key was used for a job that was deleted');
     if (stored === undefined) return undefined;
     sameAs(stored, digestOf(asked));
     metrics.duplicate.add();

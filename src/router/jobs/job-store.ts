@@ -112,11 +112,19 @@ export class JobStore {
     await this.#bucket.erase(keyTo(ref, 'open'));
   }
 
-  /** The request first: a state alone is no job. */
+  /**
+   * Takes the payload and the result of a job away. What is left of its state is no job, and says until it expires that
+   * the key was used: attempts of another job under it would have the ids, and the bills, of this one's.
+   */
   async delete(ref: JobRef): Promise<void> {
+    await this.change(ref, ({ state }) => (state === undefined ? undefined : stripped(state)));
     await this.#bucket.delete(keyTo(ref, 'req'));
-    await this.#bucket.delete(keyTo(ref, 'state'));
     await this.close(ref);
+  }
+
+  /** Whether the key was that of a job which was deleted. */
+  async isUsed(ref: JobRef): Promise<boolean> {
+    return (await this.#bucket.get(keyTo(ref, 'state'))) !== undefined;
   }
 
   async openJobs(): Promise<readonly OpenJob[]> {
@@ -125,13 +133,19 @@ export class JobStore {
   }
 }
 
+function stripped(state: JobState): JobState {
+  const { result: _, error: __, metadata: ___, tags: ____, history: _____, ...rest } = state;
+  return rest;
+}
+
 /** Throws `idempotency_conflict` unless the stored request was asked for the same thing. */
 export function sameAs(stored: JobRequest, digest: string): JobRequest {
   if (stored.digest === digest) return stored;
-  throw new BeamlineError('idempotency_conflict', 'the key was used for another request', {
-    details: { intake: 'IDEMPOTENCY_VIOLATION' },
-  });
+  throw usedKey('the key was used for another request');
 }
+
+export const usedKey = (message: string): BeamlineError =>
+  new BeamlineError('idempotency_conflict', message, { details: { intake: 'IDEMPOTENCY_VIOLATION' } });
 
 const keyTo = ({ tenantId, assignmentId }: JobRef, part: 'req' | 'state' | 'open'): string =>
   jobKey(tenantId, assignmentId, part);
