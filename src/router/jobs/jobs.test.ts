@@ -375,6 +375,27 @@ test('a result that nobody can read is kept among the dead letters', async () =>
   await stop();
 });
 
+test('a result that is faster than the state of its attempt, or outlives its router, counts all the same', async () => {
+  const { bus, start, ask, orders, state, usage, pass, stop } = await openJobs(RETRY);
+  await start();
+  await ask(orderOf({}, { run_at_ms: 1_790_000_600_000 }));
+  const result = { assignment_id: ASSIGNMENT, tenant_id: 'acme', provider_id: 'alder', attempt: 1, ...DOWN } as const;
+  const usageOf = { model: 'small', input_tokens: 3, output_tokens: 2, cost_micro_usd: 7 };
+  const options = { messageId: 'fast', timeoutMs: 1_000, correlation: CORRELATION };
+  await bus.append(at(execResult), { ...result, status: 'error', usage: usageOf }, options);
+  await rest();
+  const waiting = await state();
+  assert.deepEqual([waiting?.status, waiting?.attempts[0]?.status], ['retry_wait', 'failed']);
+  await pass(3_000);
+  assert.deepEqual(
+    orders.map(({ attempt, executor }) => [attempt, executor.provider_id]),
+    [[2, 'alder']],
+  );
+  assert.deepEqual([(await state())?.status, (await state())?.cost_micro_usd], ['succeeded', 14]);
+  assert.equal((await usage()).length, 2);
+  await stop();
+});
+
 test('entries that were left behind are swept away', async () => {
   const { bucket, start, open, pass, stop } = await openJobs();
   const half = { at_ms: 1_790_000_000_000, tenant_id: 'acme', assignment_id: ASSIGNMENT };
