@@ -19,6 +19,7 @@ const beamline: CommandDef = {
     dlq: async () => (await import('./dlq.ts')).dlqCommand,
     docs: async () => (await import('./docs.ts')).docsCommand,
     sim: async () => (await import('./sim.ts')).simCommand,
+    'mock-router': async () => (await import('./mock-router.ts')).mockRouterCommand,
   },
 };
 
