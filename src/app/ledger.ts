@@ -11,6 +11,7 @@ import { reconcile } from '../ledger/reconcile.ts';
 import type { RetentionRule } from '../ledger/retention.ts';
 import { type ExportManifest, exportUsage } from '../ledger/usage-export.ts';
 import type { SqlStore } from '../store/sql.ts';
+import { crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { jobWitness, leasesPastHold } from './ledger-witness.ts';
 import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
@@ -30,6 +31,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       id: newProcessId('ledger'),
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
+      crash: crashPoints(ground),
       retention: retentionOf(ground, store),
       reconcile: async (period) =>
         reconcile(store, period, [await jobWitness(bus, period)], await leasesPastHold(bus, timers.clock.epochMs())),

@@ -2,15 +2,13 @@
 import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/bus.ts';
 import { openPriceBook, priceLines } from '../catalog/price-book.ts';
-import { crashPointOf } from '../config/crash-at.ts';
-import { environment } from '../config/environment.ts';
-import { crashAt, type CrashPoints } from '../core/crash-point.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { Outbox } from '../worker/outbox.ts';
 import { measure, type Measured } from '../worker/overload-watch.ts';
 import { startWorker } from '../worker/worker.ts';
 import { openBlockList } from './blocks.ts';
+import { crashPoints } from './crash-points.ts';
 import { dataFolder } from './data-dir.ts';
 import type { Ground } from './ground.ts';
 import { openProviders } from './providers.ts';
@@ -60,13 +58,6 @@ async function openOutbox({ config, timers, telemetry }: Ground): Promise<Outbox
   if (folder === undefined) return undefined;
   const { sync_ms: syncMs, max_bytes: bytesMax } = config.worker.outbox;
   return Outbox.open({ folder, bytesMax, syncMs, timers, telemetry });
-}
-
-function crashPoints({ telemetry }: Ground): CrashPoints | undefined {
-  const point = crashPointOf(environment);
-  if (point === undefined) return undefined;
-  telemetry.log.warn('crash_point_set', { count: point });
-  return crashAt(point);
 }
 
 /** In one process the loop is everybody's: its lag says nothing of the worker, and the gateway has bounds of its own. */

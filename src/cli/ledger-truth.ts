@@ -41,7 +41,9 @@ export function readTruth(
     if (attempts.has(key)) repeated.push(key);
     else attempts.set(key, known);
   }
-  const isComplete: Truth['isComplete'] = ({ provider }) => providers?.has(provider) ?? provider !== WORKER;
+  // An estimate says that the call may have left, so it need not have arrived: its worker died around that moment.
+  const isComplete: Truth['isComplete'] = ({ provider, isEstimate }) =>
+    !isEstimate && (providers?.has(provider) ?? provider !== WORKER);
   return { attempts: [...attempts.values()], isComplete, arrivals, strangers, repeated };
 }
 

@@ -69,6 +69,18 @@ for (const [finding, lines, count] of WRONG) {
   });
 }
 
+test('an estimate of a call that never arrived is no phantom: it is listed as an estimate', async () => {
+  const path = join(folder, 'estimate.sqlite');
+  {
+    await using opened = await openLedgerStore(path);
+    await foldUsage(opened.store, rowsOf([usageEvent({ assignment_id: 'a', estimated: true })]), AT_MS);
+  }
+  const { status, stdout } = ledger('reconcile', '--db', `sqlite:${path}`, ...PERIOD, '--truth', truthOf());
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /^phantom +0$/m);
+  assert.match(stdout, /^estimated +1$/m);
+});
+
 test('other tokens than the provider reported are listed', () => {
   const truth = truthOf(arrival('a:1', { output_tokens: 9 }), arrival('b:1'));
   const { status, stdout } = ledger('reconcile', '--db', db, ...PERIOD, '--truth', truth);

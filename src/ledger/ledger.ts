@@ -5,6 +5,7 @@ import { DeadLetters } from '../bus/dead-letters.ts';
 import { encode } from '../contracts/codec.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { usageMetered } from '../contracts/usage.ts';
+import type { CrashPoints } from '../core/crash-point.ts';
 import type { BeamlineError } from '../core/errors.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
@@ -35,6 +36,8 @@ export interface LedgerDeps {
   readonly batch: number;
   readonly retention: RetentionRule;
   readonly reconcile: Reconcile;
+  /** Absent in production. */
+  readonly crash?: CrashPoints | undefined;
   /** After each commit, with the rows that are new: for whoever copies `spend` on. */
   readonly onFolded?: (added: readonly FoldedUsage[]) => void;
 }
@@ -78,7 +81,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     batch: deps.batch,
     rowOf: (event) => usageRowOf(event, prices.active.book, clock.epochMs()),
     async fold(usages) {
-      const fold = await foldUsage(store, usages, clock.epochMs());
+      const fold = await foldUsage(store, usages, clock.epochMs(), deps.crash);
       metrics.count(fold);
       deps.onFolded?.(fold.added);
     },
@@ -87,6 +90,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
       for (const { seq } of deliveries) trim.folded(seq);
     },
     onRefused: ({ seq }) => trim.refused(seq),
+    crash: deps.crash,
   });
   opening.use(startRetention({ store, timers, log, rule: deps.retention }));
   opening.use(

@@ -71,6 +71,10 @@ async function openWorld() {
       startBeamline(['worker', '--nats', nats.url, '--config', config], env),
     resultsOf: (id: string): unknown[] =>
       results.filter((result) => result.assignment_id === id).map(({ status, error_code }) => error_code ?? status),
+    billedOf: (id: string): unknown[] =>
+      results
+        .filter((result) => result.assignment_id === id)
+        .map(({ usage }) => (usage === undefined ? 'nothing' : usage.estimated === true ? 'estimate' : 'measured')),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -105,21 +109,23 @@ interface Row {
   readonly result: string;
   /** Requests that the upstream saw. */
   readonly asked: number;
+  /** What may have left the machine is billed, whatever came of it. */
+  readonly billed: 'measured' | 'estimate' | 'nothing';
 }
 const ROWS: readonly Row[] = [
-  { point: 1, effect: 'external', result: 'success', asked: 1 },
-  { point: 2, effect: 'external', result: 'WORKER_LOST', asked: 0 },
-  { point: 3, effect: 'external', result: 'WORKER_LOST', asked: 1 },
-  { point: 4, effect: 'external', result: 'success', asked: 1 },
-  { point: 5, effect: 'external', result: 'success', asked: 1 },
-  { point: 6, effect: 'external', result: 'success', asked: 1 },
-  { point: 1, effect: 'none', result: 'success', asked: 0 },
-  { point: 3, effect: 'none', result: 'success', asked: 0 },
-  { point: 4, effect: 'none', result: 'success', asked: 0 },
-  { point: 5, effect: 'none', result: 'success', asked: 0 },
+  { point: 1, effect: 'external', result: 'success', asked: 1, billed: 'measured' },
+  { point: 2, effect: 'external', result: 'WORKER_LOST', asked: 0, billed: 'estimate' },
+  { point: 3, effect: 'external', result: 'WORKER_LOST', asked: 1, billed: 'estimate' },
+  { point: 4, effect: 'external', result: 'success', asked: 1, billed: 'measured' },
+  { point: 5, effect: 'external', result: 'success', asked: 1, billed: 'measured' },
+  { point: 6, effect: 'external', result: 'success', asked: 1, billed: 'measured' },
+  { point: 1, effect: 'none', result: 'success', asked: 0, billed: 'nothing' },
+  { point: 3, effect: 'none', result: 'success', asked: 0, billed: 'nothing' },
+  { point: 4, effect: 'none', result: 'success', asked: 0, billed: 'nothing' },
+  { point: 5, effect: 'none', result: 'success', asked: 0, billed: 'nothing' },
 ];
 
-for (const { point, effect, result, asked } of ROWS) {
+for (const { point, effect, result, asked, billed } of ROWS) {
   test(`a job of effect ${effect}, killed at point ${point}, ends once as ${result}`, async () => {
     await using world = await openWorld();
     const id = `job-${effect}-${point}`;
@@ -139,6 +145,7 @@ for (const { point, effect, result, asked } of ROWS) {
     await until('its result', () => world.resultsOf(id).length > 0);
     await next.stop();
     assert.deepEqual(world.resultsOf(id), [result]);
+    assert.deepEqual(world.billedOf(id), [billed]);
     assert.equal(world.bodies.length, asked);
   });
 }

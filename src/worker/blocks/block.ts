@@ -54,6 +54,8 @@ export interface Block<I = unknown, O = unknown> {
   readonly input: Payload<I>;
   readonly output: Payload<O>;
   execute(input: I, context: BlockContext): Promise<BlockResult<O>>;
+  /** What an attempt may have consumed that began in a process which died; absent: nothing that is billed. */
+  estimate?(input: I, context: BlockContext): BlockUsage;
 }
 
 export interface BlockFailureOptions extends ErrorOptions {

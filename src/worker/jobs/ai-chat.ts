@@ -25,6 +25,10 @@ export const aiChat = (deps: AiChatDeps): Block<Body, Body> => ({
   input: payload('beamline.block.AiChatInput', '1', FilledObject),
   output: payload('beamline.block.AiChatOutput', '1', OpenObject),
   execute: (body, context) => new Promise((resolve, reject) => ask(deps, body, context, { resolve, reject })),
+  estimate(body, { assignment: { executor } }) {
+    const { provider_id: providerId, model = '-' } = executor;
+    return meter(deps.costOf, { providerId, model, tokens: estimateTokens(body, 0), isEstimated: true });
+  },
 });
 
 interface Answering {

@@ -183,7 +183,7 @@ export class JobRun implements SlotWaiter {
         const found = await this.#deps.markers.start(this.key);
         if (found === 'done') return { kind: 'dropped' };
         this.#hasMarker = true;
-        if (found === 'lost') return reported(LOST, undefined);
+        if (found === 'lost') return reported(LOST, this.#begunElsewhere(block, input, signal));
       } catch (fault) {
         return { kind: 'unavailable', fault };
       }
@@ -221,6 +221,12 @@ export class JobRun implements SlotWaiter {
     if (isOwn) return reported({ state: 'failed', failure: thrown.failure }, consumed);
     this.#deps.log.error('block_failed', { operation: block.type, fault: thrown });
     return reported({ state: 'failed', failure: { code: 'INTERNAL_ERROR', message: 'an unexpected fault' } }, consumed);
+  }
+
+  /** It may have left the machine, so it is billed; nobody knows how far it came, so it is an estimate. */
+  #begunElsewhere(block: Block, input: unknown, signal: AbortSignal): Usage | undefined {
+    const usage = block.estimate?.(input, this.#context(signal));
+    return usageOf(this.assignment, usage === undefined ? undefined : { ...usage, estimated: true });
   }
 
   #context(signal: AbortSignal): BlockContext {

@@ -1,0 +1,123 @@
+// Durable work while processes are killed: orders jobs through the public door, kills what the seed says, lets everything
+// come to rest, and holds what the client was promised against what the jobs, the ledger and the provider say.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { drain, type Drained } from './drained.ts';
+import { type Fleet, startFleet, type Victim } from './fleet.ts';
+import { randomFrom, shuffled } from './random.ts';
+import { readAccepted, type Submitted, submitJobs } from './submitter.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+
+export interface ChaosOptions {
+  readonly jobs: number;
+  readonly seed: number;
+  readonly killEveryMs: number;
+  readonly victims: readonly Victim[];
+  /** Kills of each role. */
+  readonly killsEach: number;
+  /** Milliseconds of one answer of the provider. */
+  readonly answerMs: number;
+  readonly drainMs: number;
+  /** Absent: as shipped. */
+  readonly ackWaitMs?: number | undefined;
+  /** Absent: a temporary folder that is removed. */
+  readonly folder?: string | undefined;
+}
+
+export interface Findings {
+  readonly lost: number;
+  readonly doubled: number;
+  readonly phantom: number;
+  readonly unsettled: number;
+  readonly rows: number;
+  readonly estimated: number;
+  readonly cost_mismatch: number;
+  readonly arrivals: number;
+  readonly strangers: number;
+  readonly repeated_calls: number;
+  readonly examples: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface Verdict {
+  readonly seconds: number;
+  readonly kills: Readonly<Record<string, number>>;
+  readonly submitted: Submitted;
+  readonly accepted: number;
+  readonly drained: Drained;
+  readonly found: Findings;
+  /** What must not be; none in a good run. */
+  readonly faults: readonly string[];
+}
+
+export async function runChaos(options: ChaosOptions): Promise<Verdict> {
+  const startedMs = Date.now();
+  const { seed, answerMs, ackWaitMs, drainMs } = options;
+  await using opened = new AsyncDisposableStack();
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'beamline-chaos-'));
+  if (options.folder === undefined) opened.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const fleet = opened.use(await startFleet({ folder, random: randomFrom(seed), answerMs }));
+  const logPath = join(folder, 'accepted.ndjson');
+  const { jobs, killEveryMs, victims, killsEach } = options;
+  const overMs = victims.length * killsEach * killEveryMs;
+  const order = { url: fleet.url, keys: fleet.keys, jobs, seed, random: randomFrom(seed + 1), overMs, logPath };
+  const [submitted, kills] = await Promise.all([submitJobs(order), killAll(fleet, options)]);
+  await fleet.ready();
+  const accepted = readAccepted(logPath);
+  const drained = await drain({ fleet, accepted, longestMs: drainMs, ackWaitMs });
+  const found = await reconciled(fleet, startedMs);
+  const seconds = (Date.now() - startedMs) / 1000;
+  const seen = { seconds, kills, submitted, accepted: accepted.length, drained, found };
+  return { ...seen, faults: faultsOf(seen, accepted, fleet, jobs) };
+}
+
+async function killAll(fleet: Fleet, { seed, victims, killsEach, killEveryMs }: ChaosOptions) {
+  const random = randomFrom(seed + 2);
+  const line = shuffled(Array.from({ length: killsEach }, () => victims).flat(), random);
+  const kills: Record<string, number> = {};
+  for (const victim of line) {
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await sleep(killEveryMs * (0.5 + random()));
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await fleet.kill(victim);
+    kills[victim] = (kills[victim] ?? 0) + 1;
+  }
+  return kills;
+}
+
+/** `beamline ledger reconcile`, as an operator calls it. */
+function reconciled({ database, natsUrl, truth }: Fleet, sinceMs: number): Promise<Findings> {
+  const since = new Date(sinceMs).toISOString();
+  const args = ['--db', database, '--nats', natsUrl, '--since', since, '--truth', truth, '--json'];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [MAIN, 'ledger', 'reconcile', ...args], { maxBuffer: 1 << 26 }, (_, stdout, stderr) => {
+      try {
+        resolve(JSON.parse(stdout) as Findings);
+      } catch {
+        reject(new Error(`ledger reconcile printed no JSON: ${stdout.slice(0, 500)} ${stderr.slice(0, 500)}`));
+      }
+    });
+  });
+}
+
+function faultsOf(
+  { submitted, drained, found, accepted }: Omit<Verdict, 'faults'>,
+  lines: ReturnType<typeof readAccepted>,
+  fleet: Fleet,
+  jobs: number,
+): readonly string[] {
+  const faults = [...submitted.faults, ...drained.faults, ...fleet.ownEnds()];
+  if (accepted !== jobs) faults.push(`${accepted} of ${jobs} jobs were accepted`);
+  if (new Set(lines.map(({ tenant, id }) => `${tenant} ${id}`)).size !== accepted) faults.push('two keys gave one job');
+  for (const finding of ['lost', 'doubled', 'phantom', 'unsettled'] as const) {
+    if (found[finding] === 0) continue;
+    faults.push(`${found[finding]} ${finding}: ${(found.examples[finding] ?? []).slice(0, 5).join(', ')}`);
+  }
+  if (found.repeated_calls > 0) faults.push(`${found.repeated_calls} calls arrived more than once`);
+  if (found.strangers > 0) faults.push(`${found.strangers} calls had no name`);
+  return faults;
+}

@@ -1,0 +1,121 @@
+// Waits until nothing is under way any more: every accepted job has ended, and the streams have no reader who owes
+// something. Then says of each job how it ended, as its own events tell it.
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fleet } from './fleet.ts';
+import { type AcceptedLine, answered } from './submitter.ts';
+
+const ENDS: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'expired']);
+const AT_ONCE = 16;
+const LOOK_MS = 250;
+const CONSUMERS = [
+  ['CAF_ASSIGN', 'caf-workers'],
+  ['CAF_RESULT', 'router-results'],
+  ['BEAMLINE_USAGE', 'ledger-usage'],
+] as const;
+
+export interface Ended {
+  readonly status: string;
+  readonly code: string | undefined;
+  readonly attempts: number;
+}
+
+export interface Drained {
+  readonly ended: readonly Ended[];
+  readonly faults: readonly string[];
+}
+
+export interface DrainOptions {
+  readonly fleet: Fleet;
+  readonly accepted: readonly AcceptedLine[];
+  readonly longestMs: number;
+  /** Shorter than what is shipped, so that a test need not wait half a minute for what a dead process held. */
+  readonly ackWaitMs: number | undefined;
+}
+
+export async function drain({ fleet, accepted, longestMs, ackWaitMs }: DrainOptions): Promise<Drained> {
+  const untilMs = performance.now() + longestMs;
+  const faults: string[] = [];
+  const ended: Ended[] = [];
+  if (ackWaitMs !== undefined) await loseDeliveries(fleet.natsUrl, ackWaitMs);
+  await inParallel(accepted, async (job) => {
+    const end = await endOf(fleet, job, untilMs);
+    if (end === undefined) faults.push(`${job.id} of ${job.tenant} (${job.key}) has not ended`);
+    else ended.push(end);
+  });
+  await inParallel(accepted, async (job) => {
+    const ends = await endsTold(fleet, job);
+    if (ends !== 1) faults.push(`${job.id} of ${job.tenant} (${job.key}) tells of ${ends} ends`);
+  });
+  if (!(await readersAreDone(fleet.natsUrl, untilMs))) faults.push('a stream has something that nobody has read');
+  return { ended, faults };
+}
+
+interface Shown {
+  readonly status: string;
+  readonly error: { readonly code: string } | null;
+  readonly attempts: readonly unknown[];
+}
+
+async function endOf(fleet: Fleet, job: AcceptedLine, untilMs: number): Promise<Ended | undefined> {
+  for (;;) {
+    // eslint-disable-next-line no-await-in-loop -- waits for a condition
+    const { status, text } = await read(fleet, job, '');
+    if (status === 200) {
+      const shown = JSON.parse(text) as Shown;
+      if (ENDS.has(shown.status)) {
+        return { status: shown.status, code: shown.error?.code, attempts: shown.attempts.length };
+      }
+    }
+    if (performance.now() > untilMs) return undefined;
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await sleep(LOOK_MS);
+  }
+}
+
+/** Terminal events and terminal words among the changes of the job. */
+async function endsTold(fleet: Fleet, job: AcceptedLine): Promise<number> {
+  const { text } = await read(fleet, job, '/events');
+  const events = text.split('\n\n').filter((event) => /^id: /m.test(event));
+  return events.filter((event) => {
+    const data = /^data: (.*)$/m.exec(event)?.[1] ?? '{}';
+    return ENDS.has((JSON.parse(data) as { readonly status?: string }).status ?? '');
+  }).length;
+}
+
+const read = ({ url, keys }: Fleet, { id, tenant }: AcceptedLine, more: string) =>
+  answered(`${url}/api/v1/jobs/${id}${more}`, { headers: { authorization: `Bearer ${keys[tenant]}` } });
+
+async function loseDeliveries(natsUrl: string, ackWaitMs: number): Promise<void> {
+  await using nc = await connect({ servers: natsUrl });
+  const { consumers } = await jetstreamManager(nc);
+  for (const [stream, durable] of CONSUMERS) {
+    // eslint-disable-next-line no-await-in-loop -- three of them
+    await consumers.update(stream, durable, { ack_wait: ackWaitMs * 1_000_000 });
+  }
+}
+
+async function readersAreDone(natsUrl: string, untilMs: number): Promise<boolean> {
+  await using nc = await connect({ servers: natsUrl });
+  const { consumers } = await jetstreamManager(nc);
+  for (;;) {
+    // eslint-disable-next-line no-await-in-loop -- waits for a condition
+    const infos = await Promise.all(CONSUMERS.map(([stream, durable]) => consumers.info(stream, durable)));
+    if (infos.every((info) => info.num_pending === 0 && info.num_ack_pending === 0)) return true;
+    if (performance.now() > untilMs) return false;
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await sleep(LOOK_MS);
+  }
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  const one = async (): Promise<void> => {
+    for (const item of left) {
+      // eslint-disable-next-line no-await-in-loop -- each takes the next one
+      await work(item);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, one));
+}

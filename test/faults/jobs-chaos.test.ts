@@ -1,0 +1,21 @@
+// A short run of `npm run chaos`: every role is killed, and nothing that was promised is lost, doubled or invented.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runChaos } from './chaos/chaos.ts';
+import { VICTIMS } from './chaos/fleet.ts';
+
+test('jobs that were accepted end once and are billed once, whatever is killed', async () => {
+  const verdict = await runChaos({
+    jobs: 300,
+    seed: 20_261_121,
+    killEveryMs: 1_000,
+    victims: VICTIMS,
+    killsEach: 2,
+    answerMs: 50,
+    drainMs: 90_000,
+    ackWaitMs: 2_000,
+  });
+  assert.deepEqual(verdict.faults, []);
+  assert.deepEqual(verdict.kills, { gateway: 2, router: 2, worker: 2, ledger: 2, nats: 2 });
+  assert.equal(verdict.drained.ended.length, 300);
+});

@@ -1,0 +1,46 @@
+// `npm run chaos`: jobs through the public door while processes are killed; one table, exit code 0 if nothing was lost,
+// doubled or invented. The same seed orders the same jobs and kills the same roles at the same moments.
+/* eslint-disable no-console -- a command of its own */
+import { parseArgs } from 'node:util';
+import { runChaos } from './chaos/chaos.ts';
+import { type Victim, VICTIMS } from './chaos/fleet.ts';
+import { verdictTable } from './chaos/verdict-table.ts';
+
+const { values } = parseArgs({
+  options: {
+    jobs: { type: 'string', default: '2000' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    'kill-every': { type: 'string', default: '2000' },
+    kills: { type: 'string', default: '4' },
+    roles: { type: 'string', default: VICTIMS.join(',') },
+    'answer-ms': { type: 'string', default: '50' },
+    'ack-wait': { type: 'string' },
+    folder: { type: 'string' },
+  },
+});
+
+function numberIn(name: 'jobs' | 'seed' | 'kill-every' | 'kills' | 'answer-ms' | 'ack-wait'): number {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new RangeError(`--${name} ${values[name]} is not a whole number`);
+}
+
+const isVictim = (word: string): word is Victim => (VICTIMS as readonly string[]).includes(word);
+const victims = values.roles.split(',');
+if (!victims.every(isVictim)) throw new RangeError(`--roles must be of ${VICTIMS.join(', ')}`);
+
+const options = {
+  jobs: numberIn('jobs'),
+  seed: numberIn('seed'),
+  killEveryMs: numberIn('kill-every'),
+  killsEach: numberIn('kills'),
+  victims,
+  answerMs: numberIn('answer-ms'),
+  drainMs: 300_000,
+  ackWaitMs: values['ack-wait'] === undefined ? undefined : numberIn('ack-wait'),
+  folder: values.folder,
+};
+console.error(`seed ${options.seed}`);
+const verdict = await runChaos(options);
+console.log(verdictTable(options, verdict));
+process.exitCode = verdict.faults.length === 0 ? 0 : 1;
