@@ -18,11 +18,14 @@ import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
 
 /** Rows of a ledger in memory; at most some hundred megabytes. */
 const MEMORY_ROWS_MAX = 100_000;
+/** Some 25,000 events: what a busy process takes in three seconds. */
+const BACKLOG_BYTES = 16_777_216;
 
 export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   const { config, timers } = ground;
   await using opening = new AsyncDisposableStack();
   const store = opening.use(await openLedgerStore(ground));
+  let tables = store;
   const ledger = opening.use(
     await startLedger({
       ...ground,
@@ -32,17 +35,21 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
       crash: crashPoints(ground),
+      backlogBytes: ledgerAddress(config) === undefined ? BACKLOG_BYTES : undefined,
       retention: retentionOf(ground, store),
       reconcile: async (period) =>
-        reconcile(store, period, [await jobWitness(bus, period)], await leasesPastHold(bus, timers.clock.epochMs())),
+        reconcile(tables, period, [await jobWitness(bus, period)], await leasesPastHold(bus, timers.clock.epochMs())),
     }),
   );
+  tables = ledger.store;
   const bucket = await bus.openBucket(budgetBucket);
   const foldedUntilMs = (): number | undefined => {
     const { isReady, lagMs } = ledger.health();
     return isReady ? timers.clock.epochMs() - lagMs : undefined;
   };
-  opening.use(new BudgetKeeper({ bucket, store, timers, log: ground.telemetry.log.for('ledger'), foldedUntilMs }));
+  opening.use(
+    new BudgetKeeper({ bucket, store: tables, timers, log: ground.telemetry.log.for('ledger'), foldedUntilMs }),
+  );
   const opened = opening.move();
   return { ...ledger, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

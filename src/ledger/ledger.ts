@@ -19,6 +19,7 @@ import type { Reconcile } from './reconcile.ts';
 import { type RetentionRule, startRetention } from './retention.ts';
 import { StreamTrim } from './stream-trim.ts';
 import { foldUsage } from './usage-fold.ts';
+import { UsageBacklog } from './usage-backlog.ts';
 import { type UsageDelivery, UsageIntake } from './usage-intake.ts';
 import { type FoldedUsage, usageRowOf } from './usage-row.ts';
 
@@ -36,6 +37,8 @@ export interface LedgerDeps {
   readonly batch: number;
   readonly retention: RetentionRule;
   readonly reconcile: Reconcile;
+  /** Bytes of events that may wait for the process to rest; absent: each is folded at once, and acknowledged after it. */
+  readonly backlogBytes?: number | undefined;
   /** Absent in production. */
   readonly crash?: CrashPoints | undefined;
   /** After each commit, with the rows that are new: for whoever copies `spend` on. */
@@ -52,6 +55,8 @@ export interface LedgerHealth {
 
 export interface Ledger extends Role {
   readonly health: () => LedgerHealth;
+  /** The tables, with everything in them that was taken so far. */
+  readonly store: SqlStore;
 }
 
 /** Lag above which the ledger is not ready (worker 15). */
@@ -92,23 +97,49 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     onRefused: ({ seq }) => trim.refused(seq),
     crash: deps.crash,
   });
+  const { backlogBytes } = deps;
+  const backlog = backlogBytes === undefined ? undefined : new UsageBacklog({ timers, intake, bytesMax: backlogBytes });
+  const readable = backlog === undefined ? store : caughtUp(store, () => backlog.drain());
   opening.use(startRetention({ store, timers, log, rule: deps.retention }));
   opening.use(
     await whenThere(prices, async () => {
-      const usage = await consumeUsage(bus, letters, (delivery) => intake.take(delivery));
+      const usage = await consumeUsage(bus, letters, (delivery) => (backlog ?? intake).take(delivery));
       log.info('ledger_ready', { state: store.dialect });
       return async () => {
         await usage.drain();
+        await backlog?.[Symbol.asyncDispose]();
         await intake.drain();
       };
     }),
   );
-  opening.use(serveLedger({ bus, store, clock, log, prices, reconcile: deps.reconcile }));
+  opening.use(serveLedger({ bus, store: readable, clock, log, prices, reconcile: deps.reconcile }));
   const health = (): LedgerHealth => healthOf(bus, schema, intake);
   telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: intake.lagMs }));
   const opened = opening.move();
-  return { name: 'ledger', health, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { name: 'ledger', health, store: readable, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+/** The same store, whose readers wait for what is not folded yet. */
+const caughtUp = (store: SqlStore, catchUp: () => Promise<void>): SqlStore => ({
+  dialect: store.dialect,
+  async run(statement, params) {
+    await catchUp();
+    return store.run(statement, params);
+  },
+  async all(statement, params) {
+    await catchUp();
+    return store.all(statement, params);
+  },
+  async transaction(work) {
+    await catchUp();
+    return store.transaction(work);
+  },
+  async exclusive(name, work) {
+    await catchUp();
+    return store.exclusive(name, work);
+  },
+  [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+});
 
 function consumeUsage(bus: Bus, letters: DeadLetters, take: (delivery: UsageDelivery) => void): Promise<Subscription> {
   const from = { stream: usageStream, consumer: ledgerUsage };

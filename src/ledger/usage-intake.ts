@@ -80,6 +80,12 @@ export class UsageIntake {
     else this.#timer ??= timers.after(GATHER_MS, () => this.#start());
   }
 
+  /** Folds what is held without waiting for more; resolves when nothing is held, or the database is away. */
+  async idle(): Promise<void> {
+    this.#start();
+    await this.#working;
+  }
+
   /** Folds what is held, once; what does not go through is delivered again to whoever comes. */
   async drain(): Promise<void> {
     this.#closing.abort();
