@@ -9,6 +9,7 @@ import { EXECUTION_ERRORS } from '../core/execution-errors.ts';
 import { openApiDocument } from '../gateway/openapi.ts';
 import { POLICY_SHAPE } from '../policy/document.ts';
 import { editorSchema } from '../policy/editor-schema.ts';
+import { githubTemplate, gitlabTemplate } from './ci-templates.ts';
 import { readMaterial } from './contracts-material.ts';
 import { EXIT } from './exit.ts';
 import { complain, print } from './print.ts';
@@ -30,6 +31,8 @@ const artefacts = (): readonly Artefact[] => [
   },
   { path: 'docs/reference/configuration.md', text: configurationPage() },
   { path: 'docs/reference/errors.md', text: errorsPage() },
+  { path: 'ops/ci/gitlab.yml', text: gitlabTemplate() },
+  { path: 'ops/ci/github.yml', text: githubTemplate() },
   ...lawArtefacts(),
 ];
 
