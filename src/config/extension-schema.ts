@@ -18,8 +18,8 @@ const instance = entry({
 
 const extension = entry({
   id: text('Identifier; also the last part of its subject.', { pattern: '^[a-z][a-z0-9_]{0,63}$' }),
-  type: Type.Enum(['pre', 'validator'], {
-    description: 'When it is asked: before the decision, to change or to judge.',
+  type: Type.Enum(['pre', 'validator', 'post'], {
+    description: 'When it is asked: before the decision, to change or to judge; or about the output.',
   }),
   timeout_ms: span(1000, 10, 'Longest wait for an answer, at most 5 s.'),
   retry: integer(0, 0, 3, 'Further tries after silence or absence.'),

@@ -16,6 +16,18 @@ export const ApprovalVerdict = Type.Object({
 });
 export type ApprovalVerdict = Type.Static<typeof ApprovalVerdict>;
 
+/** A post-processor, as the router resolved it from the policy and its registry; nothing here is a caller's. */
+const PostOrder = Type.Object({
+  id: Id,
+  subject: Type.String({ pattern: '^beamline\\.ext\\.post\\.[a-z0-9_-]{1,128}\\.v1$' }),
+  mode: Type.Enum(['required', 'optional']),
+  config: OpenObject,
+  timeout_ms: Type.Integer({ minimum: 1, maximum: 300_000 }),
+  retry: Type.Integer({ minimum: 0, maximum: 10 }),
+  version: maybe(Id),
+});
+export type PostOrder = Type.Static<typeof PostOrder>;
+
 const ExecAssignment = Type.Object({
   version: Type.Literal('1'),
   assignment_id: Id,
@@ -72,6 +84,8 @@ const ExecAssignment = Type.Object({
   scopes: maybe(Type.Array(Id, { maxItems: 64 })),
   // The decision of a person that the job waited for.
   approval: maybe(ApprovalVerdict),
+  // What is asked about the output before it leaves, in this order.
+  post: maybe(Type.Array(PostOrder, { maxItems: 5 })),
   shadow: maybe(Type.Boolean()),
 });
 export type ExecAssignment = Type.Static<typeof ExecAssignment>;

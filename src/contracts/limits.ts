@@ -5,6 +5,8 @@ export const KEY_BYTES_MAX = 256;
 export const TEXT_CHARS_MAX = 1024;
 /** Largest message body that is sent. */
 export const MESSAGE_BYTES_MAX = 720_000;
+/** An object whose members are the author's own: metadata, context. */
+export const OBJECT_BYTES_MAX = 65_536;
 /** Inline output of an answer, and the gateway's buffer per stream. */
 export const INLINE_BYTES_MAX = 262_144;
 export const JSON_DEPTH_MAX = 64;

@@ -1,5 +1,5 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
-import { compileExtensions } from './compile-extensions.ts';
+import { compileExtensions, compilePost } from './compile-extensions.ts';
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
 import { compileCanary, compileExperiment } from './compile-trial.ts';
@@ -68,6 +68,7 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     breaker: compileBreaker(document.circuit_breaker),
     rateLimit: compileRateLimit(document.rate_limit),
     extensions: compileExtensions(document.pre, document.validators),
+    post: compilePost(document.post),
   } satisfies Policy);
 }
 

@@ -17,7 +17,7 @@ import {
   when,
   where,
 } from './document-parts.ts';
-import { type PreDocument, pre, type ValidatorDocument, validators } from './extension-document.ts';
+import { type ProcessorDocument, processors, type ValidatorDocument, validators } from './extension-document.ts';
 import { isTimeZone } from './local-time.ts';
 import { rateLimit, type RateLimitDocument } from './rate-limit-document.ts';
 import {
@@ -76,7 +76,8 @@ export interface PolicyDocument {
   readonly retry?: RetryDocument;
   readonly fallbacks?: readonly FallbackDocument[];
   readonly escalate_on?: readonly EscalationDocument[];
-  readonly pre?: readonly PreDocument[];
+  readonly pre?: readonly ProcessorDocument[];
+  readonly post?: readonly ProcessorDocument[];
   readonly validators?: readonly ValidatorDocument[];
   readonly circuit_breaker?: BreakerDocument;
   readonly rate_limit?: RateLimitDocument;
@@ -185,8 +186,8 @@ export const POLICY_SHAPE: Shape = {
     circuit_breaker: { shape: breaker },
     rate_limit: { shape: rateLimit },
     budgets: { shape: later, isV2: true },
-    pre: { shape: pre },
-    post: { shape: later },
+    pre: { shape: processors },
+    post: { shape: processors },
     validators: { shape: validators },
     health_check: { shape: { kind: 'idle' } },
     defaults: { shape: { kind: 'idle' } },

@@ -1,4 +1,5 @@
-// The keys of what runs before a decision: pre-processors and validators (policy 2, 10).
+// The keys of the programs of others: pre-processors and validators before a decision, post-processors on the output
+// (policy 2, 10).
 import { integer, list, text, when, word } from './document-parts.ts';
 import type { Shape } from './shape.ts';
 
@@ -9,7 +10,7 @@ interface ItemDocument {
   readonly retry?: number;
   readonly when?: unknown;
 }
-export interface PreDocument extends ItemDocument {
+export interface ProcessorDocument extends ItemDocument {
   readonly mode?: 'required' | 'optional';
 }
 export interface ValidatorDocument extends ItemDocument {
@@ -28,7 +29,8 @@ const item = {
   when: { shape: when, isV2: true },
 } as const;
 
-export const pre: Shape = list(
+/** `pre` and `post`. */
+export const processors: Shape = list(
   { kind: 'record', fields: { ...item, mode: { shape: word(['required', 'optional']) } } },
   0,
   ITEMS_MAX,

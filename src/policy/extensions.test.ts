@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePolicy } from './parse.ts';
+import type { ExtensionStage } from './policy.ts';
 
-const parse = (more: object, known?: ReadonlyMap<string, 'pre' | 'validator'>) =>
+const parse = (more: object, known?: ReadonlyMap<string, ExtensionStage>) =>
   parsePolicy(
     { version: '2.0', weights: { alder: 1 }, ...more },
     {
@@ -69,4 +70,40 @@ test('an item is asked only where its condition holds', () => {
   const parsed = parse({ validators: [{ id: 'guard', when: { team: 'blue' } }] });
   assert.ok(parsed.kind === 'valid');
   assert.equal(parsed.policy.extensions.length, 1);
+});
+
+test('post-processors are kept apart, and a policy without any has none to look at', () => {
+  const parsed = parse({
+    post: [
+      { id: 'redact', mode: 'required', config: { a: 1 } },
+      { id: 'tidy', retry: 1 },
+    ],
+  });
+  assert.ok(parsed.kind === 'valid');
+  assert.deepEqual(parsed.policy.extensions, []);
+  assert.deepEqual(
+    parsed.policy.post?.map(({ id, stage, onFailure, config, retry }) => [id, stage, onFailure, config, retry]),
+    [
+      ['redact', 'post', 'end', { a: 1 }, undefined],
+      ['tidy', 'post', 'ignore', {}, 1],
+    ],
+  );
+  const bare = parse({ post: [] });
+  assert.ok(bare.kind === 'valid');
+  assert.equal(bare.policy.post, undefined);
+});
+
+test('an extension of another stage is no post-processor', () => {
+  const known = new Map([['tidy', 'pre']] as const);
+  assert.deepEqual(faults(parse({ post: [{ id: 'tidy' }] }, known)), ['/post/0/id unknown_extension']);
+});
+
+test('a policy has at most ten extensions in all, and the stage that is too much is told', () => {
+  const items = (stage: string, count: number) => Array.from({ length: count }, (_, n) => ({ id: `${stage}${n}` }));
+  const of = (pre: number, validators: number, post: number) =>
+    faults(parse({ pre: items('a', pre), validators: items('b', validators), post: items('c', post) }));
+  assert.deepEqual(of(5, 5, 0), []);
+  assert.deepEqual(of(4, 3, 3), []);
+  assert.deepEqual(of(5, 5, 1), ['/post too_many']);
+  assert.deepEqual(of(0, 5, 6).includes('/post too_many'), true);
 });

@@ -288,7 +288,7 @@ const FINDINGS: readonly (readonly [
       ['/fallbacks/0/to', 'required'],
     ],
   ],
-  ['post', { ...V1, post: [{ id: 'tidy' }] }, [['/post', 'not_implemented']]],
+  ['post', { ...V1, post: [{ id: 'tidy', mode: 'always' }] }, [['/post/0/mode', 'pattern']]],
   [
     'keys without effect',
     { ...V1, health_check: {}, defaults: {} },

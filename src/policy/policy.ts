@@ -127,10 +127,13 @@ export interface Course {
   readonly rejection: Rejection | undefined;
 }
 
+/** When an extension is asked: before the decision, to change or to judge; or about the output. */
+export type ExtensionStage = 'pre' | 'validator' | 'post';
+
 /** One use of an extension (policy 10). */
 export interface ExtensionItem {
   readonly id: string;
-  readonly stage: 'pre' | 'validator';
+  readonly stage: ExtensionStage;
   /** `required` and `block` end the request when the extension fails; the others go on, `warn` with a word. */
   readonly onFailure: 'end' | 'warn' | 'ignore';
   readonly config: Readonly<Record<string, unknown>>;
@@ -184,4 +187,6 @@ export interface Policy {
   readonly rateLimit: RateLimit | undefined;
   /** What is asked before the decision; empty for most. */
   readonly extensions: readonly ExtensionItem[];
+  /** What a worker asks about the output; undefined for most. */
+  readonly post: readonly ExtensionItem[] | undefined;
 }

@@ -1,5 +1,7 @@
 // What one place of a policy document says about another (policy 11.5). Parts of a wrong type were told of already.
+import { checkExtensions } from './extension-relations.ts';
 import { type Findings, pathTo } from './issue.ts';
+import type { ExtensionStage } from './policy.ts';
 import { itemsOf, referencesIn } from './references.ts';
 import { isMembers } from './shape.ts';
 
@@ -15,7 +17,7 @@ export interface Surroundings {
   /** The deployment's catalogue; a policy may name these and its own. */
   readonly knownProviders: ReadonlySet<string>;
   /** The registry's extensions by id; absent where nobody knows it. */
-  readonly knownExtensions?: ReadonlyMap<string, 'pre' | 'validator'>;
+  readonly knownExtensions?: ReadonlyMap<string, ExtensionStage>;
 }
 
 export function relate(document: Members, around: Surroundings, findings: Findings): void {
@@ -38,7 +40,7 @@ export function relate(document: Members, around: Surroundings, findings: Findin
   checkFallbacks(document, entries, findings);
   checkRules(document, findings);
   checkExperiments(document, findings);
-  checkExtensions(document, around, findings);
+  checkExtensions(document, around.knownExtensions, findings);
 }
 
 /** A provider of the document, as far as it is readable. */
@@ -167,25 +169,3 @@ function checkIds(
 
 const notDefined = (path: string, name: string, findings: Findings): void =>
   findings.error(path, 'unknown_provider', `provider '${name}' is not defined`);
-
-const CALL_MS_MAX = 5_000;
-
-function checkExtensions(document: Members, { knownExtensions }: Surroundings, findings: Findings): void {
-  for (const [key, type] of [
-    ['pre', 'pre'],
-    ['validators', 'validator'],
-  ] as const) {
-    const seen = new Set<string>();
-    for (const [path, { id, timeout_ms: timeoutMs }] of itemsOf(document[key], `/${key}`)) {
-      if (typeof timeoutMs === 'number' && timeoutMs > CALL_MS_MAX) {
-        findings.warning(`${path}/timeout_ms`, 'clamped', 'is lowered to 5 seconds');
-      }
-      if (typeof id !== 'string') continue;
-      if (seen.has(id)) findings.error(`${path}/id`, 'duplicate', `extension '${id}' is listed twice`);
-      seen.add(id);
-      if (knownExtensions !== undefined && knownExtensions.get(id) !== type) {
-        findings.error(`${path}/id`, 'unknown_extension', `there is no ${type} extension '${id}'`);
-      }
-    }
-  }
-}

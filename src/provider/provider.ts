@@ -41,9 +41,14 @@ export interface ChatSink {
   fail(failure: ExecutionFailure): void;
 }
 
+/** What an answer cost. */
+export type Consumed = Pick<ChatEnd, 'usage' | 'outputChars'>;
+
 export interface RunningCall {
   /** Closes the upstream socket at once. */
   abort(): void;
+  /** Of an answer that was there in full but did not get through; absent or undefined where none was. */
+  consumed?(): Consumed | undefined;
 }
 
 export interface Provider extends AsyncDisposable {

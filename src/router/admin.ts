@@ -21,7 +21,7 @@ import type { Moment } from './admin-moment.ts';
 import { type PolicyAdmin, policyReads } from './admin-policy-reads.ts';
 import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
-import type { EndpointHealth } from './extension-health.ts';
+import type { EndpointHealth } from '../bus/extension-health.ts';
 import { simulations } from './admin-simulations.ts';
 
 /** What the process gives a router, so that it can be administered. */

@@ -1,5 +1,5 @@
 // The work order of one attempt: the caller's task, the chosen target, and the time that is left. Pure.
-import type { ExecAssignment } from '../contracts/assignment.ts';
+import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { DecideRequest } from '../contracts/decide.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import type { Policy, Target } from '../policy/policy.ts';
@@ -19,6 +19,8 @@ export interface Try {
   readonly reason: string;
   readonly priority: number;
   readonly timeLeftMs: number;
+  /** What the worker asks about the output; absent for most. */
+  readonly post?: readonly PostOrder[] | undefined;
 }
 
 export function assignmentOf({ request, policy, assignmentId, routerId }: Ordered, attempt: Try): ExecAssignment {
@@ -55,6 +57,7 @@ export function assignmentOf({ request, policy, assignmentId, routerId }: Ordere
   if (dialect !== undefined) assignment.dialect = dialect;
   if (firstChunkMs !== undefined) assignment.limits = { first_chunk_ms: firstChunkMs };
   if (idleMs !== undefined) assignment.limits = { ...assignment.limits, idle_ms: idleMs };
+  if (attempt.post !== undefined) assignment.post = [...attempt.post];
   return assignment;
 }
 

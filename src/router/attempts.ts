@@ -7,7 +7,7 @@
 // A5. An attempt holds its place at the provider from before its push until it is over; a repeat of A3 keeps it.
 import type { Bus } from '../bus/bus.ts';
 import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
-import { type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
+import { type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/assignment.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
@@ -22,11 +22,14 @@ import { begun, type History, moved, repeated, retried } from '../policy/history
 import { nextStep, type Step } from '../policy/next-step.ts';
 import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
+import { scopeOf } from '../policy/scope-of.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { DecisionLog } from './decision-log.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
+import type { Extensions } from './extensions.ts';
 import type { Hold, LiveState } from './live-state.ts';
+import { postOrders } from './post-orders.ts';
 import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
 
@@ -41,6 +44,7 @@ export interface AttemptsDeps {
   readonly telemetry: Telemetry;
   readonly settings: RouterSettings;
   readonly live: LiveState;
+  readonly extensions: Extensions;
   /** Absent: decisions are not recorded. */
   readonly decisions?: DecisionLog | undefined;
 }
@@ -153,10 +157,13 @@ export class Attempts {
     if (this.#chosen.model === undefined) {
       return this.#end('invalid_request', 'neither the request nor the policy names a model', undefined);
     }
+    const post = this.#post();
+    if (post instanceof BeamlineError) return this.#end(post.code, post.message, undefined);
     const assignment = assignmentOf(this.ordered, {
       ...this.#chosen,
       attempt,
       timeLeftMs: this.#timeLeftMs(),
+      post,
     });
     this.#phase = { kind: 'pushed', workerId: undefined };
     bus
@@ -168,6 +175,17 @@ export class Attempts {
         (ack) => this.#acknowledged(attempt, ack),
         (fault: unknown) => this.#unacknowledged(attempt, BeamlineError.from(fault)),
       );
+  }
+
+  /** What the worker is to ask about the output of this attempt. */
+  #post(): PostOrder[] | undefined | BeamlineError {
+    const { policy, request } = this.ordered;
+    if (policy.post === undefined) return undefined;
+    const { live, extensions } = this.#deps;
+    const { attempt } = this.#history;
+    const at = { attempt, failureWords: [], currentProvider: this.#chosen.target.name };
+    const scope = scopeOf(policy, this.#facts, live.now(request.tenant_id, policy), at);
+    return postOrders(policy.post, extensions.registry, scope);
   }
 
   #acknowledged(attempt: number, ack: ExecAssignmentAck): void {

@@ -17,7 +17,6 @@ import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs } from './assignment-of.ts';
 import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
-import type { Extensions } from './extensions.ts';
 import { factsOf } from './facts-of.ts';
 import type { Acceptance } from './jobs/acceptance.ts';
 import { DurableDecide } from './jobs/durable-decide.ts';
@@ -36,7 +35,6 @@ export interface DeciderDeps extends AttemptsDeps {
   readonly bindings: StickyBindings;
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
-  readonly extensions: Extensions;
   readonly rateLimits: RateLimits;
   /** Takes what is pushed without a way back. */
   readonly acceptance: Acceptance;

@@ -1,8 +1,8 @@
 // Which of its versions and instances an extension is asked at (policy 10.1). Pure, but for the health that it is told.
 // The subject follows from ids alone: letters, digits and `_`, so `-` keeps the parts apart.
 import { unit } from '../core/hash.ts';
+import type { ExtensionStatus } from '../bus/extension-health.ts';
 import type { Scope } from '../policy/condition.ts';
-import type { ExtensionStatus } from './extension-health.ts';
 
 export interface ExtensionVersion {
   readonly version: string;

@@ -266,3 +266,28 @@ test('instances share by weight, equally for equal requests; an unhealthy one is
   }
   assert.equal(failures, 5, 'five calls that failed are enough');
 });
+
+for (const part of ['metadata', 'context'] as const) {
+  test(`${part} that an extension replies is bounded, alone and beside what is there`, async () => {
+    const sized =
+      (chars: number): Answer =>
+      () => ({ [part]: { [`n${chars}`]: 'x'.repeat(chars) } });
+    const served = { huge: sized(66_000), half: sized(40_000), other: sized(40_001) };
+    const { prepare } = open(
+      served,
+      Object.keys(served).map((id) => ({ id, type: 'pre' })),
+    );
+    const fault = await refusedWith('pre_processor_failed', prepare(item('huge', 'pre')));
+    assert.match(fault.message, /too large/);
+    const both = await refusedWith('pre_processor_failed', prepare(item('half', 'pre'), item('other', 'pre')));
+    assert.equal(both.details?.['extension'], 'other');
+    const kept = await prepare(item('half', 'pre'), item('other', 'pre', { onFailure: 'ignore' }));
+    assert.deepEqual(Object.keys(kept[part] ?? {}).includes('n40001'), false, 'an optional one changes nothing then');
+  });
+}
+
+test('the details of a rejection are bounded too', async () => {
+  const huge: Answer = () => ({ status: 'reject', reason: 'no', details: { text: 'x'.repeat(66_000) } });
+  const { prepare } = open({ huge }, [{ id: 'huge' }]);
+  await refusedWith('extension_error', prepare(item('huge', 'validator')));
+});

@@ -1,8 +1,9 @@
 // What runs before a decision: pre-processors in order, then validators in parallel (policy 10.2).
-// X1. Every call ends by its timeout and by the request's deadline; nothing is called when too little time is left.
-// X2. A validator that did not say yes has not said yes: garbage, silence and absence are failures, judged by `on_fail`.
-// X3. The first blocking answer of a validator ends the stage; answers that come later are ignored.
+// X1. A validator that did not say yes has not said yes: garbage, silence and absence are failures, judged by `on_fail`.
+// X2. The first blocking answer of a validator ends the stage; answers that come later are ignored.
 import type { Bus } from '../bus/bus.ts';
+import { bytesOf, ExtensionCaller, type ExtensionEndpoint, failed } from '../bus/extension-caller.ts';
+import type { EndpointHealth } from '../bus/extension-health.ts';
 import { at } from '../contracts/contract.ts';
 import type { DecideRequest, DecideRequestV1 } from '../contracts/decide.ts';
 import {
@@ -10,22 +11,19 @@ import {
   type ExtensionRequest,
   extensionPre,
   extensionValidate,
-  readReply,
 } from '../contracts/extension.ts';
+import { OBJECT_BYTES_MAX } from '../contracts/limits.ts';
 import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
-import type { BreakerState } from '../core/breaker.ts';
 import type { Scope } from '../policy/condition.ts';
-import type { ExtensionItem } from '../policy/policy.ts';
-import type { Counter, Family } from '../telemetry/metrics.ts';
+import type { ExtensionItem, ExtensionStage } from '../policy/policy.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { type Endpoint, endpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
-import { type EndpointHealth, ExtensionHealth } from './extension-health.ts';
+import { endpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
 
 /** The registry's entry of one extension (policy 10.1). */
 export interface Descriptor {
   readonly id: string;
-  readonly type: 'pre' | 'validator';
+  readonly type: ExtensionStage;
   readonly timeoutMs: number;
   readonly retry: number;
   readonly enabled: boolean;
@@ -37,11 +35,13 @@ export interface Descriptor {
   readonly instances?: readonly ExtensionInstance[];
 }
 
+export type Registry = ReadonlyMap<string, Descriptor>;
+
 export interface ExtensionDeps {
   readonly bus: Bus;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
-  readonly registry: ReadonlyMap<string, Descriptor>;
+  readonly registry: Registry;
 }
 
 type Request = DecideRequest | DecideRequestV1;
@@ -55,43 +55,39 @@ interface Stage {
   readonly scope: Scope;
 }
 
-const BREAKER_GAUGE: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
-const CALL_MS = { min: 10, max: 5_000 };
-const RETRY_MAX = 3;
-const RETRY_WAIT_MS = 100;
+/** What is asked of many at run time is a fault of a policy that was never checked. */
+const ITEMS_MAX = 10;
 
 export class Extensions {
+  readonly registry: Registry;
   readonly #deps: ExtensionDeps;
-  readonly #calls: Family<Counter>;
-  readonly #health: ExtensionHealth;
-  #sent = 0;
+  readonly #caller: ExtensionCaller;
 
   constructor(deps: ExtensionDeps) {
     this.#deps = deps;
+    this.registry = deps.registry;
     const { metrics, log } = deps.telemetry;
-    const states = metrics.gauge({
+    const breakers = metrics.gauge({
       name: 'router_extension_breaker_state',
       help: 'State of the breaker of an extension: 0 closed, 1 half-open, 2 open.',
       labels: ['endpoint'],
     });
-    this.#health = new ExtensionHealth((endpoint, to, reason) => {
-      states.of(endpoint).set(BREAKER_GAUGE[to]);
-      log.info('extension_breaker_moved', { source: endpoint, state: to, detail_code: reason });
-    });
-    this.#calls = deps.telemetry.metrics.counter({
+    const calls = metrics.counter({
       name: 'router_extension_calls_total',
       help: 'Calls of extensions, by what came of them.',
       labels: ['extension', 'result'],
     });
+    this.#caller = new ExtensionCaller({ ...deps, log, metrics: { calls, breakers } });
   }
 
   /** Every endpoint that was asked since the start. */
   health(): readonly EndpointHealth[] {
-    return this.#health.list(this.#deps.timers.clock.nowMs());
+    return this.#caller.health.list(this.#deps.timers.clock.nowMs());
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
   async prepare<R extends Request>(request: R, items: readonly ExtensionItem[], of: Stage): Promise<R> {
+    if (items.length > ITEMS_MAX) throw new BeamlineError('invalid_request', 'the policy has too many extensions');
     let prepared = request;
     for (const item of items) {
       if (item.stage !== 'pre') continue;
@@ -105,9 +101,10 @@ export class Extensions {
 
   async #preprocess<R extends Request>(request: R, item: ExtensionItem, of: Stage): Promise<R> {
     const answer = await this.#ask(request, item, of);
-    if (answer.kind === 'passed') return changed(request, answer.changes);
+    const prepared = answer.kind === 'passed' ? changed(request, answer.changes) : undefined;
+    if (prepared !== undefined) return prepared;
     if (item.onFailure !== 'end') return request;
-    const { code, message } = faultOf(answer);
+    const { code, message } = answer.kind === 'passed' ? TOO_LARGE : faultOf(answer);
     throw new BeamlineError('pre_processor_failed', `the pre-processor ${item.id} failed: ${message}`, {
       details: { extension: item.id, cause: code },
     });
@@ -126,97 +123,44 @@ export class Extensions {
   }
 
   async #ask(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
-    const answer = await this.#tries(request, item, of);
-    this.#calls.of(item.id, answer.kind === 'passed' ? 'ok' : answer.kind).add();
-    return answer;
-  }
-
-  async #tries(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
-    const { timers, registry } = this.#deps;
-    const descriptor = registry.get(item.id);
-    if (descriptor === undefined || !descriptor.enabled || descriptor.type !== item.stage) {
-      return failed('extension_not_found', `there is no ${item.stage} extension ${item.id}`);
+    const { id, stage } = item;
+    const descriptor = this.registry.get(id);
+    if (descriptor === undefined || !descriptor.enabled || descriptor.type !== stage) {
+      return failed('extension_not_found', `there is no ${stage} extension ${id}`);
     }
-    const retries = Math.min(RETRY_MAX, item.retry ?? descriptor.retry);
-    for (let tried = 0; ; tried++) {
-      const leftMs = of.deadlineMs - timers.clock.nowMs();
-      const wantedMs = item.timeoutMs ?? descriptor.timeoutMs;
-      const timeoutMs = Math.min(Math.max(CALL_MS.min, Math.min(CALL_MS.max, wantedMs)), leftMs);
-      if (timeoutMs < CALL_MS.min) return failed('deadline_exceeded', 'too little time is left for extensions');
-      // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-      const answer = await this.#guarded(request, { item, descriptor, timeoutMs, stage: of });
-      const mayRepeat = answer.kind === 'failed' && answer.retryable && tried < retries;
-      if (!mayRepeat) return answer;
-      // eslint-disable-next-line no-await-in-loop -- as above
-      await timers.sleep(RETRY_WAIT_MS * 2 ** tried);
-    }
-  }
-
-  /** One call of one endpoint, which its breaker may refuse. */
-  async #guarded(
-    request: Request,
-    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; stage: Stage },
-  ): Promise<ExtensionAnswer> {
-    const { clock } = this.#deps.timers;
-    const sentMs = clock.nowMs();
-    const endpoint = endpointOf(of.descriptor, {
-      scope: of.stage.scope,
-      seed: `${request.tenant_id}:${request.request_id}`,
-      statusOf: (id) => this.#health.status(id, sentMs),
-    });
-    const key = String(this.#sent++);
-    if (!this.#health.admits(endpoint.id, { key, nowMs: sentMs, deadlineMs: sentMs + of.timeoutMs })) {
-      return failed('extension_unavailable', `the breaker of ${of.item.id} is open`);
-    }
-    const answer = await this.#call(request, { ...of, endpoint });
-    this.#health.ended(endpoint.id, { key, nowMs: clock.nowMs(), sentMs, isFailure: answer.kind === 'failed' });
-    return answer;
-  }
-
-  async #call(
-    request: Request,
-    of: { item: ExtensionItem; descriptor: Descriptor; timeoutMs: number; stage: Stage; endpoint: Endpoint },
-  ): Promise<ExtensionAnswer> {
-    const { id, stage } = of.item;
-    const message: ExtensionRequest = {
+    const message: Omit<ExtensionRequest, 'deadline_ms'> = {
       version: '1',
       type: stage,
       extension_id: id,
       tenant_id: request.tenant_id,
       policy_id: request.policy_id ?? 'default',
-      policy_revision: of.stage.policyRevision,
-      config: { ...of.descriptor.config, ...of.item.config },
-      deadline_ms: Math.floor(of.timeoutMs),
+      policy_revision: of.policyRevision,
+      config: { ...descriptor.config, ...item.config },
       payload: request.task.payload ?? {},
       metadata: request.metadata ?? {},
       context: request.context ?? {},
       request_id: request.request_id,
     };
     if (request.trace_id !== undefined) message.trace_id = request.trace_id;
-    if (of.endpoint.version !== undefined) message.extension_version = of.endpoint.version;
-    const to =
-      stage === 'pre' ? at(extensionPre, { id: of.endpoint.id }) : at(extensionValidate, { id: of.endpoint.id });
-    const correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
-    try {
-      return readReply(stage, await this.#deps.bus.request(to, message, { timeoutMs: of.timeoutMs, correlation }));
-    } catch (thrown) {
-      return unanswered(BeamlineError.from(thrown), id);
-    }
+    return this.#caller.ask({
+      message,
+      endpoint: () => this.#endpoint(descriptor, request, of),
+      timeoutMs: item.timeoutMs ?? descriptor.timeoutMs,
+      retry: item.retry ?? descriptor.retry,
+      deadlineMs: of.deadlineMs,
+    });
+  }
+
+  #endpoint(descriptor: Descriptor, request: Request, of: Stage): ExtensionEndpoint {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    const { id, version } = endpointOf(descriptor, {
+      scope: of.scope,
+      seed: `${request.tenant_id}:${request.request_id}`,
+      statusOf: (endpoint) => this.#caller.health.status(endpoint, nowMs),
+    });
+    return { id, version, to: descriptor.type === 'pre' ? at(extensionPre, { id }) : at(extensionValidate, { id }) };
   }
 }
-
-function unanswered({ code, message }: BeamlineError, id: string): ExtensionAnswer {
-  if (code === 'timeout') return failed('extension_timeout', `${id} did not answer in time`, true);
-  if (code === 'unavailable') return failed('extension_unavailable', `nobody serves ${id}`, true);
-  return failed('extension_error', `${id}: ${message}`);
-}
-
-const failed = (code: ErrorCode, message: string, retryable = false): ExtensionAnswer => ({
-  kind: 'failed',
-  code,
-  message,
-  retryable,
-});
 
 const OWN_CODES: ReadonlySet<string> = new Set([
   'deadline_exceeded',
@@ -224,6 +168,8 @@ const OWN_CODES: ReadonlySet<string> = new Set([
   'extension_timeout',
   'extension_unavailable',
 ]);
+
+const TOO_LARGE = { code: 'extension_error', message: 'what it left of metadata or context is too large' } as const;
 
 /** Codes of foreign programs become ours. */
 function faultOf(answer: Exclude<ExtensionAnswer, { kind: 'passed' }>): { code: ErrorCode; message: string } {
@@ -236,14 +182,16 @@ function faultOf(answer: Exclude<ExtensionAnswer, { kind: 'passed' }>): { code: 
 const detailsOf = (answer: ExtensionAnswer): Readonly<Record<string, unknown>> =>
   answer.kind === 'rejected' ? { rejection: answer.details } : {};
 
+/** Undefined where metadata or context would grow above their bound. */
 function changed<R extends Request>(
   request: R,
   { payload, metadata, context }: Extract<ExtensionAnswer, { kind: 'passed' }>['changes'],
-): R {
-  return {
-    ...request,
-    task: payload === undefined || Object.keys(payload).length === 0 ? request.task : { ...request.task, payload },
+): R | undefined {
+  const merged = {
     ...(metadata === undefined ? {} : { metadata: { ...request.metadata, ...metadata } }),
     ...(context === undefined ? {} : { context: { ...request.context, ...context } }),
   };
+  if (Object.values(merged).some((object) => bytesOf(object) > OBJECT_BYTES_MAX)) return undefined;
+  const isReplaced = payload !== undefined && Object.keys(payload).length > 0;
+  return { ...request, ...merged, task: isReplaced ? { ...request.task, payload } : request.task };
 }

@@ -70,7 +70,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock);
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
-  const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, fleetSlots, deadLetters }));
+  const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
+  const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, extensions, fleetSlots, deadLetters }));
   opened.use(await startUsageEmitter({ bus, telemetry, jobs, deadLetters }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
@@ -88,7 +89,6 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.defer(() => settled(inFlight, timers));
 
-  const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
   const decider = new Decider({
     ...deps,
     telemetry,

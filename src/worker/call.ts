@@ -14,9 +14,11 @@ import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
-import type { ChatEnd, ChatSink, Provider, RunningCall, TokenUsage } from '../provider/provider.ts';
+import type { ChatEnd, ChatSink, Consumed, Provider, RunningCall, TokenUsage } from '../provider/provider.ts';
 import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from './attempt-messages.ts';
 import { type CostOf, estimateTokens, meter } from './metering.ts';
+import { postProcessed } from './post-processed.ts';
+import type { PostProcessors } from './post-processors.ts';
 import type { Reporter } from './reporter.ts';
 import type { WorkerSettings } from './settings.ts';
 import type { SlotWaiter } from './slots.ts';
@@ -29,6 +31,7 @@ export interface CallDeps {
   readonly timers: Timers;
   readonly costOf: CostOf;
   readonly settings: WorkerSettings;
+  readonly posts: PostProcessors;
   readonly crash?: CrashPoints;
   /** Called once, at the end; `hadSlot` tells whether a slot comes back. */
   readonly onEnd: (call: Call, end: AttemptEnd, hadSlot: boolean) => void;
@@ -100,7 +103,7 @@ export class Call implements ChatSink, SlotWaiter {
 
   /** The slot is taken: from here on the provider may charge. */
   run(): void {
-    const { executor, job, stream, limits } = this.assignment;
+    const { executor, job, stream = false, limits, post } = this.assignment;
     const { settings, timers } = this.#deps;
     this.#phase = { kind: 'running', upstream: undefined };
     const start: StreamFrame = {
@@ -118,11 +121,13 @@ export class Call implements ChatSink, SlotWaiter {
       callId: `${this.assignment.assignment_id}:${this.attempt}`,
       model: this.#target.upstreamModel,
       body: job.payload ?? {},
-      stream: stream ?? false,
+      stream,
       firstChunkMs: limits?.first_chunk_ms ?? settings.first_chunk_ms,
       idleMs: limits?.idle_ms ?? settings.idle_ms,
     };
-    const upstream = this.#target.provider.chat(call, this);
+    const { provider } = this.#target;
+    const asked = post === undefined ? provider : postProcessed(provider, this.assignment, stream, this.#deps);
+    const upstream = asked.chat(call, this);
     if (this.#phase.kind === 'running') this.#phase = { kind: 'running', upstream };
     this.#crash(7);
   }
@@ -161,10 +166,7 @@ export class Call implements ChatSink, SlotWaiter {
       });
     }
     if (!this.#isCommitted && this.#held.length > 0) this.#commit();
-    const usage = this.#usage(
-      end.usage ?? estimateTokens(this.assignment.job.payload, end.outputChars),
-      end.usage === undefined,
-    );
+    const usage = this.#usageOf(end);
     const frame: EndFrame = {
       type: 'end',
       assignment_id: this.assignment.assignment_id,
@@ -192,7 +194,11 @@ export class Call implements ChatSink, SlotWaiter {
       message: 'cancelled',
       detailCode: reason,
     };
-    this.#finish({ state: 'cancelled', failure, usage: wasRunning ? this.#estimate() : undefined });
+    this.#finish({
+      state: 'cancelled',
+      failure,
+      usage: this.#consumed() ?? (wasRunning ? this.#estimate() : undefined),
+    });
   }
 
   /** This worker stops: before the first chunk the router may try another one. */
@@ -207,7 +213,7 @@ export class Call implements ChatSink, SlotWaiter {
     if (this.#phase.kind === 'ended') return;
     const wasCharged =
       this.#outputChars > 0 || (executionRow(cause.code).class === 'timeout' && this.#phase.kind === 'running');
-    const usage = wasCharged ? this.#estimate() : undefined;
+    const usage = this.#consumed() ?? (wasCharged ? this.#estimate() : undefined);
     if (!this.#isCommitted) return this.#finish({ state, failure: cause, usage });
     const failure = state === 'failed' && cause.code !== 'CONTENT_BLOCKED' ? interrupted(cause) : cause;
     const frame: StreamFrame = {
@@ -281,6 +287,16 @@ export class Call implements ChatSink, SlotWaiter {
       firstContentMs: this.#firstContentMs,
       epochMs: clock.epochMs(),
     };
+  }
+
+  /** Of an answer that the provider gave in full, though it did not get through. */
+  #consumed(): Usage | undefined {
+    const consumed = this.#phase.kind === 'running' ? this.#phase.upstream?.consumed?.() : undefined;
+    return consumed === undefined ? undefined : this.#usageOf(consumed);
+  }
+
+  #usageOf({ usage, outputChars }: Consumed): Usage {
+    return this.#usage(usage ?? estimateTokens(this.assignment.job.payload, outputChars), usage === undefined);
   }
 
   #estimate(): Usage {

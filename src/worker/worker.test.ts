@@ -1,131 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openMemoryBus } from '../bus/memory.ts';
-import { type ExecAssignment, execCall } from '../contracts/assignment.ts';
+import type { ExecAssignment } from '../contracts/assignment.ts';
 import { cancel } from '../contracts/cancel.ts';
-import { at, everyOf } from '../contracts/contract.ts';
-import { frames, type StreamFrame } from '../contracts/frames.ts';
-import { workerHeartbeat } from '../contracts/heartbeat.ts';
-import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
-import { type ExecResult, execResult } from '../contracts/result.ts';
-import { resultStream, routerResults } from '../contracts/streams.ts';
-import { ManualClock } from '../core/clock.ts';
-import { Timers } from '../core/timers.ts';
-import { readChunk } from '../dialect/openai-chat.ts';
-import type { ChatSink, Provider } from '../provider/provider.ts';
-import { openLog } from '../telemetry/log.ts';
-import { Metrics } from '../telemetry/metrics.ts';
-import { startWorker } from './worker.ts';
-
-const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
-const text = (content: string): string =>
-  JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
-const ROLE = JSON.stringify({ choices: [{ index: 0, delta: { role: 'assistant' }, finish_reason: null }] });
-
-/** A provider that the test plays by hand. */
-class HandProvider implements Provider {
-  readonly id = 'hand';
-  readonly dialect = 'openai.chat';
-  readonly sinks: ChatSink[] = [];
-  aborted = 0;
-  chat(_: unknown, sink: ChatSink) {
-    this.sinks.push(sink);
-    return { abort: () => void this.aborted++ };
-  }
-  chunk(raw: string): void {
-    const chunk = readChunk(raw);
-    assert.ok(chunk);
-    this.sinks.at(-1)?.chunk(raw, chunk);
-  }
-  end(): void {
-    const usage = { inputTokens: 10, outputTokens: 4, cachedInputTokens: 3, reasoningTokens: 0 };
-    this.sinks.at(-1)?.end({ model: 'm', finishReason: 'stop', usage, raw: '{"ok":true}', outputChars: 16 });
-  }
-  async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-async function open(settings: { io?: number; queueMax?: number } = {}) {
-  const clock = new ManualClock(1_790_000_000_000);
-  const timers = new Timers(clock);
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
-  const bus = openMemoryBus({ timers, telemetry });
-  const provider = new HandProvider();
-  const measured = { lag: 0 };
-  const heard = {
-    frames: [] as StreamFrame[],
-    outcomes: [] as AttemptOutcome[],
-    results: [] as ExecResult[],
-    beats: [] as string[],
-  };
-  bus.subscribe(everyOf(frames), {}, (frame) => void heard.frames.push(frame));
-  bus.subscribe(at(attemptOutcome), {}, (outcome) => void heard.outcomes.push(outcome));
-  bus.subscribe(at(workerHeartbeat), {}, (beat) => void heard.beats.push(beat.status));
-  await bus.ensureStream(resultStream);
-  await bus.consume({ stream: resultStream, consumer: routerResults, message: execResult.message }, (delivery) => {
-    heard.results.push(delivery.message);
-    delivery.ack();
-  });
-  const worker = await startWorker({
-    bus,
-    timers,
-    telemetry,
-    providers: ['hand'],
-    target: (id, model) => (id === 'hand' ? { provider, upstreamModel: `up-${model}` } : undefined),
-    costOf: (_, __, usage) => ({ costMicroUsd: usage.inputTokens + 2 * usage.outputTokens, isUnpriced: false }),
-    measured: { lagMs: () => measured.lag, memoryShare: () => 0, [Symbol.dispose]: () => undefined },
-    settings: {
-      id: 'w-1',
-      pool: 'default',
-      slots: { io: settings.io ?? 8, cpu: 1 },
-      queue: { max: settings.queueMax ?? 8, tenant_max: settings.queueMax ?? 8, call_wait_ms: 1_000 },
-      jobs_max_share: 0.75,
-      jobs_min_share: 0.25,
-      tenant_max_share: 0.5,
-      heartbeat_ms: 5_000,
-      shutdown: { timeout_ms: 5_000 },
-      frame_heartbeat_ms: 1_000,
-      first_chunk_ms: 60_000,
-      idle_ms: 60_000,
-    },
-  });
-  const pass = (ms: number): void => {
-    clock.advance(ms);
-    timers.tick();
-  };
-  const call = (more: Partial<ExecAssignment> = {}) =>
-    bus.request(
-      at(execCall, { pool: 'default' }),
-      { ...ASSIGNMENT, ...more },
-      { timeoutMs: 1_000, correlation: CORRELATION },
-    );
-  const stop = async (): Promise<void> => {
-    await worker[Symbol.asyncDispose]();
-    await bus[Symbol.asyncDispose]();
-    timers[Symbol.dispose]();
-  };
-  return { bus, provider, heard, pass, call, worker, stop, timers, measured };
-}
-
-const ASSIGNMENT: ExecAssignment = {
-  version: '1',
-  assignment_id: 'a-1',
-  request_id: 'r-1',
-  tenant_id: 'acme',
-  attempt: 1,
-  executor: { provider_id: 'hand', channel: 'nats', model: 'small', pool: 'default' },
-  job: { type: 'ai.chat', payload: { messages: [{ role: 'user', content: 'hello' }] } },
-  options: { deadline_ms: 30_000 },
-  metadata: { policy_id: 'default' },
-  stream: true,
-  dialect: 'openai.chat',
-  deliver_to: 'beamline.exec.v2.frames.gw.s1',
-};
-
-const kinds = (heard: { frames: StreamFrame[] }): string[] => heard.frames.map(({ type }) => type);
-const settled = () => new Promise((resolve) => setImmediate(resolve));
+import { at } from '../contracts/contract.ts';
+import { CORRELATION, kinds, openWorker, ROLE, settled, text } from './worker-fixture.ts';
 
 test('a whole answer is a start and an end, one outcome and one result', async () => {
-  const { provider, heard, call, stop } = await open();
+  const { provider, heard, call, stop } = await openWorker();
   assert.equal((await call({ stream: false })).status, 'accepted');
   provider.end();
   await settled();
@@ -152,7 +33,7 @@ test('a whole answer is a start and an end, one outcome and one result', async (
 });
 
 test('a prefix without content is held, leaves with the first content, and the order is kept', async () => {
-  const { provider, heard, call, stop } = await open();
+  const { provider, heard, call, stop } = await openWorker();
   await call();
   provider.chunk(ROLE);
   assert.deepEqual(kinds(heard), ['start']);
@@ -177,7 +58,7 @@ test('a prefix without content is held, leaves with the first content, and the o
 });
 
 test('a failure before the first chunk sends no terminal frame, only an outcome and a result', async () => {
-  const { provider, heard, call, stop } = await open();
+  const { provider, heard, call, stop } = await openWorker();
   await call();
   provider.chunk(ROLE);
   provider.sinks[0]?.fail({ code: 'PROVIDER_UNAVAILABLE', message: 'down', httpStatus: 503, retryAfterMs: 1_500 });
@@ -200,7 +81,7 @@ test('a failure before the first chunk sends no terminal frame, only an outcome 
 });
 
 test('a failure after the first chunk is one error frame, and what was produced is billed as an estimate', async () => {
-  const { provider, heard, call, stop } = await open();
+  const { provider, heard, call, stop } = await openWorker();
   await call();
   provider.chunk(text('12345678'));
   provider.sinks[0]?.fail({ code: 'PROVIDER_PROTOCOL_ERROR', message: 'cut', detailCode: 'truncated' });
@@ -220,7 +101,7 @@ test('a failure after the first chunk is one error frame, and what was produced 
 });
 
 test('a cancel closes the upstream, settles what was consumed and sends nothing more', async () => {
-  const { bus, provider, heard, call, stop } = await open();
+  const { bus, provider, heard, call, stop } = await openWorker();
   await call();
   provider.chunk(text('1234'));
   const message = {
@@ -252,7 +133,7 @@ test('a cancel closes the upstream, settles what was consumed and sends nothing 
 });
 
 test('a cancel that comes first is remembered', async () => {
-  const { bus, provider, call, stop } = await open();
+  const { bus, provider, call, stop } = await openWorker();
   const message = {
     version: '2',
     tenant_id: 'acme',
@@ -267,7 +148,7 @@ test('a cancel that comes first is remembered', async () => {
 });
 
 test('the deadline ends the attempt as timed out and closes the upstream', async () => {
-  const { provider, heard, call, pass, stop } = await open();
+  const { provider, heard, call, pass, stop } = await openWorker();
   await call({ options: { deadline_ms: 2_500 } });
   for (let i = 0; i < 26; i++) pass(100);
   assert.equal(provider.aborted, 1);
@@ -280,7 +161,7 @@ test('the deadline ends the attempt as timed out and closes the upstream', async
 });
 
 test('a silent stream has heartbeats, a lively one has none', async () => {
-  const { provider, heard, call, pass, stop } = await open();
+  const { provider, heard, call, pass, stop } = await openWorker();
   await call();
   provider.chunk(text('a'));
   for (let i = 0; i < 30; i++) {
@@ -303,7 +184,7 @@ const REFUSED: readonly (readonly [string, Partial<ExecAssignment>, string])[] =
 
 for (const [what, more, reason] of REFUSED) {
   test(`${what} is refused as ${reason}`, async () => {
-    const { provider, call, stop } = await open();
+    const { provider, call, stop } = await openWorker();
     const ack = await call(more);
     assert.deepEqual([ack.status, ack.reason], ['rejected', reason]);
     assert.equal(provider.sinks.length, 0);
@@ -312,7 +193,7 @@ for (const [what, more, reason] of REFUSED) {
 }
 
 test('the same attempt is not started twice, the next attempt is', async () => {
-  const { provider, call, stop } = await open();
+  const { provider, call, stop } = await openWorker();
   await call();
   assert.equal((await call()).reason, 'duplicate');
   provider.end();
@@ -324,7 +205,7 @@ test('the same attempt is not started twice, the next attempt is', async () => {
 });
 
 test('calls wait in line for a slot; a full line refuses, a long wait is an overload', async () => {
-  const { provider, heard, call, pass, stop } = await open({ io: 1, queueMax: 2 });
+  const { provider, heard, call, pass, stop } = await openWorker({ io: 1, queueMax: 2 });
   const acks = [];
   for (const id of ['a', 'b', 'c', 'd']) acks.push(await call({ assignment_id: id }));
   assert.deepEqual(
@@ -347,7 +228,7 @@ test('calls wait in line for a slot; a full line refuses, a long wait is an over
 });
 
 test('a stopping worker refuses new calls, finishes the running ones and says so', async () => {
-  const { provider, heard, call, worker, bus, timers } = await open();
+  const { provider, heard, call, worker, bus, timers } = await openWorker();
   await call();
   const stopped = worker[Symbol.asyncDispose]();
   await assert.rejects(call({ assignment_id: 'late' }), { code: 'unavailable' });
@@ -360,7 +241,7 @@ test('a stopping worker refuses new calls, finishes the running ones and says so
 });
 
 test('a stopping worker abandons what does not end in time: the router may try elsewhere', async () => {
-  const { provider, heard, call, worker, bus, timers, pass } = await open();
+  const { provider, heard, call, worker, bus, timers, pass } = await openWorker();
   await call();
   const stopped = worker[Symbol.asyncDispose]();
   await settled();
@@ -376,7 +257,7 @@ test('a stopping worker abandons what does not end in time: the router may try e
 });
 
 test('a critical worker leaves the queue group, finishes what runs, and comes back when it is calm', async () => {
-  const { provider, heard, call, pass, measured, stop } = await open();
+  const { provider, heard, call, pass, measured, stop } = await openWorker();
   await call();
   measured.lag = 300;
   pass(1_000);
@@ -392,7 +273,7 @@ test('a critical worker leaves the queue group, finishes what runs, and comes ba
 });
 
 test('an overloaded worker takes calls into free slots only', async () => {
-  const { provider, call, pass, measured, stop } = await open({ io: 1, queueMax: 4 });
+  const { provider, call, pass, measured, stop } = await openWorker({ io: 1, queueMax: 4 });
   measured.lag = 120;
   for (let second = 0; second < 2; second++) pass(1_000);
   assert.equal((await call()).status, 'accepted');

@@ -18,9 +18,11 @@ import { heartbeatOf } from './heartbeat.ts';
 import { Intake } from './intake.ts';
 import { aiChat } from './jobs/ai-chat.ts';
 import { attemptBucket, AttemptMarkers } from './jobs/attempt-markers.ts';
+import type { JobBlobs } from './jobs/job-blobs.ts';
 import { JobIntake } from './jobs/job-intake.ts';
 import type { CostOf } from './metering.ts';
 import type { Outbox } from './outbox.ts';
+import { PostProcessors } from './post-processors.ts';
 import { measure, type Measured, OverloadWatch } from './overload-watch.ts';
 import { Reporter } from './reporter.ts';
 import type { WorkerSettings } from './settings.ts';
@@ -44,6 +46,8 @@ export interface WorkerDeps {
   /** Absent without a data directory; whoever opened it closes it. */
   readonly outbox?: Outbox | undefined;
   readonly crash?: CrashPoints | undefined;
+  /** Where what is too large for a message is kept and found; absent: it is refused. */
+  readonly blobs?: JobBlobs;
   /** The machine's load if absent. */
   readonly measured?: Measured;
 }
@@ -57,7 +61,8 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const measured = deps.measured ?? measure(timers);
   const watch = new OverloadWatch({ timers, measured, queueShare: () => slots.io.queueShare });
   const cancelled = new CancelMemory(timers.clock);
-  const blocks = openBlocks([aiChat({ ...deps, limits: settings }), ...(deps.blocks ?? [])]);
+  const posts = new PostProcessors(shared);
+  const blocks = openBlocks([aiChat({ ...deps, posts, limits: settings }), ...(deps.blocks ?? [])]);
   await bus.ensureStream(resultStream);
   const records = await bus.openBucket(jobBucket);
   // Of this start: a process that comes back is another one.
@@ -66,6 +71,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const intake = new Intake({
     ...shared,
     reporter,
+    posts,
     slots: slots.io,
     cancelled,
     level: () => watch.level,

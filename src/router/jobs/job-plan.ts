@@ -1,6 +1,7 @@
 // Which provider the next attempt of a job goes to, and what follows one that failed: the record, the policy of now and
 // the live state in, a plan out. It sends and stores nothing.
 // P1. A first attempt is decided when it is sent, because the health of providers changes while a job waits.
+import type { PostOrder } from '../../contracts/assignment.ts';
 import type { DecideRequest } from '../../contracts/decide.ts';
 import type { JobAttempt, JobFailure, JobRequest } from '../../contracts/job.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../../contracts/limits.ts';
@@ -11,13 +12,16 @@ import type { Facts } from '../../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { REASONS } from '../../policy/reasons.ts';
+import { scopeOf } from '../../policy/scope-of.ts';
 import type { Failure } from '../../policy/status-words.ts';
 import { stickyKey } from '../../policy/sticky.ts';
 import type { Try } from '../assignment-of.ts';
 import type { DecisionLog } from '../decision-log.ts';
+import type { Extensions } from '../extensions.ts';
 import { factsOf } from '../facts-of.ts';
 import type { LiveState } from '../live-state.ts';
 import type { Policies } from '../policies.ts';
+import { postOrders } from '../post-orders.ts';
 import type { StickyBindings } from '../sticky-bindings.ts';
 import { type Follow, failureTold, followOf } from './job-follow.ts';
 import { bareTarget, failureIn, historyOf, keptIn, keptOf, type Kept, targetOf } from './job-history.ts';
@@ -38,6 +42,7 @@ export interface PlannerDeps {
   readonly timers: Timers;
   readonly policies: Policies;
   readonly live: LiveState;
+  readonly extensions: Extensions;
   readonly bindings: StickyBindings;
   readonly decisions?: DecisionLog | undefined;
 }
@@ -67,10 +72,12 @@ export class Planner {
     const { chosen, history } = drawn;
     const attemptMs = attemptMsOf(record, found, this.#deps.timers.clock.epochMs());
     const { attempt } = history;
+    const post = this.#post(found, facts, chosen.target.name, attempt);
+    if (post instanceof BeamlineError) return refused(post);
     return {
       kind: 'go',
       policy: found,
-      attempt: { ...chosen, attempt, timeLeftMs: attemptMs },
+      attempt: { ...chosen, attempt, timeLeftMs: attemptMs, post },
       kept: keptOf(history, {
         reason: chosen.reason,
         priority: chosen.priority,
@@ -113,7 +120,10 @@ export class Planner {
     const { attempt, provider_id, pool, model, reason } = last;
     const target = { ...bareTarget(provider_id), pool, model };
     const timeLeftMs = attemptMsOf(record, policy, record.created_at_ms);
-    return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs } };
+    const post = this.#post(policy, this.#factsOf(record), provider_id, attempt);
+    // Without what it must pass it may never be sent again.
+    if (post instanceof BeamlineError) return undefined;
+    return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs, post } };
   }
 
   /** An attempt was sent: the retry budget of its policy hears of it. */
@@ -122,6 +132,19 @@ export class Planner {
     const budget = this.#deps.live.budget(tenant_id, policy);
     if (attempt === 1) budget?.first(nowMs);
     else budget?.spend(nowMs);
+  }
+
+  /** What the worker is to ask about the output. */
+  #post(
+    policy: Policy,
+    facts: Facts,
+    currentProvider: string,
+    attempt: number,
+  ): PostOrder[] | undefined | BeamlineError {
+    if (policy.post === undefined || !isRouted(facts.taskType)) return undefined;
+    const live = this.#deps.live.now(facts.tenantId, policy);
+    const scope = scopeOf(policy, facts, live, { attempt, failureWords: [], currentProvider });
+    return postOrders(policy.post, this.#deps.extensions.registry, scope);
   }
 
   #first(request: DecideRequest, facts: Facts, policy: Policy, decided: Decided | undefined): Drawn | Plan {

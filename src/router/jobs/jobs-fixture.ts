@@ -18,6 +18,7 @@ import type { Role } from '../../core/role.ts';
 import { Timers } from '../../core/timers.ts';
 import { openLog } from '../../telemetry/log.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
+import type { Registry } from '../extensions.ts';
 import { CORRELATION, policiesWith, settled } from '../router-fixture.ts';
 import { startRouter } from '../router.ts';
 
@@ -108,11 +109,12 @@ export interface JobsOptions {
   readonly jobs_outstanding?: number;
   /** Absent: nobody works. */
   readonly hasWorker?: boolean;
+  readonly extensions?: Registry;
 }
 
 /** The bus, and a first router with the policy `test` unless told otherwise. */
 export async function openJobs(document: object = { weights: { alder: 1 } }, options: JobsOptions = {}) {
-  const { dispatch_window = 10, jobs_outstanding = 100, hasWorker = true } = options;
+  const { dispatch_window = 10, jobs_outstanding = 100, hasWorker = true, extensions = new Map() } = options;
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
@@ -130,7 +132,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000 };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
-    const router = await startRouter({ bus: on, timers, telemetry, policies, settings });
+    const router = await startRouter({ bus: on, timers, telemetry, policies, settings, extensions });
     if (on === bus) routers.push(router);
     return router;
   };

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../../test/until.ts';
 import type { ExecAssignment } from '../../contracts/assignment.ts';
+import { at } from '../../contracts/contract.ts';
+import { type ExtensionReply, extensionPost } from '../../contracts/extension.ts';
 import type { ChatCall, ChatEnd, ChatSink, Provider } from '../../provider/provider.ts';
 import { openJobs, settled } from './job-fixture.ts';
 
@@ -154,4 +157,33 @@ test('an order of old, which knows no scopes and no dialect, is served', async (
   await jobs.assign({ ...(executor && { executor }), ...(job && { job: { ...job, type: 'chat' } }) });
   await settled();
   assert.equal(asked.length, 1);
+});
+
+test('the answer of a job passes its post-processors; what a required one stops has failed and is paid for', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  let reply: ExtensionReply = { payload: { choices: [{ message: { content: 'hi there' } }] } };
+  jobs.bus.serve(at(extensionPost, { id: 'tidy' }), {}, () => reply);
+  const item = { id: 'tidy', subject: 'beamline.ext.post.tidy.v1', config: {}, timeout_ms: 1_000, retry: 0 };
+  const run = async (assignment_id: string): Promise<void> => {
+    await jobs.assign({ ...ORDER, assignment_id, post: [{ ...item, mode: 'required' }] });
+    await settled();
+    asked.at(-1)?.sink.end(END);
+    await until('the result', () => jobs.heard.results.some((result) => result.assignment_id === assignment_id));
+  };
+  await run('a-1');
+  reply = { ok: false, error: { code: 'processing_error', message: 'no' } };
+  await run('a-2');
+  assert.deepEqual(
+    jobs.heard.results.map(({ status, error_code, output, usage }) => [
+      status,
+      error_code,
+      output,
+      usage?.cost_micro_usd,
+    ]),
+    [
+      ['success', undefined, { choices: [{ message: { content: 'hi there' } }] }, 18],
+      ['error', 'POST_PROCESSOR_FAILED', undefined, 18],
+    ],
+  );
 });

@@ -3,16 +3,19 @@ import { payload } from '../../contracts/contract.ts';
 import { FilledObject, OpenObject } from '../../contracts/fields.ts';
 import type { ExecutionFailure } from '../../core/execution-errors.ts';
 import { executionRow } from '../../core/execution-errors.ts';
-import type { ChatEnd, ChatSink, RunningCall, TokenUsage } from '../../provider/provider.ts';
+import type { ChatEnd, ChatSink, Consumed, RunningCall, TokenUsage } from '../../provider/provider.ts';
 import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
 import type { CallTarget } from '../call.ts';
 import { type CostOf, estimateTokens, meter } from '../metering.ts';
+import { postProcessed } from '../post-processed.ts';
+import type { PostProcessors } from '../post-processors.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
 export interface AiChatDeps {
   readonly target: (providerId: string, model: string) => CallTarget | undefined;
   readonly costOf: CostOf;
+  readonly posts: PostProcessors;
   readonly limits: { readonly first_chunk_ms: number; readonly idle_ms: number };
 }
 
@@ -54,28 +57,38 @@ function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, rej
   // What was asked for was asked for, even if nothing came back.
   const estimate = (outputChars: number): BlockUsage => usageOf(estimateTokens(body, outputChars), true);
 
+  const usageIn = ({ usage, outputChars }: Consumed): BlockUsage =>
+    usage === undefined ? estimate(outputChars) : usageOf(usage, false);
+
   let running: RunningCall | undefined;
+  /** Of an answer that was there in full, though it did not get through. */
+  const consumed = (): BlockUsage | undefined => {
+    const answer = running?.consumed?.();
+    return answer === undefined ? undefined : usageIn(answer);
+  };
   const stop = (): void => {
     running?.abort();
     // The worker knows why it stopped; only what was consumed matters.
-    reject(new BlockFailure('CANCELLED_BY_USER', 'stopped', { usage: estimate(0) }));
+    reject(new BlockFailure('CANCELLED_BY_USER', 'stopped', { usage: consumed() ?? estimate(0) }));
   };
   const sink: ChatSink = {
     chunk: () => undefined,
     end(end) {
       signal.removeEventListener('abort', stop);
-      const usage = end.usage === undefined ? estimate(end.outputChars) : usageOf(end.usage, false);
+      const usage = usageIn(end);
       const output = bodyOf(end);
       if (output !== undefined) return resolve({ output, usage, finishReason: end.finishReason });
       reject(new BlockFailure('PROVIDER_PROTOCOL_ERROR', 'the provider answered without an object', { usage }));
     },
     fail(failure) {
       signal.removeEventListener('abort', stop);
-      reject(failed(failure, executionRow(failure.code).class === 'timeout' ? estimate(0) : undefined));
+      const isLate = executionRow(failure.code).class === 'timeout';
+      reject(failed(failure, consumed() ?? (isLate ? estimate(0) : undefined)));
     },
   };
   signal.addEventListener('abort', stop, { once: true });
-  running = target.provider.chat(
+  const { timers } = context;
+  running = postProcessed(target.provider, assignment, false, { ...deps, timers }).chat(
     {
       callId: `${assignment.assignment_id}:${assignment.attempt ?? 1}`,
       model: target.upstreamModel,

@@ -1,4 +1,5 @@
-// How extensions do, per endpoint: the share of good answers in five minutes, and a breaker (policy 10.3).
+// How extensions do, per endpoint, as this process sees them: the share of good answers in five minutes, and a breaker
+// (policy 10.3).
 // H1. A rejection by a validator is a good answer: it did its work.
 import { Breaker, type BreakerState } from '../core/breaker.ts';
 import type { BreakerSettings } from '../core/breaker-settings.ts';
@@ -12,6 +13,8 @@ const CALLS_MIN = 5;
 const CALLS = 0;
 const FAILURES = 1;
 const KINDS = 2;
+/** Registries are smaller; those that were asked first are forgotten first. */
+const ENDPOINTS_MAX = 10_000;
 
 /** The defaults of policy 2. */
 const BREAKER: BreakerSettings = Object.freeze({
@@ -41,7 +44,6 @@ interface Kept {
   readonly breaker: Breaker;
 }
 
-/** Bounded by the registry: only its endpoints are ever asked. */
 export class ExtensionHealth {
   readonly #kept = new Map<string, Kept>();
   readonly #onMove: (endpoint: string, to: BreakerState, reason: string) => void;
@@ -87,6 +89,10 @@ export class ExtensionHealth {
       const breaker = new Breaker((to, reason) => this.#onMove(endpoint, to, reason));
       breaker.configure(BREAKER, nowMs);
       kept = { counts: new SlidingCounts(KINDS, WINDOW_SECONDS), breaker };
+      for (const oldest of this.#kept.keys()) {
+        if (this.#kept.size < ENDPOINTS_MAX) break;
+        this.#kept.delete(oldest);
+      }
       this.#kept.set(endpoint, kept);
     }
     return kept;

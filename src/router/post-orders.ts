@@ -1,0 +1,48 @@
+// The post-processors of a policy as a work order tells them to a worker: subject, settings and times are the registry's
+// and the policy's, never a caller's (policy 10.1, 10.2). Pure.
+// A worker knows the health of what it asks; a router does not, so instances are drawn by weight alone.
+import type { PostOrder } from '../contracts/assignment.ts';
+import { at } from '../contracts/contract.ts';
+import { extensionPost } from '../contracts/extension.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Scope } from '../policy/condition.ts';
+import { seedOf } from '../policy/facts.ts';
+import type { ExtensionItem } from '../policy/policy.ts';
+import { endpointOf } from './extension-endpoint.ts';
+import type { Registry } from './extensions.ts';
+
+/**
+ * Those whose condition holds, in their order; an optional one that the registry does not have is left out.
+ * `extension_not_found` for a required one.
+ */
+export function postOrders(
+  items: readonly ExtensionItem[],
+  registry: Registry,
+  scope: Scope,
+): PostOrder[] | BeamlineError {
+  const orders: PostOrder[] = [];
+  for (const item of items) {
+    if (!item.holds(scope)) continue;
+    const descriptor = registry.get(item.id);
+    const isRequired = item.onFailure === 'end';
+    if (descriptor === undefined || !descriptor.enabled || descriptor.type !== 'post') {
+      if (!isRequired) continue;
+      return new BeamlineError('extension_not_found', `there is no post extension ${item.id}`, {
+        details: { extension: item.id },
+      });
+    }
+    const seed = seedOf(scope.facts);
+    const { id, version } = endpointOf(descriptor, { scope, seed, statusOf: () => 'healthy' });
+    const order: PostOrder = {
+      id: item.id,
+      subject: at(extensionPost, { id }).subject,
+      mode: isRequired ? 'required' : 'optional',
+      config: { ...descriptor.config, ...item.config },
+      timeout_ms: item.timeoutMs ?? descriptor.timeoutMs,
+      retry: item.retry ?? descriptor.retry,
+    };
+    if (version !== undefined) order.version = version;
+    orders.push(order);
+  }
+  return orders;
+}
