@@ -16,6 +16,8 @@ export interface NatsServer extends AsyncDisposable {
   readonly port: number;
   /** SIGKILL; the store stays. */
   kill(): Promise<void>;
+  /** SIGTERM, and waits for its end; the store stays. */
+  terminate(): Promise<void>;
   /** Kills what runs, then starts a server with the same port and store. */
   restart(): Promise<void>;
   /** SIGSTOP and SIGCONT. */
@@ -25,11 +27,19 @@ export interface NatsServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startNatsServer(): Promise<NatsServer> {
+export interface NatsServerOptions {
+  /** Absent: a free one. */
+  readonly port?: number;
+  /** Flags beside address, port and store. */
+  readonly args?: readonly string[];
+}
+
+export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const program = findServer();
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const store = await mkdtemp(join(tmpdir(), 'beamline-nats-'));
-  const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', store];
+  const own = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', store];
+  const args = [...own, ...(options.args ?? [])];
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(program, args, { stdio: 'ignore' });
     guard(child, store);
@@ -37,12 +47,13 @@ export async function startNatsServer(): Promise<NatsServer> {
     return child;
   };
   let child = await start();
-  const kill = async (): Promise<void> => {
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
-    child.kill('SIGKILL');
+    child.kill(signal);
     await exited;
   };
+  const kill = (): Promise<void> => end('SIGKILL');
   const stop = async (): Promise<void> => {
     await kill();
     await rm(store, { recursive: true, force: true });
@@ -51,6 +62,7 @@ export async function startNatsServer(): Promise<NatsServer> {
     url: `nats://127.0.0.1:${port}`,
     port,
     kill,
+    terminate: () => end('SIGTERM'),
     async restart() {
       await kill();
       child = await start();
@@ -87,7 +99,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

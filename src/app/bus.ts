@@ -11,7 +11,7 @@ import type { Ground } from './ground.ts';
 /** Throws `unavailable` where another process works with the data folder. */
 export async function openBus(ground: Ground, name: string): Promise<Bus> {
   const { config, timers, telemetry } = ground;
-  const { url, creds, max_pending_bytes: outboundBytesMax } = config.nats;
+  const { url, creds, replicas, max_pending_bytes: outboundBytesMax } = config.nats;
   if (url === undefined) return openMemoryBus({ timers, telemetry, journal: await openJournal(ground) });
   // Loaded when it is needed: a process on the memory bus has no use for the client library.
   const { openNatsBus } = await import('../bus/nats.ts');
@@ -21,6 +21,7 @@ export async function openBus(ground: Ground, name: string): Promise<Bus> {
     timers,
     telemetry,
     outboundBytesMax,
+    replicas,
     ...(creds === undefined ? {} : { creds: openSecret(creds, { env: environment, clock: timers.clock }) }),
   });
 }

@@ -7,6 +7,7 @@ import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Entry, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
 import type { NatsLink } from './nats-link.ts';
+import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
@@ -19,11 +20,11 @@ const WRONG_REVISION = new Set([10_071, 10_164]);
 export class NatsBucket implements KeyValue {
   readonly #spec: BucketSpec;
   readonly #link: NatsLink;
-  readonly #replicas: number;
+  readonly #replicas: Replicas;
   readonly #watchers = new Set<() => Promise<void>>();
   #bound: { readonly nc: NatsConnection; readonly kv: Promise<KV> } | undefined;
 
-  constructor(spec: BucketSpec, link: NatsLink, replicas: number) {
+  constructor(spec: BucketSpec, link: NatsLink, replicas: Replicas) {
     this.#spec = spec;
     this.#link = link;
     this.#replicas = replicas;
@@ -107,18 +108,28 @@ export class NatsBucket implements KeyValue {
   /** The bucket on this connection, made if it is not there. */
   #bind(nc: NatsConnection): Promise<KV> {
     if (this.#bound?.nc === nc) return this.#bound.kv;
-    const { name, ttlMs, bytesMax } = this.#spec;
-    const kv = new Kvm(nc).create(`beamline_${name}`, {
-      history: 1,
-      storage: StorageType.File,
-      replicas: this.#replicas,
-      max_bytes: bytesMax,
-      ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
-    });
+    const kv = this.#open(nc);
     this.#bound = { nc, kv };
     kv.catch(() => {
       if (this.#bound?.kv === kv) this.#bound = undefined;
     });
+    return kv;
+  }
+
+  async #open(nc: NatsConnection): Promise<KV> {
+    const { name, ttlMs, bytesMax } = this.#spec;
+    const kv = await new Kvm(nc).create(`beamline_${name}`, {
+      history: 1,
+      storage: StorageType.File,
+      replicas: copiesOn(nc, this.#replicas),
+      max_bytes: bytesMax,
+      // Any copy answers a direct read, also one that has not heard of the last write yet.
+      allow_direct: nc.info?.cluster === undefined,
+      ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
+    });
+    const { num_replicas: are } = (await kv.status()).streamInfo.config;
+    const wanted = copiesAgain(nc, this.#replicas, are);
+    if (wanted !== are) await (await managerOf(nc)).streams.update(this.#stream, { num_replicas: wanted });
     return kv;
   }
 

@@ -21,6 +21,7 @@ import { NatsDelivery } from './nats-delivery.ts';
 import { headersIn } from './nats-headers.ts';
 import { lawOf } from './nats-law.ts';
 import type { NatsLink } from './nats-link.ts';
+import type { Replicas } from './nats-replicas.ts';
 import { ensureStream, openConsumer } from './nats-stream.ts';
 import { type Hold, PendingRoom } from './pending-room.ts';
 
@@ -30,7 +31,7 @@ const PULL = { expires: 10_000, idle_heartbeat: 2_000 };
 export interface ConsumeDeps {
   readonly link: NatsLink;
   readonly counters: ContractCounters;
-  readonly replicas: number;
+  readonly replicas: Replicas;
 }
 
 /** Resolves after the first attempt to take the consumer up; later ones go on until it is drained. */

@@ -16,6 +16,7 @@ import { DUPLICATE_WINDOW_MS } from '../contracts/limits.ts';
 import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { NatsLink } from './nats-link.ts';
+import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 
 const API_MS = 5_000;
 const STREAM_EXISTS = 10_058;
@@ -29,7 +30,7 @@ export const TEMPORARY_STATUS = 503;
  */
 const MESSAGE_BYTES_USUAL = 1_024;
 
-const configOf = (spec: StreamSpec, replicas: number): Partial<StreamConfig> & { name: string } => ({
+const configOf = (spec: StreamSpec, copies: number): Partial<StreamConfig> & { name: string } => ({
   name: spec.name,
   subjects: [spec.subject],
   retention: spec.retention === 'workqueue' ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
@@ -40,20 +41,20 @@ const configOf = (spec: StreamSpec, replicas: number): Partial<StreamConfig> & {
   max_age: nanos(spec.ageMsMax),
   duplicate_window: nanos(spec.ageMsMax > 0 ? Math.min(DUPLICATE_WINDOW_MS, spec.ageMsMax) : DUPLICATE_WINDOW_MS),
   allow_direct: true,
-  num_replicas: replicas,
+  num_replicas: copies,
 });
 
 export const managerOf = (nc: NatsConnection): Promise<JetStreamManager> =>
   jetstreamManager(nc, { checkAPI: false, timeout: API_MS });
 
 /** Makes the stream, or gives an existing one these settings; throws `unavailable`. */
-export async function ensureStream(nc: NatsConnection, spec: StreamSpec, replicas: number): Promise<void> {
-  const config = configOf(spec, replicas);
+export async function ensureStream(nc: NatsConnection, spec: StreamSpec, replicas: Replicas): Promise<void> {
   try {
     const { streams } = await managerOf(nc);
-    await streams.add(config).catch((fault: unknown) => {
-      if (fault instanceof JetStreamApiError && fault.code === STREAM_EXISTS) return streams.update(spec.name, config);
-      throw fault;
+    await streams.add(configOf(spec, copiesOn(nc, replicas))).catch(async (fault: unknown) => {
+      if (!(fault instanceof JetStreamApiError) || fault.code !== STREAM_EXISTS) throw fault;
+      const { config } = await streams.info(spec.name);
+      await streams.update(spec.name, configOf(spec, copiesAgain(nc, replicas, config.num_replicas)));
     });
   } catch (cause) {
     throw storeFault(cause);
@@ -93,10 +94,10 @@ export const storeFull = (): BeamlineError =>
 /** The streams that a process wants, made with every connection anew: a server may come back without them. */
 export class NatsStreams {
   readonly #link: NatsLink;
-  readonly #replicas: number;
+  readonly #replicas: Replicas;
   readonly #wanted = new Map<string, StreamSpec>();
 
-  constructor(link: NatsLink, replicas: number) {
+  constructor(link: NatsLink, replicas: Replicas) {
     this.#link = link;
     this.#replicas = replicas;
     link.eachConnection((nc) => {

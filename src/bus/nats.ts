@@ -33,6 +33,7 @@ import { NatsReceived, writeHeaders } from './nats-headers.ts';
 import { lawOf } from './nats-law.ts';
 import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { listen } from './nats-listen.ts';
+import type { Replicas } from './nats-replicas.ts';
 import { NatsRequests } from './nats-requests.ts';
 import { append } from './nats-append.ts';
 import { readStored, removeStored, trimStored } from './nats-stored.ts';
@@ -40,20 +41,20 @@ import { NatsStreams } from './nats-stream.ts';
 import { assertUncorrelated } from './sent-headers.ts';
 
 export interface NatsBusOptions extends NatsLinkOptions {
-  /** Copies of each stream: 1 on one server, 3 in a cluster. */
-  readonly replicas?: number;
+  /** Copies of each stream and bucket; absent is as 0. */
+  readonly replicas?: Replicas;
 }
 
 class NatsBus implements Bus {
   readonly #link: NatsLink;
   readonly #requests: NatsRequests;
   readonly #counters: BusCounters;
-  readonly #replicas: number;
+  readonly #replicas: Replicas;
   readonly #streams: NatsStreams;
   readonly #subscriptions = new Set<Subscription>();
   readonly #buckets = new Map<string, NatsBucket>();
 
-  constructor(link: NatsLink, { telemetry, replicas = 1 }: NatsBusOptions) {
+  constructor(link: NatsLink, { telemetry, replicas = 0 }: NatsBusOptions) {
     this.#link = link;
     this.#requests = new NatsRequests(link);
     this.#counters = openCounters(telemetry);

@@ -32,6 +32,12 @@ export const configSchema = section({
       ),
     ),
     creds: Type.Optional(secretRef('NATS credentials file.')),
+    replicas: integer(
+      0,
+      0,
+      5,
+      'Copies of each stream and bucket; 0 takes 3 in a cluster of three or more servers, else 1, and never makes less of what is there.',
+    ),
     max_pending_bytes: integer(
       33_554_432,
       65_536,
