@@ -9,6 +9,7 @@ import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { withSettled } from '../limit/budget-entry.ts';
+import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { type Amounts, Budgets, type Reservation } from '../limit/budgets.ts';
 import type { BudgetBucket } from '../limit/leased-budget.ts';
 import { windowEndMs, windowStartMs } from '../limit/window.ts';
@@ -36,9 +37,11 @@ async function open(definitions: readonly Budget[], gateways = 1, wrap = (bucket
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const bucket = await bus.openBucket(budgetBucket);
+  const stored = new BudgetDefinitions();
+  for (const budget of definitions) stored.set(budget);
   const each = Array.from({ length: gateways }, (_, n) => {
-    const deps = { bucket: wrap(bucket), timers, telemetry, holder: `gw-${n}`, definitions };
-    return new Budgets(deps);
+    const deps = { bucket: wrap(bucket), timers, telemetry, holder: `gw-${n}` };
+    return new Budgets({ ...deps, definitions: stored });
   });
   const entries = async () =>
     (await bucket.entries()).map(({ key, value, revision }) => {
@@ -51,6 +54,7 @@ async function open(definitions: readonly Budget[], gateways = 1, wrap = (bucket
     clock,
     timers,
     each,
+    stored,
     metrics: telemetry.metrics,
     entries,
     async fold(settled: number, watermarkMs = clock.epochMs()) {
@@ -145,6 +149,98 @@ test('a budget that warns lets pass; one that cannot be asked refuses only where
   assert.equal(await refusal(away.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'unavailable');
   using both = await open([budgetOf(100, { action: 'warn' })], 1, broken);
   assert.equal(await refusal(both.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'reserved');
+});
+
+test('a lease is held while its process lives, and at least as long as what is reserved in it', async () => {
+  using opened = await open([budgetOf(1_600)]);
+  const { each, fold, timers, clock, entries } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  const reserve = (ms: number) => gateway.reserve(spender, usd(10), clock.epochMs() + ms);
+  const holdUntilMs = async () => (await entries())[0]?.entry.leases['gw-0']?.hold_until_ms ?? 0;
+  const first = await reserve(500);
+  for (let n = 0; n < 20; n++) {
+    // One of a short time each second: served by the lease that is there.
+    const short = await reserve(500);
+    short.settle(usd(0));
+    clock.advance(1_000);
+    timers.tick();
+    await new Promise(setImmediate);
+    await fold(0);
+    assert.ok((await holdUntilMs()) > clock.epochMs(), `dropped after ${n} seconds`);
+  }
+  const long = await reserve(300_000);
+  assert.ok((await holdUntilMs()) >= clock.epochMs() + 300_000);
+  long.settle(usd(0));
+  first.settle(usd(0));
+  await gateway[Symbol.asyncDispose]();
+  assert.deepEqual((await entries())[0]?.entry.leases, {});
+});
+
+test('a process that goes leaves what it spent for as long as the ledger may need to fold it', async () => {
+  using opened = await open([budgetOf(100)]);
+  const { each, fold, clock, entries } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  (await gateway.reserve(spender, usd(100), START_MS + 300_000)).settle(usd(30));
+  await gateway[Symbol.asyncDispose]();
+  assert.equal((await entries())[0]?.entry.leases['gw-0']?.amount, 30);
+  clock.advance(16_000);
+  await fold(30);
+  assert.deepEqual((await entries())[0]?.entry.leases, {});
+});
+
+test('definitions come, change and go while requests run', async () => {
+  using opened = await open([]);
+  const { each, stored, entries, clock, timers } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  assert.equal(gateway.covers('acme'), false);
+  stored.set(budgetOf(100));
+  const held = await gateway.reserve(spender, usd(100), START_MS + 1_000);
+  assert.equal(await refusal(gateway.reserve(spender, usd(1), START_MS + 1_000)), 'budget_exceeded');
+  stored.set(budgetOf(150));
+  assert.equal(await refusal(gateway.reserve(spender, usd(50), START_MS + 1_000)), 'reserved');
+  stored.set(budgetOf(20));
+  assert.equal(await refusal(gateway.reserve(spender, usd(1), START_MS + 1_000)), 'budget_exceeded');
+  stored.remove('acme', 'monthly');
+  assert.equal(gateway.covers('acme'), false);
+  held.settle(usd(100));
+  const written = (await entries()).map(({ revision }) => revision);
+  clock.advance(2_000);
+  timers.tick();
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    (await entries()).map(({ revision }) => revision),
+    written,
+    'nobody tends what is gone',
+  );
+});
+
+test('an entry that counted something else under the same id is written anew', async () => {
+  using opened = await open([budgetOf(100)]);
+  const { each, stored, entries } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  await gateway.reserve(spender, usd(90), START_MS + 60_000);
+  stored.remove('acme', 'monthly');
+  stored.set(budgetOf(50, { unit: 'tokens' }));
+  await gateway.reserve(spender, { micro_usd: 0, tokens: 50, requests: 1 }, START_MS + 60_000);
+  const [{ entry } = assert.fail()] = await entries();
+  assert.deepEqual([entry.unit, entry.leases['gw-0']?.amount], ['tokens', 50]);
+});
+
+test('at the turn of a window requests count where they are reserved, and the new window begins empty', async () => {
+  using opened = await open([budgetOf(100, { window: 'hour' })], 4);
+  const { each, clock, entries } = opened;
+  const ask = (amount: number) =>
+    Promise.all(each.map((gateway) => refusal(gateway.reserve(spender, usd(amount), clock.epochMs() + 60_000))));
+  assert.deepEqual(new Set(await ask(25)), new Set(['reserved']));
+  assert.deepEqual(new Set(await ask(1)), new Set(['budget_exceeded']));
+  clock.advance(10_000);
+  assert.deepEqual(new Set(await ask(25)), new Set(['reserved']));
+  assert.deepEqual(new Set(await ask(1)), new Set(['budget_exceeded']));
+  assert.equal((await entries()).length, 2);
 });
 
 test('a user of any text has a budget of their own', () => {

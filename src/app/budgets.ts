@@ -1,44 +1,52 @@
-// The wiring of budgets: the definitions of the configuration, leases in a bucket, estimates by the dearest price.
+// The wiring of budgets: definitions of the configuration and of the API, leases in a bucket, estimates by the dearest price.
 import type { Bus } from '../bus/bus.ts';
 import { costOf, priceLines } from '../catalog/price-book.ts';
-import { openPriceCeiling } from '../catalog/price-ceiling.ts';
+import { type CeilingOf, openPriceCeiling } from '../catalog/price-ceiling.ts';
 import type { Config } from '../config/schema.ts';
 import { type Budget, budgetBucket } from '../contracts/budget.ts';
 import { newProcessId } from '../core/ids.ts';
+import { BudgetBook } from '../gateway/budget-book.ts';
 import { budgetedExchanges } from '../gateway/budgeted-exchanges.ts';
+import type { JobBudgets } from '../gateway/jobs/budgeted-jobs.ts';
+import type { JobDecide } from '../gateway/jobs/submit-job.ts';
 import type { Exchanges, Order } from '../gateway/order.ts';
+import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { type Amounts, Budgets } from '../limit/budgets.ts';
 import type { Ground } from './ground.ts';
 
-/** Without a budget these are the exchanges that were given. */
-export async function openBudgetedExchanges(
-  { config, timers, telemetry }: Ground,
-  bus: Bus,
-  exchanges: Exchanges,
-): Promise<Exchanges & AsyncDisposable> {
-  const definitions = budgetsOf(config);
-  if (definitions.length === 0) return owning(exchanges, () => Promise.resolve());
-  const bucket = await bus.openBucket(budgetBucket);
-  const budgets = new Budgets({ bucket, timers, telemetry, holder: newProcessId('gateway'), definitions });
-  const ceilingOf = openPriceCeiling(priceLines(config.providers.list));
-  const budgeted = budgetedExchanges({
-    exchanges,
-    budgets,
-    estimate: estimateBy(ceilingOf, config.gateway.budget_output_tokens),
-    epochMs: () => timers.clock.epochMs(),
-  });
-  return owning(budgeted, () => budgets[Symbol.asyncDispose]());
+export interface OpenedBudgets extends AsyncDisposable {
+  readonly book: BudgetBook;
+  readonly jobs: JobBudgets;
+  /** The exchanges that reserve where a budget is about the caller. */
+  around(exchanges: Exchanges): Exchanges;
 }
 
-const owning = (exchanges: Exchanges, close: () => Promise<void>): Exchanges & AsyncDisposable => ({
-  get active() {
-    return exchanges.active;
-  },
-  open: (order, reader) => exchanges.open(order, reader),
-  [Symbol.asyncDispose]: close,
-});
+/**
+ * Jobs lease under a name of their own: a lease outlives its process until the last reservation would have ended, and
+ * that of a job may be a day away.
+ */
+export async function openBudgets({ config, timers, telemetry }: Ground, bus: Bus): Promise<OpenedBudgets> {
+  await using opening = new AsyncDisposableStack();
+  const definitions = new BudgetDefinitions(budgetsOf(config));
+  const bucket = await bus.openBucket(budgetBucket);
+  const holder = newProcessId('gateway');
+  const shared = { bucket, timers, telemetry, definitions };
+  const budgets = opening.use(new Budgets({ ...shared, holder }));
+  const jobs = opening.use(new Budgets({ ...shared, holder: `${holder}-jobs` }));
+  const log = telemetry.log.for('gateway');
+  const book = opening.use(await BudgetBook.open({ bus, timers, log, definitions }));
+  const ceilingOf = openPriceCeiling(priceLines(config.providers.list));
+  const estimate = estimateBy(ceilingOf, config.gateway.budget_output_tokens);
+  const opened = opening.move();
+  return {
+    book,
+    jobs: { budgets: jobs, estimate: (request) => (isModelTask(request) ? estimate(sizeOf(request)) : ONE_REQUEST) },
+    around: (exchanges) => budgetedExchanges({ exchanges, budgets, estimate, epochMs: () => timers.clock.epochMs() }),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
 
-export const budgetsOf = ({ budgets }: Config): Budget[] =>
+const budgetsOf = ({ budgets }: Config): Budget[] =>
   budgets.map(({ id, tenant, scope, subject, unit, limit, window, action, warn_at }) => ({
     id,
     tenant_id: tenant,
@@ -51,10 +59,13 @@ export const budgetsOf = ({ budgets }: Config): Budget[] =>
     warn_at,
   }));
 
+/** What an estimate is made of. */
+type Size = Pick<Order, 'model' | 'providersAllow' | 'inputTokensEstimate' | 'outputTokensMax'>;
+
 /** Input as counted, output as asked for, at the highest price that may apply; what has no price costs nothing. */
 const estimateBy =
-  (ceilingOf: ReturnType<typeof openPriceCeiling>, outputTokensDefault: number) =>
-  ({ model, providersAllow, inputTokensEstimate, outputTokensMax = outputTokensDefault }: Order): Amounts => {
+  (ceilingOf: CeilingOf, outputTokensDefault: number) =>
+  ({ model, providersAllow, inputTokensEstimate, outputTokensMax = outputTokensDefault }: Size): Amounts => {
     const usage = { inputTokens: inputTokensEstimate, outputTokens: outputTokensMax, cachedInputTokens: 0 };
     return {
       micro_usd: costOf(ceilingOf(model, providersAllow), usage).costMicroUsd,
@@ -62,3 +73,23 @@ const estimateBy =
       requests: 1,
     };
   };
+
+/** Blocks have no price that is known before they run. */
+const ONE_REQUEST: Amounts = { micro_usd: 0, tokens: 0, requests: 1 };
+const isModelTask = ({ task }: JobDecide): boolean => task.type.startsWith('ai.');
+const BYTES_PER_TOKEN = 4;
+/** Where the payload of a chat says how long its answer may be. */
+const OUTPUT_MEMBERS = ['max_output_tokens', 'max_completion_tokens', 'max_tokens'] as const;
+
+function sizeOf({ task: { model, payload }, constraints, estimate }: JobDecide): Size {
+  const asked = OUTPUT_MEMBERS.map((name) => payload?.[name]).find((value) => isCount(value));
+  return {
+    model,
+    providersAllow: constraints?.providers_allow,
+    inputTokensEstimate:
+      estimate?.input_tokens ?? Math.ceil(Buffer.byteLength(JSON.stringify(payload ?? {})) / BYTES_PER_TOKEN),
+    outputTokensMax: estimate?.max_output_tokens ?? asked,
+  };
+}
+
+const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isInteger(value) && value >= 0;

@@ -13,7 +13,7 @@ import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
-import { openBudgetedExchanges } from './budgets.ts';
+import { openBudgets } from './budgets.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 import { openWebhookSender } from './webhooks.ts';
@@ -60,6 +60,7 @@ export async function openGateway(
       timers,
       telemetry,
       settings: gateway.jobs,
+  const budgets = opening.use(await openBudgets(ground, bus));
       decideTimeoutMs: gateway.router.decide_timeout_ms,
       tenantOf: (tenantId) => tenants.get(tenantId),
     }),
@@ -68,7 +69,9 @@ export async function openGateway(
     await startGateway({
       settings: gateway,
       jobs,
-      exchanges: opening.use(await openBudgetedExchanges(ground, bus, relay)),
+      exchanges: budgets.around(relay),
+      budgets: budgets.book,
+      budgets: budgets.jobs,
       decide(request, timeoutMs) {
         const tenant = tenants.get(request.tenant_id);
         return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);

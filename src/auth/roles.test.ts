@@ -19,6 +19,8 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'policy:delete': { viewer: false, operator: false, admin: true, service: false },
   'usage:read': { viewer: true, operator: true, admin: true, service: false },
   'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
+  'budget:read': { viewer: true, operator: true, admin: true, service: false },
+  'budget:write': { viewer: false, operator: false, admin: true, service: false },
   'extension:read': { viewer: true, operator: true, admin: true, service: false },
   'system:read': { viewer: true, operator: true, admin: true, service: false },
 };

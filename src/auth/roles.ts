@@ -18,6 +18,8 @@ const GRANTS = {
   'policy:delete': ['admin'],
   'usage:read': ['viewer', 'operator', 'admin'],
   'breaker:reset': ['operator', 'admin'],
+  'budget:read': ['viewer', 'operator', 'admin'],
+  'budget:write': ['admin'],
   'extension:read': ['viewer', 'operator', 'admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;

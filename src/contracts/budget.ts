@@ -2,11 +2,14 @@
 // A quota is a budget whose unit is not money.
 import { createHash } from 'node:crypto';
 import { Type } from 'typebox';
-import { type BucketSpec, keyOf } from './bucket.ts';
+import { type BucketSpec, keyOf, keyPattern } from './bucket.ts';
 import { payload } from './contract.ts';
 import { Count, Id, Key, maybe } from './fields.ts';
+import { ID_BYTES_MAX } from './limits.ts';
+import { decodeToken } from './subject.ts';
 
 export const budgetBucket: BucketSpec = { name: 'budgets', bytesMax: 268_435_456 };
+const DEFINITION = 'definition';
 
 export const BUDGET_SCOPES = ['tenant', 'key', 'user', 'policy', 'provider', 'tag'] as const;
 export type BudgetScope = (typeof BUDGET_SCOPES)[number];
@@ -21,6 +24,8 @@ const Budget = Type.Object({
   scope: Type.Enum([...BUDGET_SCOPES]),
   // Which key, user, policy, provider or tag; `*` gives each value of the scope a budget of its own. `-` for a tenant.
   subject: Key,
+  // Counts what the subject spends through this policy only.
+  policy_id: maybe(Id),
   unit: Type.Enum([...BUDGET_UNITS]),
   limit: Count,
   window: Type.Enum([...BUDGET_WINDOWS]),
@@ -37,6 +42,8 @@ const BudgetEntry = Type.Object({
   // What of the usage it counts, so that the ledger can settle it from this entry alone.
   scope: Type.Enum([...BUDGET_SCOPES]),
   subject: Key,
+  // Counts what the subject spends through this policy only.
+  policy_id: maybe(Id),
   unit: Type.Enum([...BUDGET_UNITS]),
   // The calendar window, Unix epoch; without an end for `total`.
   from_ms: Count,
@@ -60,6 +67,32 @@ export type BudgetAccount = Omit<BudgetEntry, 'version' | 'limit' | 'settled' | 
 export const budgetKey = (of: Pick<BudgetAccount, 'tenant_id' | 'budget_id' | 'subject' | 'from_ms'>): string =>
   keyOf(of.tenant_id, of.budget_id, tokenOf(of.subject), String(of.from_ms));
 
+/** Of the entries, whatever the tenant. A definition has another number of tokens, so neither is taken for the other. */
+export const budgetEntryKeys = keyPattern(undefined, undefined, undefined, undefined);
+export const entryKeysOf = ({ tenant_id, id }: Pick<Budget, 'tenant_id' | 'id'>) =>
+  keyPattern(tenant_id, id, undefined, undefined);
+
+/** Where a budget stands that is made through the API; those of configuration and policies stand in no bucket. */
+export const definitionKey = ({ tenant_id, id }: Pick<Budget, 'tenant_id' | 'id'>): string =>
+  keyOf(tenant_id, DEFINITION, id);
+export const definitionKeys = keyPattern(undefined, DEFINITION, undefined);
+/** What a key of a definition is about; undefined for another key. */
+export function definitionOf(key: string): Pick<Budget, 'tenant_id' | 'id'> | undefined {
+  const [tenant, kind, id] = key.split('.').map(decodeToken);
+  return tenant === undefined || kind !== DEFINITION || id === undefined ? undefined : { tenant_id: tenant, id };
+}
+export const definitionKeysOf = (tenantId: string) => keyPattern(tenantId, DEFINITION, undefined);
+
+/**
+ * The id of a policy's budget among those of its tenant, which have no slash. Scope and window are part of it, so that a
+ * revision that changes them counts anew instead of in the entries of the one before.
+ */
+export function policyBudgetId(policyId: string, of: { id: string; scope: BudgetScope; window: BudgetWindow }): string {
+  const id = `policy/${policyId}/${of.id}/${of.scope}-${of.window}`;
+  return id.length <= ID_BYTES_MAX ? id : `policy/${digestOf(id)}`;
+}
+
 /** A user may be any text: what is no short id stands by its digest. */
-const tokenOf = (value: string): string =>
-  /^[\x21-\x7e]{1,64}$/.test(value) ? value : `sha256:${createHash('sha256').update(value).digest('hex')}`;
+const tokenOf = (value: string): string => (/^[\x21-\x7e]{1,64}$/.test(value) ? value : digestOf(value));
+
+const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;

@@ -35,9 +35,6 @@ const PARAMS = {
   // `expected_revision` 0: there must be none yet.
   put_prices: Type.Object({ document: OpenObject, expected_revision: Count }),
   reconcile: Type.Object({ ...Period }),
-  budgets: OpenObject,
-  put_budget: OpenObject,
-  delete_budget: OpenObject,
 } as const;
 
 export type LedgerParams = { readonly [Op in LedgerOperation]: Static<(typeof PARAMS)[Op]> };
@@ -155,7 +152,4 @@ export interface LedgerResults {
   readonly prices: ActivePrices;
   readonly put_prices: { readonly version: string; readonly revision: number };
   readonly reconcile: Reconciliation;
-  readonly budgets: never;
-  readonly put_budget: never;
-  readonly delete_budget: never;
 }

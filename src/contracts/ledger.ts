@@ -1,4 +1,4 @@
-// What others ask of the ledger: reports of usage and cost, prices, budgets. It never sits on the path of a request.
+// What others ask of the ledger: reports of usage and cost, prices. It never sits on the path of a request.
 import { Type } from 'typebox';
 import { type BucketSpec, keyOf } from './bucket.ts';
 import { payload, requestContract } from './contract.ts';
@@ -15,9 +15,6 @@ export const LEDGER_OPERATIONS = [
   'usage_run',
   'prices',
   'put_prices',
-  'budgets',
-  'put_budget',
-  'delete_budget',
   'reconcile',
 ] as const;
 export type LedgerOperation = (typeof LEDGER_OPERATIONS)[number];

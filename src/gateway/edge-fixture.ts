@@ -5,12 +5,15 @@ import { openAuthenticator } from '../auth/authenticator.ts';
 import type { Authenticator, Role } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
+import type { Budget } from '../contracts/budget.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { EndFrame } from '../contracts/frames.ts';
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
+import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
+import { BudgetBook } from './budget-book.ts';
 import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
 import { type Jobs, type JobSettings, openJobs } from './jobs/jobs.ts';
 import type { WebhookOptions } from './jobs/webhooks.ts';
@@ -47,6 +50,8 @@ export interface EdgeOptions {
   readonly bus?: Bus;
   readonly jobs?: JobSettings;
   readonly webhooks?: WebhookOptions;
+  /** Of the configuration. */
+  readonly budgets?: readonly Budget[];
   readonly active?: () => number;
   readonly role?: Role;
   readonly tenants?: readonly string[];
@@ -122,8 +127,11 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     tenantOf: () => undefined,
     ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),
   });
+  const definitions = new BudgetDefinitions(options.budgets);
+  const budgets = await BudgetBook.open({ bus, timers, log: telemetry.log, definitions });
   const gateway = await startGateway({
     jobs,
+    budgets,
     settings: options.settings ?? SETTINGS,
     exchanges,
     decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),
@@ -152,6 +160,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     async [Symbol.asyncDispose]() {
       await gateway[Symbol.asyncDispose]();
       await jobs[Symbol.asyncDispose]();
+      await budgets[Symbol.asyncDispose]();
       timers[Symbol.dispose]();
     },
   };

@@ -7,6 +7,7 @@ import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Administer } from './admin-client.ts';
 import type { Edge } from './call.ts';
+import type { BudgetBook } from './budget-book.ts';
 import { openEdgeMetrics } from './edge-metrics.ts';
 import { Gate } from './gate.ts';
 import { HTTP_DIALECTS } from './http-dialect.ts';
@@ -33,6 +34,8 @@ export interface GatewayDeps {
   /** Durable work; closed by whoever opened it. */
   readonly jobs: Jobs;
   readonly authenticator: Authenticator;
+  /** Closed by whoever opened it. */
+  readonly budgets: BudgetBook;
   readonly names: ModelNames;
   readonly busState: () => BusState;
   readonly telemetry: Telemetry;

@@ -7,6 +7,7 @@ import type { BodyLimits } from './read-body.ts';
 import type { Route } from './route.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { breakerResetRoute } from './routes/breaker-reset.ts';
+import { budgetRoutes } from './routes/budgets.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
 import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
@@ -51,6 +52,7 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...usageRoutes,
   ...healthRoutes,
   metricsRoute,
+  ...budgetRoutes,
   openApiRoute,
   ...notImplemented,
 ];

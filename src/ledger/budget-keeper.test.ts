@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openMemoryBus } from '../bus/memory.ts';
-import { type BudgetAccount, type BudgetEntry, budgetBucket, budgetEntry, budgetKey } from '../contracts/budget.ts';
+import {
+  type BudgetAccount,
+  type BudgetEntry,
+  budgetBucket,
+  budgetEntry,
+  budgetKey,
+  definitionKey,
+} from '../contracts/budget.ts';
 import { ManualClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { newEntry, withLease } from '../limit/budget-entry.ts';
@@ -86,6 +93,22 @@ test('keys, users and tokens are settled each by what they took', async () => {
   await foldUsage(store, rowsOf(events), AT_MS);
   await keeper.settle();
   assert.deepEqual([(await read(ofKey))?.settled, (await read(ofUser))?.settled], [2, 9]);
+});
+
+test('what a key spends through one policy is settled apart; a definition is no entry', async () => {
+  await using opened = await open();
+  const { store, keeper, put, read, bucket, lines } = opened;
+  const ofKey: BudgetAccount = { ...account, budget_id: 'p', scope: 'key', subject: 'key_1', unit: 'requests' };
+  const within: BudgetAccount = { ...ofKey, budget_id: 'policy/p-1/b/key-month', policy_id: 'p-1' };
+  for (const one of [ofKey, within]) await put(leased(one, AT_MS + 60_000));
+  await bucket.put(definitionKey({ tenant_id: 'acme', id: 'made' }), '{}');
+  const events = ['p-1', 'p-1', 'p-2'].map((policy_id, n) =>
+    usageEvent({ assignment_id: `a-${n}`, key_id: 'key_1', policy_id }),
+  );
+  await foldUsage(store, rowsOf(events), AT_MS);
+  await keeper.settle();
+  assert.deepEqual([(await read(ofKey))?.settled, (await read(within))?.settled], [3, 2]);
+  assert.deepEqual(lines, []);
 });
 
 test('the lease of a process that fell silent is dropped, and usage alone decides', async () => {

@@ -3,12 +3,13 @@
 // K2. The watermark follows the fold. While the ledger is not ready it stands still, and leases go on counting.
 // K3. An entry whose window is over and from which nobody leases is removed.
 import type { KeyValue } from '../bus/bus.ts';
-import { type BudgetEntry, budgetEntry } from '../contracts/budget.ts';
+import { type BudgetEntry, budgetEntry, budgetEntryKeys } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import { withSettled } from '../limit/budget-entry.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
+import { scopeWithin } from './spend.ts';
 
 const SETTLE_MS = 1_000;
 /** An entry outlives its window by this, for usage that comes late. */
@@ -44,7 +45,7 @@ export class BudgetKeeper implements AsyncDisposable {
     const { bucket, foldedUntilMs } = this.#deps;
     const watermarkMs = foldedUntilMs();
     if (watermarkMs === undefined) return;
-    for (const { key, value, revision } of await bucket.entries()) {
+    for (const { key, value, revision } of await bucket.entries(budgetEntryKeys)) {
       const entry = this.#read(key, value);
       // oxlint-disable-next-line no-await-in-loop -- one after the other: it is work for the background
       if (entry !== undefined) await this.#settleOne({ key, revision, entry }, watermarkMs);
@@ -75,9 +76,9 @@ export class BudgetKeeper implements AsyncDisposable {
     }
   }
 
-  async #settledOf({ tenant_id, scope, subject, unit, from_ms, until_ms }: BudgetEntry): Promise<number> {
-    const spentBy = scope === 'tenant' ? 'tenant' : `${scope}:${subject}`;
-    const params = [tenant_id, spentBy, unit, from_ms, until_ms ?? NEVER_MS];
+  async #settledOf(entry: BudgetEntry): Promise<number> {
+    const { tenant_id, unit, from_ms, until_ms } = entry;
+    const params = [tenant_id, spentBy(entry), unit, from_ms, until_ms ?? NEVER_MS];
     const [row] = await this.#deps.store.all<{ settled: number | null }>(SETTLED, params);
     return Math.max(0, Number(row?.settled ?? 0));
   }
@@ -103,4 +104,9 @@ export class BudgetKeeper implements AsyncDisposable {
         .then(() => this.#arm());
     });
   }
+}
+
+function spentBy({ scope, subject, policy_id }: BudgetEntry): string {
+  const value = scope === 'tenant' ? 'tenant' : `${scope}:${subject}`;
+  return policy_id === undefined || scope === 'policy' ? value : scopeWithin(policy_id, value);
 }

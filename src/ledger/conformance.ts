@@ -102,14 +102,15 @@ const CASES: readonly (readonly [name: string, run: (store: SqlStore) => Promise
     },
   ],
   [
-    'counts by tenant, provider, key, policy, user and tag, and leaves out what nobody is billed for',
+    'counts by tenant, provider, key, policy, both, user and tag, and leaves out what nobody is billed for',
     async (store) => {
       const named = { key_id: 'k', policy_id: 'p', user_id: 'u\u0000\n', tags: ['t', 't'] };
       await fold(store, [usageEvent(named), usageEvent({ assignment_id: 'b', shadow: true })]);
       const rows = await store.all<{ scope: string; amount: number }>(
         "SELECT scope, amount FROM spend WHERE unit = 'tokens' ORDER BY scope",
       );
-      const scopes = ['key:k', 'policy:p', 'provider:alder', 'tag:t', 'tenant', 'user:u\uFFFD\n'];
+      const within = ['policy:p', 'policy:p key:k', 'policy:p user:u\uFFFD\n'];
+      const scopes = ['key:k', ...within, 'provider:alder', 'tag:t', 'tenant', 'user:u\uFFFD\n'];
       assert.deepEqual(
         rows.map(({ scope, amount }) => [scope, amount]),
         scopes.map((scope) => [scope, 3]),

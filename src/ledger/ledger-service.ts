@@ -94,14 +94,8 @@ function operationsOf({ store, prices, clock, log, reconcile }: ServiceDeps): Op
       return { version, revision };
     },
     reconcile,
-    budgets: notBuilt,
-    put_budget: notBuilt,
-    delete_budget: notBuilt,
   };
 }
-
-const notBuilt = (): Promise<never> =>
-  Promise.reject(new BeamlineError('not_implemented', 'budgets are not served by the ledger yet'));
 
 const priceRecord = ({ provider, model, effectiveFromMs = 0, version = '-', prices }: PricesLine): PriceRecord => ({
   provider,

@@ -171,7 +171,6 @@ const REFUSED: readonly (readonly [what: string, op: LedgerOperation, params: ob
   ['a period of a century', 'usage', { since: 0, until: AT_MS * 2 }, 'invalid_request'],
   ['a cursor that no page gave', 'usage_events', { ...period, cursor: 'x' }, 'invalid_request'],
   ['a run that nobody knows', 'usage_run', { run_id: 'none' }, 'not_found'],
-  ['budgets, which are not kept here yet', 'budgets', {}, 'not_implemented'],
 ];
 
 for (const [what, op, params, code] of REFUSED) {

@@ -18,12 +18,17 @@ interface ScopeSum {
 /** In the order of the table's key. */
 const UNITS = ['micro_usd', 'requests', 'tokens'] as const;
 
+/** What a key or a user spent through one policy; no id holds a space, so it is no other scope. */
+export const scopeWithin = (policyId: string, scope: string): string => `policy:${policyId} ${scope}`;
+
 /** `tenant`, or a kind and an id, for example `key:key_1`. */
 function scopesOf({ row, tags }: FoldedUsage): readonly string[] {
-  const scopes = ['tenant', `provider:${row.provider_id}`];
-  if (row.key_id !== null) scopes.push(`key:${row.key_id}`);
-  if (row.policy_id !== null) scopes.push(`policy:${row.policy_id}`);
-  if (row.user_id !== null) scopes.push(`user:${row.user_id}`);
+  const { key_id: keyId, user_id: userId, policy_id: policyId } = row;
+  const who: string[] = [];
+  if (keyId !== null) who.push(`key:${keyId}`);
+  if (userId !== null) who.push(`user:${userId}`);
+  const scopes = ['tenant', `provider:${row.provider_id}`, ...who];
+  if (policyId !== null) scopes.push(`policy:${policyId}`, ...who.map((scope) => scopeWithin(policyId, scope)));
   for (const tag of tags) scopes.push(`tag:${tag}`);
   return scopes;
 }

@@ -20,6 +20,8 @@ export function availableIn({ limit, settled, leases }: BudgetEntry): number {
 
 export const leaseOf = ({ leases }: BudgetEntry, holder: string): number => leases[holder]?.amount ?? 0;
 
+export const holdOf = ({ leases }: BudgetEntry, holder: string): number => leases[holder]?.hold_until_ms ?? 0;
+
 /** The entry with the holder's lease set; an amount of 0 removes it. The limit follows the budget's definition. */
 export function withLease(
   entry: BudgetEntry,
@@ -27,14 +29,8 @@ export function withLease(
   lease: { readonly amount: number; readonly holdUntilMs: number },
   limit: number = entry.limit,
 ): BudgetEntry {
-  const { [holder]: held, ...leases } = entry.leases;
-  if (lease.amount > 0) {
-    leases[holder] = {
-      amount: lease.amount,
-      // A shorter reservation never shortens what holds a longer one.
-      hold_until_ms: Math.max(lease.holdUntilMs, held?.hold_until_ms ?? 0),
-    };
-  }
+  const { [holder]: _, ...leases } = entry.leases;
+  if (lease.amount > 0) leases[holder] = { amount: lease.amount, hold_until_ms: lease.holdUntilMs };
   return { ...entry, limit, leases };
 }
 

@@ -30,6 +30,11 @@ export class BudgetLease {
     return this.#amount - this.#reserved - this.#spentSum;
   }
 
+  /** No reservation is open. */
+  get isSettled(): boolean {
+    return this.#reserved === 0;
+  }
+
   /** Nothing is reserved, spent or free. */
   get isEmpty(): boolean {
     return this.#amount === 0;
@@ -61,20 +66,23 @@ export class BudgetLease {
     this.#spentSum += kept;
   }
 
-  /** What may go back to the budget now: what was folded, and what lies idle. The lease is smaller by it afterwards. */
-  release(watermarkMs: number, nowMs: number): number {
+  /**
+   * What may go back to the budget now: what was folded, and what lies idle, or at the last all that is free. The lease
+   * is smaller by it afterwards.
+   */
+  release(watermarkMs: number, nowMs: number, isLast = false): number {
     let folded = 0;
     while (this.#spent[0] !== undefined && this.#spent[0].atMs + FOLD_SLACK_MS <= watermarkMs) {
       folded += this.#spent.shift()?.amount ?? 0;
     }
     this.#spentSum -= folded;
-    const idle = nowMs - this.#neededAtMs >= IDLE_MS ? Math.max(0, this.free - folded) : 0;
+    const idle = isLast || nowMs - this.#neededAtMs >= IDLE_MS ? Math.max(0, this.free - folded) : 0;
     this.#amount -= folded + idle;
     return folded + idle;
   }
 
-  /** The bucket lost the lease: the holder was taken for dead. What is open goes on; nothing more is given from it. */
-  lose(): void {
-    this.#amount = this.#reserved + this.#spentSum;
+  /** The bucket has less: the holder was taken for dead. What is open goes on; nothing more is given from what is lost. */
+  lose(amount: number): void {
+    this.#amount = Math.max(amount, this.#reserved + this.#spentSum);
   }
 }

@@ -1,11 +1,12 @@
 // One window of one budget as this process leases it: a compare-and-set when its lease is short, none otherwise.
 // B1. One extension is under way at a time; who waits meanwhile is served by the next one together.
 // B2. A lease is larger than what is asked for, so that the next requests need no round; near the limit it is not.
-// B3. What is not needed any more goes back by `tend`, which its owner calls now and then.
+// B3. What is not needed any more goes back by `tend`, which its owner calls every two seconds.
+// B4. A lease is held in the bucket at least as long as every reservation in it, and while this process lives.
 import { type BudgetAccount, type BudgetEntry, budgetEntry, budgetKey } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
-import { availableIn, leaseOf, newEntry, withLease } from './budget-entry.ts';
+import { availableIn, holdOf, leaseOf, newEntry, withLease } from './budget-entry.ts';
 import { BudgetLease } from './budget-lease.ts';
 
 /** The part of a bucket that budgets need. */
@@ -20,6 +21,12 @@ const AHEAD = 10;
 const SHARE_MAX = 1 / 16;
 /** A lease outlives its newest reservation by this, so that clocks may differ (contracts 1.1). */
 const SKEW_MS = 2_000;
+/** It is held longer by this, so that the reservations of the next seconds need no round. */
+const HOLD_AHEAD_MS = 10_000;
+/** A hold that ends so soon is made longer by `tend`. */
+const HOLD_LEAST_MS = 6_000;
+/** What a process that goes has spent is folded by then. */
+const LAST_MS = 15_000;
 
 export interface LeasedBudgetOptions {
   readonly bucket: BudgetBucket;
@@ -27,6 +34,19 @@ export interface LeasedBudgetOptions {
   readonly holder: string;
   readonly clock: Clock;
 }
+
+/** What is known of a window; amounts in the budget's unit. */
+export interface BudgetView {
+  readonly limit: number;
+  readonly settled: number;
+  /** Held by others, and here for what is open or not folded yet. */
+  readonly reserved: number;
+  /** Monotonic; -Infinity if nothing was read yet. */
+  readonly readAtMs: number;
+}
+
+/** A view that nobody asked for this long is let go. */
+const VIEW_KEPT_MS = 10_000;
 
 interface Waiting {
   readonly amount: number;
@@ -43,6 +63,9 @@ export class LeasedBudget {
   readonly #key: string;
   #waiting: Waiting[] = [];
   #isExtending = false;
+  /** As it stands in the bucket. */
+  #holdUntilMs = 0;
+  #readAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LeasedBudgetOptions) {
     this.#options = options;
@@ -56,14 +79,29 @@ export class LeasedBudget {
     return limit === 0 ? 1 : 1 - availableIn(this.#entry) / limit;
   }
 
-  /** Nothing is held here and nobody waits: it may be forgotten. */
+  /** Nothing is held here, nobody waits, and what was read is old: it may be forgotten. */
   get isIdle(): boolean {
-    return this.#lease.isEmpty && this.#waiting.length === 0 && !this.#isExtending;
+    const isUsed = !this.#lease.isEmpty || this.#waiting.length > 0 || this.#isExtending;
+    return !isUsed && this.#options.clock.nowMs() - this.#readAtMs >= VIEW_KEPT_MS;
   }
 
-  /** At once from the lease; false if that is too little. */
+  view(limit: number): BudgetView {
+    const { settled, leases } = this.#entry;
+    const { holder } = this.#options;
+    let reserved = this.#lease.amount - this.#lease.free;
+    for (const [name, { amount }] of Object.entries(leases)) if (name !== holder) reserved += amount;
+    return { limit, settled, reserved, readAtMs: this.#readAtMs };
+  }
+
+  /** Reads without leasing. Throws what the bucket throws. */
+  async look(limit: number): Promise<void> {
+    await this.#read(limit);
+  }
+
+  /** At once from the lease; false if that is too little or held too short. */
   tryReserve(amount: number, holdUntilMs: number): boolean {
-    return this.#waiting.length === 0 && this.#lease.reserve(amount, this.#nowMs(), holdUntilMs);
+    if (this.#waiting.length > 0 || holdUntilMs + SKEW_MS > this.#holdUntilMs) return false;
+    return this.#lease.reserve(amount, this.#nowMs(), holdUntilMs);
   }
 
   /** Extends the lease if that is needed; false if the budget does not have the amount. Throws what the bucket throws. */
@@ -78,15 +116,16 @@ export class LeasedBudget {
     this.#lease.settle(reserved, actual, this.#nowMs());
   }
 
-  /** Gives back what is folded or idle. Throws what the bucket throws; the next call makes up for it. */
-  async tend(limit: number): Promise<void> {
+  /** Gives back what is folded or idle, and at the last all that is free. Throws what the bucket throws; the next call makes up for it. */
+  async tend(limit: number, isLast = false): Promise<void> {
     if (this.#lease.isEmpty || this.#isExtending) return;
     this.#isExtending = true;
     try {
-      await this.#write(limit, () => {
-        this.#lease.release(this.#entry.watermark_ms, this.#nowMs());
+      const amountOf = (): number => {
+        this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), isLast);
         return this.#lease.amount;
-      });
+      };
+      await this.#write(limit, amountOf, isLast && this.#lease.isSettled);
     } finally {
       this.#isExtending = false;
     }
@@ -100,7 +139,7 @@ export class LeasedBudget {
       this.#waiting = [];
       try {
         const wanted = waiting.reduce((sum, { amount }) => sum + amount, 0);
-        const holdUntilMs = Math.max(...waiting.map((one) => one.holdUntilMs)) + SKEW_MS;
+        const holdUntilMs = Math.max(...waiting.map((one) => one.holdUntilMs));
         this.#lease.holdUntilMs = Math.max(this.#lease.holdUntilMs, holdUntilMs);
         // oxlint-disable-next-line no-await-in-loop -- one extension after the other
         await this.#write(limit, (available) => this.#lease.amount + grantOf(wanted - this.#lease.free, available));
@@ -114,16 +153,21 @@ export class LeasedBudget {
     this.#isExtending = false;
   }
 
-  /** Sets the lease in the bucket to what `amountOf` says of what is available beside it, and then here. */
-  async #write(limit: number, amountOf: (available: number) => number): Promise<void> {
+  /**
+   * Sets the lease in the bucket to what `amountOf` says of what is available beside it, and then here. `isLast` holds it
+   * only until the ledger has what was spent.
+   */
+  async #write(limit: number, amountOf: (available: number) => number, isLast = false): Promise<void> {
     const { bucket, holder } = this.#options;
     for (let tried = 0; tried < TRIES_MAX; tried++) {
       // oxlint-disable-next-line no-await-in-loop -- each try sees what the one before met
       const { entry, revision } = await this.#read(limit);
       const held = leaseOf(entry, holder);
       const amount = Math.min(amountOf(availableIn(entry)), held + availableIn(entry));
-      if (amount === held) return this.#keep(entry, amount);
-      const next = withLease(entry, holder, { amount, holdUntilMs: this.#lease.holdUntilMs }, limit);
+      if (amount === held && (isLast ? amount === 0 : this.#isHeldLong(entry, amount)))
+        return this.#keep(entry, amount);
+      const holdUntilMs = isLast ? this.#nowMs() + LAST_MS : this.#neededUntilMs() + HOLD_AHEAD_MS;
+      const next = withLease(entry, holder, { amount, holdUntilMs }, limit);
       try {
         // oxlint-disable-next-line no-await-in-loop -- as above
         await bucket.update(this.#key, JSON.stringify(next), revision);
@@ -135,16 +179,27 @@ export class LeasedBudget {
     throw new BeamlineError('unavailable', 'the budget is written by too many at once');
   }
 
+  #neededUntilMs = (): number => Math.max(this.#lease.holdUntilMs, this.#nowMs()) + SKEW_MS;
+
+  #isHeldLong(entry: BudgetEntry, amount: number): boolean {
+    const untilMs = holdOf(entry, this.#options.holder);
+    return amount === 0 || (untilMs >= this.#lease.holdUntilMs + SKEW_MS && untilMs >= this.#nowMs() + HOLD_LEAST_MS);
+  }
+
   #keep(entry: BudgetEntry, amount: number): void {
     this.#entry = entry;
+    this.#holdUntilMs = holdOf(entry, this.#options.holder);
     if (amount > this.#lease.amount) this.#lease.extend(amount - this.#lease.amount);
+    else if (amount < this.#lease.amount) this.#lease.lose(amount);
   }
 
   async #read(limit: number): Promise<{ entry: BudgetEntry; revision: number }> {
     const found = await this.#options.bucket.get(this.#key);
-    const value: unknown = found === undefined ? newEntry(this.#options.account, limit) : JSON.parse(found.value);
+    const fresh = newEntry(this.#options.account, limit);
+    const value: unknown = found === undefined ? fresh : JSON.parse(found.value);
     if (!budgetEntry.check(value)) throw new BeamlineError('internal', 'the entry of a budget cannot be read');
-    this.#entry = { ...value, limit };
+    this.#entry = isAbout(value, fresh) ? { ...value, limit } : fresh;
+    this.#readAtMs = this.#options.clock.nowMs();
     return { entry: this.#entry, revision: found?.revision ?? 0 };
   }
 
@@ -152,6 +207,10 @@ export class LeasedBudget {
     return this.#options.clock.epochMs();
   }
 }
+
+/** Whether an entry counts the same; else it was left by a budget that had this id before, and is written anew. */
+const isAbout = (entry: BudgetEntry, { scope, unit, until_ms, policy_id }: BudgetEntry): boolean =>
+  entry.scope === scope && entry.unit === unit && entry.until_ms === until_ms && entry.policy_id === policy_id;
 
 /** How much more to lease: what is missing, and ahead of need what leaves others enough. */
 function grantOf(missing: number, available: number): number {

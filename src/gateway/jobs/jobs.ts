@@ -5,6 +5,7 @@ import { jobBucket } from '../../contracts/job.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { TenantFacts } from '../decide-client.ts';
+import { budgetedJobs, type JobBudgets } from './budgeted-jobs.ts';
 import type { FollowDeps } from './follow-job.ts';
 import { type ControlJob, controlOver } from './job-control-client.ts';
 import { JobWatch } from './job-watch.ts';
@@ -29,6 +30,8 @@ export interface JobsDeps {
   readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
   /** Absent: nobody is told of the end of a job. */
   readonly webhooks?: WebhookOptions;
+  /** Absent: jobs reserve nothing. */
+  readonly budgets?: JobBudgets;
 }
 
 export interface Jobs extends FollowDeps, AsyncDisposable {
@@ -56,6 +59,8 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
   const limits = { perTenant: settings.streams.per_tenant, perProcess: settings.streams.per_process };
   const watch = new JobWatch({ jobs, timers, log: telemetry.log.for('gateway') });
   const webhooks = await openWebhooks({ bus, jobs, watch, timers, telemetry }, deps.webhooks);
+  const straight = submitOver({ bus, jobs, timers, decideTimeoutMs });
+  const budgeted = deps.budgets && budgetedJobs({ ...deps.budgets, jobs, watch, timers }, straight);
   const leaving = new AbortController();
   const streams = new WaitingPlaces(limits);
   const open = telemetry.metrics.gauge({
@@ -72,7 +77,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
     webhooks,
     timers,
     watch,
-    submit: submitOver({ bus, jobs, timers, decideTimeoutMs }),
+    submit: budgeted?.submit ?? straight,
     control: controlOver(bus),
     streams,
     waits: new WaitingPlaces(limits),
@@ -81,6 +86,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
     leave: () => leaving.abort(),
     async [Symbol.asyncDispose]() {
       leaving.abort();
+      budgeted?.[Symbol.dispose]();
       await webhooks[Symbol.asyncDispose]();
       await watch[Symbol.asyncDispose]();
     },
