@@ -55,7 +55,7 @@ export async function startUsageEmitter({
   await bus.ensureStream(resultStream);
   await bus.ensureStream(usageStream);
 
-  const emit = async (result: ExecResult, assignmentId: string, usage: Usage): Promise<void> => {
+  const emit = async (result: ExecResult, assignmentId: string, usage: Consumed): Promise<void> => {
     const event = usageEventOf(result, assignmentId, usage);
     const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
     try {
@@ -79,15 +79,24 @@ export async function startUsageEmitter({
     async (delivery) => {
       const { message: result } = delivery;
       const assignmentId = result.assignment_id ?? (await jobs.assignmentOf(result));
-      if (result.usage === undefined || assignmentId === undefined) nothing.add();
-      else await emit(result, assignmentId, result.usage);
+      const consumed = consumedBy(result);
+      if (consumed === undefined || assignmentId === undefined) nothing.add();
+      else await emit(result, assignmentId, consumed);
       if (assignmentId !== undefined && isJobAssignment(assignmentId)) await jobs.ended(result, assignmentId);
       delivery.ack();
     },
   );
 }
 
-function usageEventOf(result: ExecResult, assignmentId: string, usage: Usage): UsageEvent {
+type Consumed = Usage | Pick<Usage, 'cost_micro_usd'>;
+
+/** What was counted; a worker of version 1 tells only what it cost, in USD. */
+function consumedBy({ usage, cost = 0 }: ExecResult): Consumed | undefined {
+  if (usage !== undefined || cost === 0) return usage;
+  return { cost_micro_usd: Math.round(cost * 1e6) };
+}
+
+function usageEventOf(result: ExecResult, assignmentId: string, usage: Consumed): UsageEvent {
   const attempt = result.attempt ?? 1;
   const account = (result.job?.metadata ?? {}) as Partial<Account>;
   const { request_id, trace_id, worker_id, ttft_ms, finish_reason, run_id, flow_id, step_id } = result;
