@@ -10,6 +10,11 @@ import { openEdge } from '../gateway/edge-fixture.ts';
 import { serveAdmin } from '../router/admin.ts';
 import { memoryPolicies } from '../router/admin-fixture.ts';
 import { Breakers } from '../router/breakers.ts';
+import { decide } from '../policy/decide.ts';
+import type { Facts, Snapshot } from '../policy/facts.ts';
+import { parsePolicy } from '../policy/parse.ts';
+import { DecisionLog } from '../router/decision-log.ts';
+import { DecisionRing } from '../router/decision-ring.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { administrationOf } from './administration.ts';
@@ -32,11 +37,16 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
   const edge = await openEdge({ role, tenants, administer: administerOver(bus) });
   const breakers = new Breakers(telemetry);
   const policies = await memoryPolicies(['acme', 'zeta'], systemClock, telemetry);
+  const ring = new DecisionRing();
+  const decisions = new DecisionLog({ sink: ring, kept: ring, timers, telemetry, sample: 1 });
   const served = serveAdmin({
     bus,
     telemetry,
     ...administrationOf(policies, edge.authenticator, systemClock),
-    clock: systemClock,
+    timers,
+    rehearse: async (_, request) => ({ request, executed: [] }),
+    records: () => decisions.kept(),
+    isAlone: () => true,
     routerId: 'r-1',
     extensions: () => [],
     breakers: {
@@ -63,6 +73,7 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
     edge,
     breakers,
     served,
+    decisions,
     async [Symbol.asyncDispose]() {
       await edge[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
@@ -175,6 +186,61 @@ test('a decision is explained and dry-run by the stored policy, by a document an
   assert.equal((json['explanation'] as Json)['policy_id'], 'support');
 });
 
+function decideSome({ decisions }: Pick<Awaited<ReturnType<typeof open>>, 'decisions'>, count: number): void {
+  const key = { knownProviders: new Set(['alder', 'birch']), tenantId: 'acme', policyId: 'support', revision: 1 };
+  const parsed = parsePolicy({ version: '2.0', weights: { alder: 1, birch: 1 } }, key);
+  assert.ok(parsed.kind === 'valid');
+  const snapshot: Snapshot = { attempt: 1, failed: new Set(), failureWords: [] };
+  for (let id = 0; id < count; id++) {
+    const facts: Facts = {
+      tenantId: 'acme',
+      requestId: `req_${id}`,
+      taskType: 'ai.chat',
+      model: 'm',
+      stream: false,
+      context: {},
+    };
+    decisions.decided(parsed.policy, facts, snapshot, decide(parsed.policy, facts, snapshot, false));
+  }
+}
+
+test('what was decided is read by its request, and explained by another document', async () => {
+  await using api = await open('operator');
+  decideSome(api, 3);
+  const read = await api.ask('GET', '/routes/decide/req_1');
+  assert.deepEqual([read.status, read.json['ok'], read.json['policy_id']], [200, true, 'support']);
+  assert.equal((read.json['explanation'] as Json)['seed'], 'acme:req_1');
+  assert.equal((read.json['attempts'] as Json[]).length, 1);
+  const body = { request_id: 'req_1', document: { version: '2.0', weights: { cedar: 1 } } };
+  const other = await api.ask('POST', '/policies/acme/support/explain', { body });
+  assert.deepEqual([other.status, (other.json['decision'] as Json)['provider_id']], [200, 'cedar']);
+  assert.equal((await api.ask('GET', '/routes/decide/req_9')).status, 404);
+  const elsewhere = await api.ask('POST', '/policies/acme/other/explain', { body: { request_id: 'req_1' } });
+  assert.equal(elsewhere.status, 404);
+  const both = await api.ask('POST', '/policies/acme/support/explain', { body: { request_id: 'req_1', request: {} } });
+  assert.equal(both.status, 400);
+});
+
+test('what was decided is replayed by a document, in a span and up to a limit', async () => {
+  await using api = await open('operator');
+  decideSome(api, 40);
+  const path = '/policies/acme/support/replay';
+  const { status, json } = await api.ask('POST', path, { body: { document: OTHER } });
+  const [totals, changes] = [json['totals'], json['first_changes']] as [Json[], Json[]];
+  assert.deepEqual([status, json['records'], json['mismatch'], json['is_complete']], [200, 40, 0, true]);
+  assert.deepEqual(totals.at(-1), { provider_id: 'birch', before: 40 - changes.length, after: 40 });
+  const none = await api.ask('POST', path, { body: { document: OTHER, until: '2020-01-01T00:00:00Z' } });
+  assert.equal(none.json['records'], 0);
+  assert.equal((await api.ask('POST', path, { body: { document: OTHER, limit: 1 } })).json['is_complete'], false);
+  for (const [body, code] of [
+    [{ document: OTHER, since: 'yesterday' }, 400],
+    [{ document: OTHER, limit: 5_001 }, 400],
+    [{ document: OTHER, filter: {} }, 501],
+    [{ document: {} }, 422],
+  ] as const)
+    assert.equal((await api.ask('POST', path, { body })).status, code, JSON.stringify(body));
+});
+
 test('a breaker is reset', async () => {
   await using api = await open('operator');
   api.breakers.force('acme', 'alder', 'force_open', systemClock.nowMs());
@@ -197,6 +263,7 @@ const ROUTES: readonly (readonly [method: string, path: string, viewer: boolean,
   ['GET', '/policies/acme/support/complexity', true, true],
   ['POST', '/policies/acme/support/explain', false, true],
   ['POST', '/policies/acme/support/dry-run', false, true],
+  ['POST', '/policies/acme/support/replay', false, true],
   ['POST', '/policies/dry-run', false, true],
   ['POST', '/providers/alder/breaker/reset', false, true],
 ];
@@ -306,7 +373,7 @@ test('a write holds to what its caller has seen', async () => {
 
 test('without a router the answer is 503', async () => {
   await using api = await open();
-  await api.served.drain();
+  await Promise.all(api.served.map((one) => one.drain()));
   const answer = await api.ask('GET', '/policies/acme');
   assert.deepEqual([answer.status, errorOf(answer).code], [503, 'unavailable']);
 });

@@ -17,11 +17,14 @@ export class DecisionFilesReader {
   readonly #policies = new Map<string, Policy>();
   #torn = 0;
 
-  /** Throws the system's fault for a directory that cannot be read. */
-  constructor(dirs: readonly string[]) {
+  /** Throws the system's fault for a directory that cannot be read. `isWanted` hears the day of a file, in UTC. */
+  constructor(dirs: readonly string[], isWanted: (day: string) => boolean = () => true) {
     this.#paths = dirs.flatMap((dir) =>
       readdirSync(dir)
-        .filter((name) => DECISION_FILE.test(name))
+        .filter((name) => {
+          const day = DECISION_FILE.exec(name)?.[1];
+          return day !== undefined && isWanted(day);
+        })
         .toSorted()
         .map((name) => join(dir, name)),
     );
@@ -38,7 +41,12 @@ export class DecisionFilesReader {
 
   /** Throws the system's fault, or `validation_failed` for a line before the last that is not a record. */
   *entries(): Generator<DecisionRecord | OutcomeRecord> {
-    for (const path of this.#paths) yield* this.#entriesOf(path);
+    for (const entry of this.steps()) if (entry !== undefined) yield entry;
+  }
+
+  /** One step of reading, whether or not it found an entry: for those who read a little at a time. */
+  *steps(): Generator<DecisionRecord | OutcomeRecord | undefined> {
+    for (const path of this.#paths) yield* this.#stepsOf(path);
   }
 
   /** The policy that made a record; to be asked before the next one is read. */
@@ -46,7 +54,7 @@ export class DecisionFilesReader {
     return this.#policies.get(keyOf(tenant, id, revision)) ?? this.#policies.get(keyOf('*', id, revision));
   }
 
-  *#entriesOf(path: string): Generator<DecisionRecord | OutcomeRecord> {
+  *#stepsOf(path: string): Generator<DecisionRecord | OutcomeRecord | undefined> {
     this.#policies.clear();
     let number = 0;
     let broken: number | undefined;
@@ -55,9 +63,9 @@ export class DecisionFilesReader {
       // Only the last line may be broken, and whether it was the last is known now.
       if (broken !== undefined) throw unreadable(path, broken);
       const value = valueOf(line);
-      if (isEntry(value)) yield value;
-      else if (isPolicyLine(value)) this.#learn(value);
-      else if (!isForeign(value)) broken = number;
+      if (isPolicyLine(value)) this.#learn(value);
+      else if (!isEntry(value) && !isForeign(value)) broken = number;
+      yield isEntry(value) ? value : undefined;
     }
     if (broken !== undefined) this.#torn++;
   }
@@ -73,7 +81,7 @@ export class DecisionFilesReader {
 }
 
 /** Every text of a JSON value, keys included. */
-function* textsIn(value: unknown): Generator<string> {
+export function* textsIn(value: unknown): Generator<string> {
   if (typeof value === 'string') yield value;
   else if (Array.isArray(value)) for (const item of value) yield* textsIn(item);
   else if (isMembers(value))
@@ -127,7 +135,7 @@ const TYPES: ReadonlySet<unknown> = new Set(['decision', 'outcome', 'policy']);
 const isForeign = (value: unknown): boolean =>
   isMembers(value) && typeof value['type'] === 'string' && !TYPES.has(value['type']);
 
-function isEntry(value: unknown): value is DecisionRecord | OutcomeRecord {
+export function isEntry(value: unknown): value is DecisionRecord | OutcomeRecord {
   if (!isMembers(value)) return false;
   if (value['type'] === 'outcome') return typeof value['provider_id'] === 'string' && isNumber(value['latency_ms']);
   const { facts, snapshot, verdict } = value as Members & Partial<Record<keyof DecisionRecord, unknown>>;

@@ -24,11 +24,26 @@ const groundOf = (flags: Readonly<Record<string, unknown>>, timers: Timers) => (
   telemetry: { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() },
 });
 
-test('without a data directory, or with a sample of nothing, nothing is recorded', async () => {
+test('with a sample of nothing, nothing is recorded', async () => {
   using timers = new Timers(new ManualClock());
-  assert.equal(await openDecisionLog(groundOf({}, timers)), undefined);
   const nothing = { 'policy.data_dir': join(folder, 'none'), 'decisions.sample': 0 };
   assert.equal(await openDecisionLog(groundOf(nothing, timers)), undefined);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test('without a data directory the last decisions are in memory, a few of each second', async () => {
+  using timers = new Timers(new ManualClock());
+  await using log = await openDecisionLog(groundOf({}, timers));
+  const policy = builtInPolicy('default', [{ name: 'alder' }]);
+  const snapshot: Snapshot = { attempt: 1, failed: new Set(), failureWords: [] };
+  for (let id = 0; id < 200; id++) {
+    const requestId = `rq-${id}`;
+    const facts = { tenantId: 'kestrel', requestId, taskType: 'ai.chat', model: 'm', stream: true, context: {} };
+    log?.decided(policy, facts, snapshot, decide(policy, facts, snapshot, false));
+  }
+  const kept = await log?.kept();
+  assert.equal([...(kept?.read({ fromMs: 0, toMs: 1 }) ?? [])].length, 50);
+  assert.equal([...(kept?.find('kestrel', 'rq-7') ?? [])].filter((one) => one !== undefined).length, 1);
   assert.deepEqual(readdirSync(folder), []);
 });
 

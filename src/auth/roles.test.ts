@@ -6,6 +6,7 @@ import { can, type Permission, requirePermission } from './roles.ts';
 const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'inference:call': { viewer: false, operator: true, admin: true, service: true },
   'decision:write': { viewer: false, operator: true, admin: true, service: true },
+  'decision:read': { viewer: true, operator: true, admin: true, service: true },
   'job:write': { viewer: false, operator: true, admin: true, service: true },
   'job:read': { viewer: true, operator: true, admin: true, service: true },
   'job:delete': { viewer: false, operator: false, admin: true, service: false },
@@ -18,9 +19,9 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'policy:write': { viewer: false, operator: true, admin: true, service: false },
   'policy:delete': { viewer: false, operator: false, admin: true, service: false },
   'usage:read': { viewer: true, operator: true, admin: true, service: false },
-  'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
   'budget:read': { viewer: true, operator: true, admin: true, service: false },
   'budget:write': { viewer: false, operator: false, admin: true, service: false },
+  'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
   'extension:read': { viewer: true, operator: true, admin: true, service: false },
   'system:read': { viewer: true, operator: true, admin: true, service: false },
 };

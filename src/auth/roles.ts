@@ -5,6 +5,7 @@ import type { Principal, Role } from './principal.ts';
 const GRANTS = {
   'inference:call': ['operator', 'admin', 'service'],
   'decision:write': ['operator', 'admin', 'service'],
+  'decision:read': ['viewer', 'operator', 'admin', 'service'],
   'job:write': ['operator', 'admin', 'service'],
   'job:read': ['viewer', 'operator', 'admin', 'service'],
   'job:delete': ['admin'],
@@ -17,9 +18,9 @@ const GRANTS = {
   'policy:write': ['operator', 'admin'],
   'policy:delete': ['admin'],
   'usage:read': ['viewer', 'operator', 'admin'],
-  'breaker:reset': ['operator', 'admin'],
   'budget:read': ['viewer', 'operator', 'admin'],
   'budget:write': ['admin'],
+  'breaker:reset': ['operator', 'admin'],
   'extension:read': ['viewer', 'operator', 'admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;

@@ -56,6 +56,8 @@ export interface ExtensionCall {
   /** On the monotonic clock. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+  /** Of a dry run: no breaker hears of it, and nothing is counted. */
+  readonly isRehearsal?: boolean;
 }
 
 export class ExtensionCaller {
@@ -73,6 +75,7 @@ export class ExtensionCaller {
 
   async ask(call: ExtensionCall): Promise<ExtensionAnswer> {
     const answer = await this.#tries(call);
+    if (call.isRehearsal === true) return answer;
     this.#deps.metrics.calls.of(call.message.extension_id, answer.kind === 'passed' ? 'ok' : answer.kind).add();
     return answer;
   }
@@ -98,6 +101,7 @@ export class ExtensionCaller {
     const { clock } = this.#deps.timers;
     const sentMs = clock.nowMs();
     const endpoint = call.endpoint();
+    if (call.isRehearsal === true) return this.#call(call, endpoint, timeoutMs);
     const key = String(this.#sent++);
     if (!this.health.admits(endpoint.id, { key, nowMs: sentMs, deadlineMs: sentMs + timeoutMs })) {
       return failed('extension_unavailable', `the breaker of ${call.message.extension_id} is open`);

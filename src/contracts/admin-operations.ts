@@ -34,7 +34,25 @@ const PARAMS = {
     snapshot: maybe(OpenObject),
     extensions: maybe(Type.Enum(['skip', 'call'])),
   }),
-  replay: OpenObject,
+  /** Decides the records of the answering router again: by a document, a stored revision, or what decides now. */
+  replay: Type.Object({
+    ...Policy,
+    policy: maybe(Type.Unknown()),
+    revision: maybe(Count),
+    /** Both inclusive; the last hour unless told otherwise. */
+    from_ms: maybe(Count),
+    to_ms: maybe(Count),
+    limit: maybe(Type.Integer({ minimum: 1, maximum: 5_000 })),
+  }),
+  /** A recorded decision, explained again: by the revision that made it, or by another policy. */
+  get_decision: Type.Object({
+    tenant_id: Id,
+    request_id: Id,
+    /** Only if this policy decided it. */
+    policy_id: maybe(Id),
+    policy: maybe(Type.Unknown()),
+    revision: maybe(Count),
+  }),
   get_breakers: Type.Object(Scoped),
   get_extension_health: Type.Object(Scoped),
   health: Type.Object({}),
@@ -61,6 +79,7 @@ export interface ExtensionHealthStatus {
 export type AdminOperation = keyof typeof PARAMS;
 export type AdminParams = { readonly [Op in AdminOperation]: Static<(typeof PARAMS)[Op]> };
 export type AdminScope =
+  | 'decision:read'
   | 'policy:read'
   | 'policy:write'
   | 'policy:delete'
@@ -81,6 +100,7 @@ const SCOPES: Readonly<Record<AdminOperation, AdminScope>> = {
   get_complexity: 'policy:read',
   dry_run: 'policy:simulate',
   replay: 'policy:simulate',
+  get_decision: 'decision:read',
   get_breakers: 'system:read',
   get_extension_health: 'system:read',
   health: 'system:read',
@@ -93,6 +113,12 @@ const WRITES: ReadonlySet<AdminOperation> = new Set([
   'delete_policy',
   'set_breaker',
 ] as const);
+
+/**
+ * Asked of every router and not of one, because only those that decided know: the first that does answers, and those
+ * that do not answer last.
+ */
+export const SCATTERED: ReadonlySet<AdminOperation> = new Set(['get_decision'] as const);
 
 interface Declared<Params> {
   readonly scope: AdminScope;
@@ -150,14 +176,94 @@ export interface Complexity {
   readonly warnings: readonly PolicyIssue[];
 }
 
+/** An extension that a dry run really called. */
+export interface ExecutedExtension {
+  readonly id: string;
+  readonly type: 'pre' | 'validator' | 'post';
+  /** `ok`, `rejected`, or the code of its failure. */
+  readonly status: string;
+  readonly latency_ms: number;
+}
+
 export interface DryRun {
   /** Absent if nothing could be chosen; `refusal` says why. */
   readonly decision?: NonNullable<DecideResponse['decision']>;
   readonly refusal?: Pick<Failure, 'code' | 'message'>;
   readonly explanation: Readonly<Record<string, unknown>>;
-  readonly executed_extensions: readonly unknown[];
+  readonly executed_extensions: readonly ExecutedExtension[];
+  /** The extension that ended the request before anything was decided. */
+  readonly blocked_by?: string;
+  /** The payload as the pre-processors left it; absent if they were not called. */
+  readonly final_payload?: Readonly<Record<string, unknown>>;
   /** SHA-256 of the final payload's JSON, hex; absent for a payload that is only referred to. */
   readonly payload_digest?: string;
+}
+
+/** Means over the decisions that chose a provider with a mean, and the share of them, 0 to 1; absent if there is none. */
+export interface ReplayEstimate {
+  readonly is_estimate: true;
+  readonly before?: number | undefined;
+  readonly after?: number | undefined;
+  readonly covered: { readonly before: number; readonly after: number };
+}
+
+/** A decision that another policy makes in another way; explanations are left out where the reply has no more room. */
+export interface ReplayedDecision {
+  readonly time_ms: number;
+  readonly seed: string;
+  readonly attempt: number;
+  readonly recorded: object;
+  readonly replayed: object;
+  readonly before?: object | undefined;
+  readonly after?: object | undefined;
+}
+
+export interface Replayed {
+  readonly router_id: string;
+  /** Decisions that were replayed, and those whose own revision is known. */
+  readonly records: number;
+  readonly tested: number;
+  /** Tested ones that their own revision decides in another way: each is a defect. */
+  readonly mismatch: number;
+  readonly same: number;
+  readonly changed: number;
+  readonly rejected: { readonly before: number; readonly after: number };
+  readonly totals: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
+  /** Of all records, 0 to 1. */
+  readonly shares: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
+  readonly expected_latency_ms: ReplayEstimate;
+  readonly expected_cost_micro_usd: ReplayEstimate;
+  readonly first_mismatches: readonly ReplayedDecision[];
+  readonly first_changes: readonly ReplayedDecision[];
+  /** False if the limit or the time of a reply ended it before the span did. */
+  readonly is_complete: boolean;
+  /** The time of the last record that was replayed. */
+  readonly last_ms?: number;
+}
+
+export interface DecidedAttempt {
+  readonly attempt: number;
+  readonly time_ms: number;
+  readonly provider_id?: string;
+  readonly model?: string;
+  readonly reason?: string;
+  /** Why nothing was chosen. */
+  readonly code?: string;
+  readonly outcome?: { readonly state: string; readonly code?: string; readonly latency_ms: number };
+}
+
+export interface StoredDecision {
+  readonly request_id: string;
+  readonly tenant_id: string;
+  readonly policy_id: string;
+  readonly policy_revision: number;
+  readonly time_ms: number;
+  readonly decision?: NonNullable<DecideResponse['decision']>;
+  readonly refusal?: Pick<Failure, 'code' | 'message'>;
+  /** Absent if the revision that decided is not known any more. */
+  readonly explanation?: Readonly<Record<string, unknown>>;
+  /** The decisions of the request as they were recorded. */
+  readonly attempts: readonly DecidedAttempt[];
 }
 
 export interface BreakerStatus {
@@ -187,7 +293,8 @@ export interface AdminResults {
   };
   readonly get_complexity: Complexity;
   readonly dry_run: DryRun;
-  readonly replay: never;
+  readonly replay: Replayed;
+  readonly get_decision: StoredDecision;
   readonly get_breakers: { readonly states: readonly BreakerStatus[] };
   readonly get_extension_health: { readonly health: readonly ExtensionHealthStatus[] };
   readonly health: RouterHealth;

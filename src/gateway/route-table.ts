@@ -10,6 +10,7 @@ import { breakerResetRoute } from './routes/breaker-reset.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
+import { decisionRoute } from './routes/decisions.ts';
 import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsIn } from './routes/job-events.ts';
@@ -38,6 +39,7 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   listModels,
   getModel,
   decideRoute,
+  decisionRoute,
   ...policyRoutes,
   ...policySimulationRoutes,
   breakerResetRoute,
@@ -50,9 +52,9 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...approvalRoutes,
   ...webhookRoutes,
   ...usageRoutes,
+  ...budgetRoutes,
   ...healthRoutes,
   metricsRoute,
-  ...budgetRoutes,
   openApiRoute,
   ...notImplemented,
 ];

@@ -1,32 +1,48 @@
 // What a document would do, without doing it: validation, complexity, dry run (policy 11.2, 11.4, 11.5).
 // A dry run is the code of every decision with nothing behind it: no limiter, permit, binding, push, record or metric.
+// If it is told to call, pre-processors and validators are really called, and nothing else.
 import { createHash } from 'node:crypto';
 import type { AdminParams, Complexity, DryRun } from '../contracts/admin-operations.ts';
+import type { DecideRequest } from '../contracts/decide.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { complexityOf } from '../policy/complexity.ts';
 import type { Clock } from '../core/clock.ts';
 import { decide } from '../policy/decide.ts';
-import type { Facts, Snapshot } from '../policy/facts.ts';
+import type { Scope } from '../policy/condition.ts';
+import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
 import { Findings } from '../policy/issue.ts';
 import type { Policy } from '../policy/policy.ts';
+import { scopeOf } from '../policy/scope-of.ts';
 import { check, isMembers } from '../policy/shape.ts';
 import { SNAPSHOT_SHAPE, type SnapshotDocument, snapshotOf } from '../policy/snapshot-document.ts';
+import { candidateOf, NO_REVISION } from './admin-candidate.ts';
 import type { Moment } from './admin-moment.ts';
-import { absent, type PolicyAdmin, recordOf } from './admin-policy-reads.ts';
+import { absent, type PolicyAdmin } from './admin-policy-reads.ts';
 import type { Operations } from './admin-principal.ts';
 import { decisionOf } from './decider.ts';
+import type { Rehearsal } from './extensions.ts';
 import { factsOf } from './facts-of.ts';
 
-/** Revision of a document that is not stored. */
-const NO_REVISION = 0;
+const FIRST = { attempt: 1, failureWords: [] };
 /** The tenant of policies that every tenant has. */
 const BUILT_IN = '*';
 
-export const simulations = (
-  policies: PolicyAdmin,
-  moment: Moment,
-  clock: Clock,
-): Operations<'validate_policy' | 'get_complexity' | 'dry_run'> => ({
+/** Calls the extensions of the policy whose condition holds, and nothing else. */
+export type Rehearse = (policy: Policy, request: DecideRequest, scope: Scope) => Promise<Rehearsal>;
+
+export interface SimulationDeps {
+  readonly policies: PolicyAdmin;
+  readonly moment: Moment;
+  readonly clock: Clock;
+  readonly rehearse: Rehearse;
+}
+
+export const simulations = ({
+  policies,
+  moment,
+  clock,
+  rehearse,
+}: SimulationDeps): Operations<'validate_policy' | 'get_complexity' | 'dry_run'> => ({
   validate_policy(params) {
     const document = documentOf(policies, params);
     const parsed = policies.check(document, keyOf(params, document));
@@ -41,29 +57,60 @@ export const simulations = (
     return complexity(isBuiltIn ? undefined : documentOf(policies, params));
   },
   async dry_run(params) {
-    if (params.extensions === 'call') {
-      throw new BeamlineError('not_implemented', 'extensions are not called in dry runs yet: skip them');
-    }
-    const policy = await policyOf(policies, params);
-    const facts: Facts = {
-      ...factsOf(params.request, params.time_ms ?? clock.epochMs()),
+    const { request, policy: document, revision, time_ms: timeMs = clock.epochMs() } = params;
+    const { tenant_id: tenantId, policy_id: policyId = 'default' } = request;
+    const policy = await candidateOf(policies, { tenantId, policyId, document, revision });
+    const given = params.snapshot === undefined ? undefined : readSnapshot(params.snapshot);
+    const factsWith = (asked: DecideRequest): Facts => ({
+      ...factsOf(asked, timeMs),
       ...(params.seed === undefined ? {} : { seed: params.seed }),
-    };
-    const snapshot = params.snapshot === undefined ? moment(policy, facts) : readSnapshot(params.snapshot);
-    const verdict = decide(policy, facts, snapshot, true);
-    const { payload } = params.request.task;
+    });
+    const snapshotFor = (facts: Facts): Snapshot => given ?? moment(policy, facts);
+    const facts = factsWith(request);
+    if (params.extensions !== 'call') {
+      return { ...decided(policy, facts, snapshotFor(facts)), executed_extensions: [], ...digestOf(request) };
+    }
+    const called = await rehearse(policy, request, scopeOf(policy, facts, snapshotFor(facts), FIRST));
+    const { payload } = called.request.task;
     const told = {
-      explanation: { ...verdict.explanation },
-      executed_extensions: [],
-      ...(payload === undefined
-        ? {}
-        : { payload_digest: createHash('sha256').update(JSON.stringify(payload)).digest('hex') }),
+      executed_extensions: called.executed,
+      ...(payload === undefined ? {} : { final_payload: payload }),
+      ...digestOf(called.request),
+      ...(called.blockedBy === undefined ? {} : { blocked_by: called.blockedBy }),
     };
-    return verdict.kind === 'chosen'
-      ? ({ decision: decisionOf(verdict, policy), ...told } satisfies DryRun)
-      : ({ refusal: { code: verdict.code, message: verdict.message }, ...told } satisfies DryRun);
+    if (called.fault !== undefined) return { ...refusedBy(called.fault, called, policy, facts), ...told };
+    const final = factsWith(called.request);
+    return { ...decided(policy, final, snapshotFor(final)), ...told };
   },
 });
+
+type Answer = Pick<DryRun, 'decision' | 'refusal' | 'explanation'>;
+
+function decided(policy: Policy, facts: Facts, snapshot: Snapshot): Answer {
+  const verdict = decide(policy, facts, snapshot, true);
+  const explanation = { ...verdict.explanation };
+  return verdict.kind === 'chosen'
+    ? { decision: decisionOf(verdict, policy), explanation }
+    : { refusal: { code: verdict.code, message: verdict.message }, explanation };
+}
+
+/** Nothing was decided: the steps are the calls. */
+function refusedBy({ code, message }: BeamlineError, called: Rehearsal, policy: Policy, facts: Facts): Answer {
+  const { policyId: policy_id, revision: policy_revision, version: policy_version } = policy;
+  const steps = called.executed.map(({ id, type, status, latency_ms }, index) => ({
+    n: index + 1,
+    stage: type,
+    outcome: status === 'ok' ? 'matched' : id === called.blockedBy ? 'blocked' : 'error',
+    detail: `${id}: ${status}`,
+    data: { extension_id: id, latency_ms },
+  }));
+  const seed = seedOf(facts);
+  const explanation = { policy_id, policy_revision, policy_version, seed, attempt: 1, fallback_used: false };
+  return { refusal: { code, message }, explanation: { ...explanation, steps, candidates: [] } };
+}
+
+const digestOf = ({ task: { payload } }: DecideRequest): Pick<DryRun, 'payload_digest'> =>
+  payload === undefined ? {} : { payload_digest: createHash('sha256').update(JSON.stringify(payload)).digest('hex') };
 
 type Named = AdminParams['validate_policy'];
 
@@ -93,25 +140,6 @@ function keyOf({ tenant_id, policy_id }: Named, document: unknown) {
     policyId: policy_id ?? text(own['policy_id'], 'default'),
     revision: NO_REVISION,
   };
-}
-
-/** The given document, the stored revision, or what decides now. */
-async function policyOf(policies: PolicyAdmin, { request, policy, revision }: AdminParams['dry_run']): Promise<Policy> {
-  const key = { tenantId: request.tenant_id, policyId: request.policy_id ?? 'default' };
-  if (policy === undefined && revision === undefined) return policies.find(key.tenantId, key.policyId);
-  if (policy !== undefined) return compiled(policies, policy, { ...key, revision: NO_REVISION });
-  const stored = { ...key, revision: revision ?? NO_REVISION };
-  const record = await recordOf(policies, stored);
-  if (record === undefined || record.deleted) throw absent();
-  return compiled(policies, record.policy, stored);
-}
-
-/** Throws `validation_failed` with all findings. */
-function compiled(policies: PolicyAdmin, document: unknown, key: Parameters<PolicyAdmin['check']>[1]): Policy {
-  const parsed = policies.check(document, key);
-  if (parsed.kind === 'valid') return parsed.policy;
-  const { errors, warnings } = parsed;
-  throw new BeamlineError('validation_failed', 'the policy has errors', { details: { errors, warnings } });
 }
 
 function readSnapshot(document: Readonly<Record<string, unknown>>): Snapshot {

@@ -31,7 +31,7 @@ interface Key {
   readonly policies?: ReadonlySet<string>;
 }
 
-const READS: readonly AdminScope[] = ['policy:read', 'system:read'];
+const READS: readonly AdminScope[] = ['decision:read', 'policy:read', 'system:read'];
 const KEYS: Readonly<Record<string, Key>> = {
   'Bearer admin': { scopes: [...READS, 'policy:write', 'policy:delete', 'policy:simulate', 'breaker:reset'] },
   'Bearer viewer': { scopes: READS },
@@ -64,9 +64,12 @@ async function open() {
   let opened = 0;
   serveAdmin({
     bus,
-    clock,
+    timers,
     telemetry,
     authorize,
+    rehearse: async (_, request) => ({ request, executed: [] }),
+    records: async () => undefined,
+    isAlone: () => true,
     policies: policyAdminOf(replica, store, parse),
     source: () => ({ kind: 'kv', reachable: true }),
     routerId: 'r-1',
@@ -292,12 +295,14 @@ const EVERY: Readonly<Record<AdminOperation, object>> = {
   get_complexity: NAMED,
   dry_run: { request: REQUEST },
   replay: { ...NAMED },
+  get_decision: { tenant_id: 'acme', request_id: 'rq-1' },
   get_breakers: { tenant_id: 'acme' },
   get_extension_health: { tenant_id: 'acme' },
   health: {},
   set_breaker: { tenant_id: 'acme', provider_id: 'alder', mode: 'auto' },
 };
 const VIEWED = new Set([
+  'get_decision',
   'get_policy',
   'policy_history',
   'list_policies',
@@ -337,7 +342,6 @@ const REFUSED: readonly (readonly [what: string, op: string, params: object, cod
   ['a dry run of what is absent', 'dry_run', { request: REQUEST }, 'policy_not_found'],
   ['a dry run without a task', 'dry_run', { request: { ...REQUEST, task: undefined } }, 'invalid_request'],
   ['a dry run of a bad document', 'dry_run', { request: REQUEST, policy: {} }, 'validation_failed'],
-  ['a dry run that calls', 'dry_run', { request: REQUEST, extensions: 'call' }, 'not_implemented'],
   ['a bad snapshot', 'dry_run', { request: REQUEST, policy: DOCUMENT, snapshot: { open: 1 } }, 'invalid_request'],
   ['an unknown mode', 'set_breaker', { tenant_id: 'acme', provider_id: 'a', mode: 'off' }, 'invalid_request'],
   [
@@ -352,7 +356,11 @@ const REFUSED: readonly (readonly [what: string, op: string, params: object, cod
     { tenant_id: 'acme', provider_id: 'oak', mode: 'auto' },
     'not_found',
   ],
-  ['a replay', 'replay', {}, 'not_implemented'],
+  ['a replay of nothing', 'replay', {}, 'invalid_request'],
+  ['a replay of too much', 'replay', { ...NAMED, limit: 5_001 }, 'invalid_request'],
+  ['a replay by what is absent', 'replay', NAMED, 'policy_not_found'],
+  ['a replay without records', 'replay', { ...NAMED, policy: DOCUMENT }, 'unavailable'],
+  ['the decision of a request that nobody knows', 'get_decision', { tenant_id: 'acme', request_id: 'x' }, 'not_found'],
 ];
 
 for (const [what, op, params, code, intake] of REFUSED) {

@@ -11,18 +11,22 @@ import {
   type ExtensionHealthStatus,
   isAdminOperation,
   type RouterHealth,
+  SCATTERED,
 } from '../contracts/admin-operations.ts';
-import { everyOf } from '../contracts/contract.ts';
-import type { Clock } from '../core/clock.ts';
+import { at, everyOf } from '../contracts/contract.ts';
 import { BeamlineError } from '../core/errors.ts';
+import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type BreakerAdmin, breakerOperations } from './admin-breakers.ts';
+import { decisionReads } from './admin-decisions.ts';
 import type { Moment } from './admin-moment.ts';
 import { type PolicyAdmin, policyReads } from './admin-policy-reads.ts';
 import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
 import type { EndpointHealth } from '../bus/extension-health.ts';
-import { simulations } from './admin-simulations.ts';
+import { replays } from './admin-replay.ts';
+import { type Rehearse, simulations } from './admin-simulations.ts';
+import type { KeptRecords } from './kept-records.ts';
 
 /** What the process gives a router, so that it can be administered. */
 export interface Administration {
@@ -39,23 +43,32 @@ export interface AdminDeps extends Administration {
   readonly breakers: BreakerAdmin;
   /** How the extensions do that this router asked. */
   readonly extensions: () => readonly EndpointHealth[];
+  /** Calls extensions for a dry run. */
+  readonly rehearse: Rehearse;
   /** What the router knows now, for a decision that has no effect. */
   readonly moment: Moment;
-  readonly clock: Clock;
+  readonly timers: Timers;
+  /** What this router decided; undefined: nothing is recorded. */
+  readonly records: () => Promise<KeptRecords | undefined>;
+  /** Whether there is no other router. */
+  readonly isAlone: () => boolean;
 }
 
-export function serveAdmin(deps: AdminDeps): Subscription {
+/** One subscription for what one router answers, and one for each operation that is asked of all. */
+export function serveAdmin(deps: AdminDeps): readonly Subscription[] {
+  const { clock } = deps.timers;
   const operations: Operations = {
     ...policyReads(deps.policies),
     ...policyWrites(deps.policies),
-    ...simulations(deps.policies, deps.moment, deps.clock),
+    ...simulations({ ...deps, clock }),
+    ...replays({ ...deps, clock }),
+    ...decisionReads(deps),
     ...breakerOperations(deps.breakers, deps.policies),
     health: () => ({ router_id: deps.routerId, source: deps.source(), policies: deps.policies.count() }),
-    replay: notBuilt,
     get_extension_health: () => ({ health: deps.extensions().map(extensionStatus) }),
   };
   const { log } = deps.telemetry;
-  return deps.bus.serve(everyOf(adminV2), { queue: 'router' }, async (request, received) => {
+  const answer = async (request: AdminRequest, received: Received): Promise<AdminReply> => {
     const op = received.subject.slice(received.subject.lastIndexOf('.') + 1);
     if (!isAdminOperation(op)) throw new BeamlineError('invalid_request', 'there is no such operation');
     const audit = (by: AdminPrincipal | undefined, told: Told): void => {
@@ -71,7 +84,11 @@ export function serveAdmin(deps: AdminDeps): Subscription {
       audit(by, { code: BeamlineError.from(thrown).code });
       throw thrown;
     }
-  });
+  };
+  return [
+    deps.bus.serve(everyOf(adminV2), { queue: 'router' }, answer),
+    ...[...SCATTERED].map((op) => deps.bus.serve(at(adminV2, { op }), {}, answer)),
+  ];
 }
 
 const extensionStatus = ({ endpoint, status, successRate, calls, breaker }: EndpointHealth): ExtensionHealthStatus => ({
@@ -83,10 +100,6 @@ const extensionStatus = ({ endpoint, status, successRate, calls, breaker }: Endp
 });
 
 type Told = { readonly revision?: number | undefined; readonly code?: string };
-
-function notBuilt(): never {
-  throw new BeamlineError('not_implemented', 'this operation is not served yet');
-}
 
 /** Throws what `authorize` throws, and `forbidden` for a policy that the key may not use. */
 function admit(authorize: Authorize, op: AdminOperation, { params }: AdminRequest, received: Received): AdminPrincipal {

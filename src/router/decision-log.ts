@@ -11,6 +11,7 @@ import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { KeptRecords } from './kept-records.ts';
 
 const QUEUE_MAX = 4_096;
 const FLUSH_MS = 200;
@@ -38,6 +39,10 @@ export interface DecisionLogDeps {
   /** Share of the requests that are recorded, 0 to 1; the seed says which, so all attempts of a request are or none. */
   readonly sample: number;
   readonly queueMax?: number;
+  /** Records of one second; those above it are passed over. Absent: all. */
+  readonly perSecondMax?: number;
+  /** Reads what `sink` keeps; absent: nobody can. */
+  readonly kept?: KeptRecords;
 }
 
 interface Entry {
@@ -53,6 +58,8 @@ export class DecisionLog implements AsyncDisposable {
   #timer: Timer | undefined;
   #writing: Promise<void> = Promise.resolve();
   #hasFailed = false;
+  #second = 0;
+  #inSecond = 0;
 
   constructor(deps: DecisionLogDeps) {
     this.#deps = deps;
@@ -94,17 +101,32 @@ export class DecisionLog implements AsyncDisposable {
     });
   }
 
+  /** What is kept, with everything that was decided before this was called; undefined if nobody can read it. */
+  async kept(): Promise<KeptRecords | undefined> {
+    await this.#write();
+    return this.#deps.kept;
+  }
+
   /** Writes what is queued and closes the sink. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#timer?.cancel();
-    await this.#writing;
-    await this.#flush();
+    await this.#write();
     await this.#deps.sink[Symbol.asyncDispose]();
   }
 
   #isSampled(facts: Facts): boolean {
     const { sample } = this.#deps;
-    return sample >= 1 || (sample > 0 && unit(`record|${seedOf(facts)}`) < sample);
+    return (sample >= 1 || (sample > 0 && unit(`record|${seedOf(facts)}`) < sample)) && this.#isInTime();
+  }
+
+  #isInTime(): boolean {
+    const { perSecondMax, timers } = this.#deps;
+    if (perSecondMax === undefined) return true;
+    const second = Math.floor(timers.clock.nowMs() / 1_000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#inSecond = 0;
+    }
+    return this.#inSecond++ < perSecondMax;
   }
 
   #hasRoom(): boolean {
@@ -115,9 +137,15 @@ export class DecisionLog implements AsyncDisposable {
 
   #put(entry: Entry): void {
     this.#queue.push(entry);
-    this.#timer ??= this.#deps.timers.after(FLUSH_MS, () => {
-      this.#writing = this.#flush();
-    });
+    this.#timer ??= this.#deps.timers.after(FLUSH_MS, () => void this.#write());
+  }
+
+  /** One write after the other. */
+  #write(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#writing = this.#writing.then(() => this.#flush());
+    return this.#writing;
   }
 
   async #flush(): Promise<void> {
@@ -130,7 +158,6 @@ export class DecisionLog implements AsyncDisposable {
         this.#fail(fault, lines.length);
       }
     }
-    this.#timer = undefined;
   }
 
   #fail(fault: unknown, lost: number): void {

@@ -5,6 +5,7 @@ import type { Bus } from '../bus/bus.ts';
 import { bytesOf, ExtensionCaller, type ExtensionEndpoint, failed } from '../bus/extension-caller.ts';
 import type { EndpointHealth } from '../bus/extension-health.ts';
 import { at } from '../contracts/contract.ts';
+import type { ExecutedExtension } from '../contracts/admin-operations.ts';
 import type { DecideRequest, DecideRequestV1 } from '../contracts/decide.ts';
 import {
   type ExtensionAnswer,
@@ -53,6 +54,18 @@ interface Stage {
   readonly deadlineMs: number;
   /** What versions are chosen by. */
   readonly scope: Scope;
+  /** Filled by a dry run, whose calls leave no other trace. */
+  readonly executed?: ExecutedExtension[];
+}
+
+/** What a dry run's calls came to. */
+export interface Rehearsal {
+  /** As the pre-processors left it; as it came if one of them ended it. */
+  readonly request: DecideRequest;
+  readonly executed: readonly ExecutedExtension[];
+  /** What ended the request, and which extension did. */
+  readonly fault?: BeamlineError;
+  readonly blockedBy?: string;
 }
 
 /** What is asked of many at run time is a fault of a policy that was never checked. */
@@ -99,6 +112,30 @@ export class Extensions {
     return prepared;
   }
 
+  /** Calls as `prepare` does, without a permit of a breaker, a count or a line in the log. */
+  async rehearse(request: DecideRequest, items: readonly ExtensionItem[], of: Stage): Promise<Rehearsal> {
+    const executed: ExecutedExtension[] = [];
+    const stage = { ...of, executed };
+    let left = request;
+    try {
+      left = await this.prepare(
+        request,
+        items.filter((item) => item.stage === 'pre'),
+        stage,
+      );
+      await this.prepare(
+        left,
+        items.filter((item) => item.stage === 'validator'),
+        stage,
+      );
+      return { request: left, executed };
+    } catch (thrown) {
+      const fault = BeamlineError.from(thrown);
+      const by = fault.details['extension'];
+      return { request: left, executed, fault, ...(typeof by === 'string' ? { blockedBy: by } : {}) };
+    }
+  }
+
   async #preprocess<R extends Request>(request: R, item: ExtensionItem, of: Stage): Promise<R> {
     const answer = await this.#ask(request, item, of);
     const prepared = answer.kind === 'passed' ? changed(request, answer.changes) : undefined;
@@ -115,6 +152,7 @@ export class Extensions {
     if (answer.kind === 'passed' || item.onFailure === 'ignore') return;
     const { code, message } = faultOf(answer);
     if (item.onFailure === 'warn') {
+      if (of.executed !== undefined) return;
       const { request_id, tenant_id } = request;
       this.#deps.telemetry.log.warn('validator_warned', { request_id, tenant_id, source: item.id, code });
       return;
@@ -123,6 +161,15 @@ export class Extensions {
   }
 
   async #ask(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
+    const { clock } = this.#deps.timers;
+    const startedMs = clock.nowMs();
+    const answer = await this.#answer(request, item, of);
+    const latency_ms = Math.round(clock.nowMs() - startedMs);
+    of.executed?.push({ id: item.id, type: item.stage, status: statusOf(answer), latency_ms });
+    return answer;
+  }
+
+  async #answer(request: Request, item: ExtensionItem, of: Stage): Promise<ExtensionAnswer> {
     const { id, stage } = item;
     const descriptor = this.registry.get(id);
     if (descriptor === undefined || !descriptor.enabled || descriptor.type !== stage) {
@@ -148,6 +195,7 @@ export class Extensions {
       timeoutMs: item.timeoutMs ?? descriptor.timeoutMs,
       retry: item.retry ?? descriptor.retry,
       deadlineMs: of.deadlineMs,
+      isRehearsal: of.executed !== undefined,
     });
   }
 
@@ -161,6 +209,9 @@ export class Extensions {
     return { id, version, to: descriptor.type === 'pre' ? at(extensionPre, { id }) : at(extensionValidate, { id }) };
   }
 }
+
+const statusOf = (answer: ExtensionAnswer): string =>
+  answer.kind === 'passed' ? 'ok' : answer.kind === 'rejected' ? 'rejected' : faultOf(answer).code;
 
 const OWN_CODES: ReadonlySet<string> = new Set([
   'deadline_exceeded',

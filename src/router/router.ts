@@ -14,6 +14,7 @@ import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type Administration, serveAdmin } from './admin.ts';
 import { momentOf } from './admin-moment.ts';
+import type { Rehearse } from './admin-simulations.ts';
 import type { Attempts } from './attempts.ts';
 import { BreakerOverrides } from './breaker-overrides.ts';
 import { Decider } from './decider.ts';
@@ -100,22 +101,21 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     extensions,
   });
   if (deps.administration !== undefined) {
-    const moment = momentOf(live, bindings);
-    const { clock } = timers;
-    const routerId = settings.id;
     const breakers = { list: () => live.breakers(), force: overrides.force.bind(overrides) };
-    opened.use(
-      serveAdmin({
-        ...deps.administration,
-        bus,
-        telemetry,
-        clock,
-        routerId,
-        breakers,
-        moment,
-        extensions: () => extensions.health(),
-      }),
-    );
+    const served = serveAdmin({
+      ...deps.administration,
+      bus,
+      telemetry,
+      timers,
+      routerId: settings.id,
+      breakers,
+      moment: momentOf(live, bindings),
+      extensions: () => extensions.health(),
+      rehearse: rehearsalsOf(extensions, timers, settings),
+      records: async () => deps.decisions?.kept(),
+      isAlone: () => (deps.routers?.() ?? 1) <= 1,
+    });
+    for (const subscription of served) opened.use(subscription);
   }
   opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
   opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));
@@ -123,7 +123,13 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   log.info('router_ready', { source: settings.id });
 
   const started = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
-  return { name: 'router', [Symbol.asyncDispose]: () => started.disposeAsync() };
+  const state = (): object => ({
+    router_id: settings.id,
+    requests_in_flight: inFlight.size,
+    workers: fleet.size,
+    slots: fleetSlots(),
+  });
+  return { name: 'router', state, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
 function showInFlight(inFlight: LiveMap<string, Attempts>, { metrics }: Telemetry): void {
@@ -135,6 +141,21 @@ function showInFlight(inFlight: LiveMap<string, Attempts>, { metrics }: Telemetr
     .of();
   metrics.beforeRender(() => gauge.set(inFlight.size));
 }
+
+/** In the time that a request would have for its extensions. */
+const rehearsalsOf =
+  (extensions: Extensions, { clock }: Timers, settings: RouterSettings): Rehearse =>
+  (policy, request, scope) =>
+    extensions.rehearse(
+      request,
+      policy.extensions.filter(({ holds }) => holds(scope)),
+      {
+        policyRevision: policy.revision,
+        scope,
+        deadlineMs:
+          clock.nowMs() + Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs, settings.extensions_ms),
+      },
+    );
 
 const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
   new DeadLetters({

@@ -36,13 +36,11 @@ const INFERENCE: readonly Row[] = [
 
 /** Below `/api/v1`. */
 const NATIVE: readonly Row[] = [
-  ['GET', '/routes/decide/:id', 'decision:read'],
   ['GET', '/requests', 'request:read'],
   ['GET', '/requests/:id', 'request:read'],
   ['GET', '/messages/stream', 'job:read'],
   ['GET', '/results/stream', 'job:read'],
   ['GET', '/streams/:id', 'request:read', 'P2'],
-  ['POST', '/policies/:tenant/:policy/replay', 'policy:simulate'],
   ['GET', '/aliases', 'policy:read'],
   ['GET', '/aliases/:name', 'policy:read'],
   ['PUT DELETE', '/aliases/:name', 'policy:write'],

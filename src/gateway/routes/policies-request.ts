@@ -1,4 +1,5 @@
 // What the paths, queries and bodies of the policy routes say, checked.
+import { ADMIN_OPERATIONS, type AdminOperation, type AdminParams } from '../../contracts/admin-operations.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import type { Call } from '../call.ts';
 
@@ -37,4 +38,12 @@ export function asConflict(fault: unknown): never {
   const error = BeamlineError.from(fault);
   if (error.code !== 'precondition_failed') throw error;
   throw new BeamlineError('conflict', 'The tenant has a policy of this name.', { cause: error });
+}
+
+/** Throws `invalid_request` with the member that is wrong. */
+export function checked<Op extends AdminOperation>(op: Op, params: Record<string, unknown>): AdminParams[Op] {
+  const declared = ADMIN_OPERATIONS[op].params;
+  if (declared.check(params)) return params;
+  const [pointer = '', ...rest] = declared.fault(params).split(': ');
+  throw invalidField(pointer.slice(1).replaceAll('/', '.').slice(0, 64), rest.join(': ').slice(0, 256));
 }

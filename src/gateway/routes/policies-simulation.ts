@@ -1,19 +1,20 @@
 // What a policy would do, without doing it (gateway 14.2): validate, complexity, explain, dry run.
-import { ADMIN_OPERATIONS, type AdminParams, type DryRun } from '../../contracts/admin-operations.ts';
+import type { AdminParams, StoredDecision } from '../../contracts/admin-operations.ts';
 import { decideV2 } from '../../contracts/decide.ts';
-import { BeamlineError, type ErrorCode } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import { callerOf } from '../admin-client.ts';
 import type { Call } from '../call.ts';
 import { readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
 import type { PolicyNeeds } from './policies.ts';
-import { invalidField, keyIn } from './policies-request.ts';
+import { policyReplay } from './policies-replay.ts';
+import { checked, invalidField, keyIn } from './policies-request.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
 const BASE = '/api/v1/policies/:tenant';
 const ERRORS: readonly ErrorCode[] = ['policy_not_found', 'not_found', 'validation_failed', 'invalid_reply', 'timeout'];
-const NOT_YET: readonly ErrorCode[] = [...ERRORS, 'not_implemented'];
+const CALLS: readonly ErrorCode[] = [...ERRORS, 'service_overloaded'];
 
 const findings = { type: 'array', items: { type: 'object', required: ['path', 'code', 'message'] } };
 const fields = (decideV2.request.schema as { properties?: Record<string, unknown> }).properties ?? {};
@@ -58,15 +59,23 @@ const explained: JsonSchema = {
     ok: { const: true },
     decision: { type: 'object' },
     refusal: { type: 'object', required: ['code', 'message'] },
-    explanation: { type: 'object' },
+    explanation: { type: ['object', 'null'] },
     context: { type: 'object' },
   },
+};
+/** A request is described, or one that was recorded is named. */
+const explainable: JsonSchema = {
+  type: 'object',
+  properties: { ...(simulated['properties'] as object), request_id: { type: 'string' } },
 };
 const dryRun: JsonSchema = {
   ...explained,
   properties: {
     ...(explained['properties'] as object),
-    executed_extensions: { type: 'array' },
+    executed_extensions: {
+      type: 'array',
+      items: { type: 'object', required: ['id', 'type', 'status', 'latency_ms'] },
+    },
     final_payload: { type: 'object' },
     payload_digest: { type: 'string' },
     blocked_by: { type: ['string', 'null'] },
@@ -121,13 +130,18 @@ const explain: Route<PolicyNeeds> = {
   release: 'P1',
   access: 'policy:simulate',
   tenantIn: 'path',
-  summary: 'Decide for a request that is only described, and explain it.',
-  request: simulated,
+  summary: 'Decide for a request that is only described, or for a recorded one, and explain it.',
+  request: explainable,
   response: explained,
-  errors: NOT_YET,
-  async handle(call, needs, params) {
-    const { told } = await run(call, needs, params['policy']);
-    call.json(200, { ...told, context: contextOf(call) });
+  errors: CALLS,
+  async handle(call, { administer, bodyLimits }, params) {
+    const { value: body } = await readJson(call, bodyLimits.native);
+    const requestId = body['request_id'];
+    const { decision, refusal, explanation } =
+      requestId === undefined
+        ? await administer('dry_run', paramsOf(call, body, params['policy']), callerOf(call))
+        : await administer('get_decision', recordedOf(call, body, params['policy']), callerOf(call));
+    call.json(200, { ...toldOf({ decision, refusal, explanation }), context: contextOf(call) });
   },
 };
 
@@ -140,40 +154,46 @@ const dryRunOf = (path: string, where: Pick<Route, 'tenantIn'>): Route<PolicyNee
   summary: 'Decide for a request without any effect, and explain it.',
   request: simulated,
   response: dryRun,
-  errors: NOT_YET,
-  async handle(call, needs, params) {
-    const { told, done, payload } = await run(call, needs, params['policy']);
+  errors: CALLS,
+  async handle(call, { administer, bodyLimits }, params) {
+    const { value: body } = await readJson(call, bodyLimits.native);
+    const asked = paramsOf(call, body, params['policy']);
+    const done = await administer('dry_run', asked, callerOf(call));
     call.json(200, {
-      ...told,
+      ...toldOf(done),
       executed_extensions: done.executed_extensions,
-      final_payload: payload,
+      final_payload: done.final_payload ?? asked.request.task.payload,
       payload_digest: done.payload_digest,
-      blocked_by: null,
+      blocked_by: done.blocked_by ?? null,
       context: contextOf(call),
     });
   },
 });
 
-interface Simulated {
-  readonly told: Pick<DryRun, 'decision' | 'refusal' | 'explanation'> & { readonly ok: true };
-  readonly done: DryRun;
-  readonly payload: AdminParams['dry_run']['request']['task']['payload'];
+interface Told {
+  readonly decision?: StoredDecision['decision'] | undefined;
+  readonly refusal?: StoredDecision['refusal'] | undefined;
+  readonly explanation?: StoredDecision['explanation'] | undefined;
+}
+
+const toldOf = ({ decision, refusal, explanation }: Told) => ({
+  ok: true,
+  explanation: explanation ?? null,
+  ...(decision && { decision }),
+  ...(refusal && { refusal }),
+});
+
+/** A recorded request, explained by what the body names, else by what decided it. */
+function recordedOf(call: Call, body: Body, policyId: string | undefined): AdminParams['get_decision'] {
+  if (body['request'] !== undefined) throw invalidField('request_id', 'excludes request');
+  const params: Record<string, unknown> = { ...keyIn(call, policyId), request_id: body['request_id'] };
+  if (body['revision'] !== undefined) params['revision'] = body['revision'];
+  if (body['document'] !== undefined) params['policy'] = body['document'];
+  return checked('get_decision', params);
 }
 
 /** `policyId` is that of the path; without one the body names it. */
-async function run(call: Call, { administer, bodyLimits }: PolicyNeeds, policyId?: string): Promise<Simulated> {
-  const { value: body } = await readJson(call, bodyLimits.native);
-  const params = paramsOf(call, body, policyId);
-  const done = await administer('dry_run', params, callerOf(call));
-  const { decision, refusal, explanation } = done;
-  const told = { ok: true as const, explanation, ...(decision && { decision }), ...(refusal && { refusal }) };
-  return { told, done, payload: params.request.task.payload };
-}
-
-function paramsOf(call: Call, body: Body, policyId: string | undefined): AdminParams['dry_run'] {
-  if (body['request_id'] !== undefined) {
-    throw new BeamlineError('not_implemented', 'Stored requests are not kept yet: describe one in request.');
-  }
+function paramsOf(call: Call, body: Body, policyId?: string): AdminParams['dry_run'] {
   const given = body['request'];
   if (typeof given !== 'object' || given === null) throw invalidField('request', 'must be an object');
   const named = policyId ?? textOf(body['policy_id']);
@@ -182,10 +202,7 @@ function paramsOf(call: Call, body: Body, policyId: string | undefined): AdminPa
   const params: Record<string, unknown> = { request };
   for (const name of GIVEN) if (body[name] !== undefined) params[name] = body[name];
   if (body['document'] !== undefined) params['policy'] = body['document'];
-  const declared = ADMIN_OPERATIONS.dry_run.params;
-  if (declared.check(params)) return params;
-  const [pointer = '', ...rest] = declared.fault(params).split(': ');
-  throw invalidField(pointer.slice(1).replaceAll('/', '.').slice(0, 64), rest.join(': ').slice(0, 256));
+  return checked('dry_run', params);
 }
 
 const contextOf = (call: Call) => ({ request_id: call.requestId, trace_id: call.traceId, tenant_id: call.tenantId });
@@ -194,6 +211,7 @@ export const policySimulationRoutes: readonly Route<PolicyNeeds>[] = [
   validate,
   complexity,
   explain,
+  policyReplay,
   dryRunOf(`${BASE}/:policy/dry-run`, { tenantIn: 'path' }),
   dryRunOf('/api/v1/policies/dry-run', {}),
 ];
