@@ -4,6 +4,7 @@ import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
 import type { Config } from '../config/schema.ts';
+import type { Checks } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import { administerOver } from '../gateway/admin-client.ts';
 import { watchContractSwitch } from '../gateway/contract-switch-watch.ts';
@@ -23,12 +24,18 @@ type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
 /** Ids of a tenant's stored policies, which are names of models too. */
 type PolicyIds = Pick<PolicyReplica, 'idsOf'>;
 
-/** `identity` replaces the keys of the configuration, for a process that made a key of its own. */
+export interface GatewayMore {
+  /** Replaces the keys of the configuration, for a process that made a key of its own. */
+  readonly identity?: Identity | undefined;
+  /** What else must be well in this process. */
+  readonly checks?: () => Checks;
+}
+
 export async function openGateway(
   ground: Ground,
   bus: Bus,
   policies: PolicyIds,
-  identity?: Identity,
+  { identity, checks }: GatewayMore = {},
 ): Promise<Gateway> {
   const { config, timers, telemetry } = ground;
   const { gateway, frames } = config;
@@ -87,6 +94,7 @@ export async function openGateway(
       busState: () => bus.state,
       telemetry,
       timers,
+      checks,
     }),
   );
   const opened = opening.move();

@@ -1,14 +1,18 @@
 // A process tells that it is there, and looks who else is: one that meets an incompatible peer does not serve.
 // P1. The newcomer refuses, so that what already serves goes on: a rolling upgrade never stops the old version.
 // P2. A server that is away when a process starts is asked later; then an incompatible peer is told in the log.
+// P3. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
 import type { Bus, KeyValue } from '../bus/bus.ts';
 import { type Presence, presence, presenceBucket, presenceKey } from '../contracts/presence.ts';
 import { isCompatible } from '../core/compatibility.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { type Check, mustHold } from '../core/health.ts';
 import type { Timer } from '../core/timers.ts';
 import type { Ground } from './ground.ts';
 
-const BEAT_MS = 5_000;
+const BEAT_MS = 2_000;
+/** A broker that confirmed nothing for this long takes no writes; told before five seconds are over. */
+const CONFIRMED_MAX_MS = 4_500;
 
 export interface Process {
   readonly module: string;
@@ -17,8 +21,13 @@ export interface Process {
   readonly version: string;
 }
 
+export interface OpenedPresence extends AsyncDisposable {
+  /** Whether the broker still confirms writes. */
+  check(): Check;
+}
+
 /** Throws `unavailable` with `details.reason` `incompatible_peer` if a peer is there that this version cannot serve with. */
-export async function openPresence(ground: Ground, bus: Bus, process: Process): Promise<AsyncDisposable> {
+export async function openPresence(ground: Ground, bus: Bus, process: Process): Promise<OpenedPresence> {
   const { timers, telemetry } = ground;
   const log = telemetry.log.for('presence');
   const bucket = await bus.openBucket(presenceBucket);
@@ -32,11 +41,15 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
   };
   let hasLooked = await lookAround(bucket, own, true);
   let timer: Timer | undefined;
+  /** When the last write left that was confirmed. */
+  let confirmedMs = -Infinity;
 
   const beat = async (): Promise<void> => {
     timer = timers.after(BEAT_MS, () => void beat());
+    const sentMs = timers.clock.nowMs();
     try {
       await bucket.put(key, JSON.stringify(own));
+      confirmedMs = Math.max(confirmedMs, sentMs);
       if (!hasLooked) hasLooked = await lookAround(bucket, own, false);
     } catch (fault) {
       // Who is silent is forgotten, and the next beat tells it again.
@@ -46,6 +59,7 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
   await beat();
 
   return {
+    check: () => mustHold(timers.clock.nowMs() - confirmedMs <= CONFIRMED_MAX_MS, 'the broker does not confirm writes'),
     async [Symbol.asyncDispose]() {
       timer?.cancel();
       await bucket.delete(key).catch(() => undefined);

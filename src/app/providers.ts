@@ -15,6 +15,8 @@ export interface OpenedProviders extends AsyncDisposable {
 }
 
 /** The providers of one pool. Throws `validation_failed` for an address or a script that cannot be used. */
+  /** Models that the configuration names, by provider. */
+  readonly models: ReadonlyMap<string, readonly string[]>;
 export function openProviders(ground: Ground, pool: string): OpenedProviders {
   const opened = new AsyncDisposableStack();
   const providers = new Map<string, { provider: Provider; config: ProviderConfig }>();
@@ -28,6 +30,7 @@ export function openProviders(ground: Ground, pool: string): OpenedProviders {
       if (found === undefined) return undefined;
       return { provider: found.provider, upstreamModel: found.config.models[model]?.upstream ?? model };
     },
+    models: new Map(Array.from(providers, ([id, { config }]) => [id, Object.keys(config.models)])),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

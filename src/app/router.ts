@@ -3,6 +3,7 @@ import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { type Check, mustHold, shouldHold } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
@@ -52,12 +53,22 @@ export async function openRouter(
   });
   return {
     name: role.name,
+    checks: () => ({
+      bus: mustHold(bus.state === 'connected', bus.state),
+      policies: policiesCheck(policies, ground.timers.clock.nowMs()),
+    }),
+    state: () => role.state?.() ?? {},
     async [Symbol.asyncDispose]() {
       peers?.[Symbol.dispose]();
       await role[Symbol.asyncDispose]();
       await decisions?.[Symbol.asyncDispose]();
     },
   };
+}
+
+function policiesCheck({ replica }: OpenedPolicies, nowMs: number): Check {
+  if (!replica.isReady) return mustHold(false, 'were not read yet');
+  return shouldHold(!replica.isStale(nowMs), 'their source is out of reach');
 }
 
 const descriptorOf = ({

@@ -1,6 +1,7 @@
 // Runs one role on the bus that the configuration names; disposing ends the role first and the bus last.
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config/schema.ts';
+import type { Checks } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import { PRODUCT_VERSION } from './product.ts';
 import type { Role } from '../core/role.ts';
@@ -10,17 +11,19 @@ import { policyDataDir } from './data-dir.ts';
 import { authenticatorOf, openGateway } from './gateway.ts';
 import { type Ground, openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
+import { openOperations } from './operations.ts';
 import { openPolicies, type OpenedPolicies, tenantsOf } from './policies.ts';
-import { openPresence } from './presence.ts';
+import { type OpenedPresence, openPresence } from './presence.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
-type Open = (ground: Ground, bus: Bus) => Promise<Role>;
+/** `checks` are those of the process, for a role with pages of its own. */
+type Open = (ground: Ground, bus: Bus, checks: () => Checks) => Promise<Role>;
 
 const ROLES = {
-  gateway: (ground, bus) =>
+  gateway: (ground, bus, checks) =>
     // For the names of models only: revisions and snapshot are the router's.
-    withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica)),
+    withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica, { checks })),
   router: (ground, bus) =>
     withPolicies(ground, bus, policyDataDir(ground.config), (policies) =>
       openRouter(ground, bus, policies, authenticatorOf(ground)),
@@ -41,16 +44,23 @@ export async function runRole(
   await using opening = new AsyncDisposableStack();
   const ground = openGround(config, sink);
   opening.use(ground.timers);
+  let presence: OpenedPresence | undefined;
+  const checks = (): Checks => (presence === undefined ? {} : { storage: presence.check() });
+  const operations = name === 'gateway' ? undefined : opening.use(await openOperations(ground, name, checks));
   const bus = opening.use(await openBus(ground, name));
-  opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
-  const role = opening.use(await ROLES[name](ground, bus));
+  presence = opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
+  const role = opening.use(await ROLES[name](ground, bus, checks));
+  operations?.serving(role);
   const opened = opening.move();
   return {
     name: role.name,
     get abandoned() {
       return role.abandoned ?? 0;
     },
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    async [Symbol.asyncDispose]() {
+      operations?.draining();
+      await opened.disposeAsync();
+    },
   };
 }
 

@@ -33,6 +33,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       settings: {
+      models: providers.models,
         ...worker,
         id: worker.id ?? newProcessId('worker'),
         slots: { io: worker.slots.io, cpu: worker.slots.cpu ?? availableParallelism() },
@@ -49,6 +50,8 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       return role.abandoned ?? 0;
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    checks: () => role.checks?.() ?? {},
+    state: () => role.state?.() ?? {},
   };
 }
 

@@ -19,11 +19,11 @@ export const roleCommand = (name: RoleName) =>
     meta: { name, description: DESCRIPTIONS[name] },
     args: {
       ...roleArgs,
-      host: { type: 'string', description: 'Address that the gateway binds (gateway.http.host)' },
-      port: { type: 'string', description: 'Port of the gateway (gateway.http.port)' },
+      host: { type: 'string', description: `Address to bind (${name}.http.host)` },
+      port: { type: 'string', description: `Port to bind (${name}.http.port); 0 takes a free one` },
     },
     async run({ args }) {
-      const flags = { 'gateway.http.host': args.host, 'gateway.http.port': args.port };
+      const flags = { [`${name}.http.host`]: args.host, [`${name}.http.port`]: args.port };
       const effective = readRoleConfig(args, { flags });
       if (effective === undefined) return EXIT.ok;
       const { config } = effective;

@@ -7,6 +7,7 @@ import { openUp, type Running } from '../app/up.ts';
 import { detectProviders } from '../config/detect.ts';
 import { environment } from '../config/environment.ts';
 import type { Config } from '../config/schema.ts';
+import { EXIT } from './exit.ts';
 import { openLogSink } from './log-sink.ts';
 import { print } from './print.ts';
 import { readRoleConfig, roleArgs } from './role-config.ts';
@@ -29,10 +30,14 @@ export const upCommand = defineCommand({
         'providers.list': detectProviders(environment),
       },
     });
-    if (effective === undefined) return;
-    await using running = await openUp(effective.config, openLogSink(process.stderr));
-    print(banner(effective.config, running));
-    await untilSignal();
+    if (effective === undefined) return EXIT.ok;
+    const up = await openUp(effective.config, openLogSink(process.stderr));
+    {
+      await using running = up;
+      print(banner(effective.config, running));
+      await untilSignal();
+    }
+    return up.abandoned > 0 ? EXIT.abandoned : EXIT.ok;
   },
 });
 

@@ -1,5 +1,6 @@
 // Settings of the ledger (worker 14.4, 16).
 import { Type } from 'typebox';
+import { operationsSettings } from './operations-schema.ts';
 import { integer, section, text } from './setting.ts';
 
 export const ledgerSchema = section({
@@ -11,6 +12,7 @@ export const ledgerSchema = section({
       },
     ),
   ),
+  http: operationsSettings('ledger'),
   batch: integer(500, 1, 5000, 'Usage events of one transaction.'),
   retention_days: integer(400, 90, 36_500, 'Age at which usage rows are exported to `ledger.export_dir` and deleted.'),
   export_dir: Type.Optional(

@@ -8,6 +8,7 @@ import { decisionsSchema } from './decisions-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
 import { heirSettings } from './heir-schema.ts';
 import { ledgerSchema } from './ledger-schema.ts';
+import { operationsSettings } from './operations-schema.ts';
 import { providersSchema } from './provider-schema.ts';
 import { workerSchema } from './worker-schema.ts';
 import { integer, secretRef, section, span, text, token } from './setting.ts';
@@ -53,6 +54,7 @@ export const configSchema = section({
   gateway: gatewaySchema,
   router: section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),
+    http: operationsSettings('router'),
     accept_wait_ms: span(1000, 10, 'Time that a worker has to accept an assignment.'),
     in_flight_max: integer(4000, 1, 1_000_000, 'Attempts that one router owns at a time; more are refused.'),
     dispatch_window: integer(

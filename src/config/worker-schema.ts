@@ -1,6 +1,7 @@
 // The settings of a worker (worker 16).
 import { Type } from 'typebox';
 import { reachSettings } from './blocks-schema.ts';
+import { operationsSettings } from './operations-schema.ts';
 import { integer, section, span, text, token } from './setting.ts';
 
 const jobShare = (value: number, description: string) =>
@@ -14,6 +15,7 @@ export const workerSchema = section({
       'Folder, of this process only, for the results that are not yet confirmed; absent is `worker` below `data_dir`, else a crash loses those of calls.',
     ),
   ),
+  http: operationsSettings('worker'),
   slots: section({
     io: integer(256, 1, 4096, 'Attempts that run at a time.'),
     cpu: Type.Optional(

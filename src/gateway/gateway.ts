@@ -2,6 +2,7 @@
 import type { Authenticator } from '../auth/principal.ts';
 import type { BusState } from '../bus/bus.ts';
 import type { DecideRequest, DecideResponse } from '../contracts/decide.ts';
+import type { Checks } from '../core/health.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -38,6 +39,8 @@ export interface GatewayDeps {
   readonly budgets: BudgetBook;
   readonly names: ModelNames;
   readonly busState: () => BusState;
+  /** What else must be well for requests to be served, such as the roles of the same process. */
+  readonly checks?: (() => Checks) | undefined;
   readonly telemetry: Telemetry;
   readonly timers: Timers;
 }

@@ -7,10 +7,12 @@ import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { usageMetered } from '../contracts/usage.ts';
 import type { CrashPoints } from '../core/crash-point.ts';
 import type { BeamlineError } from '../core/errors.ts';
+import { type Checks, mustHold, summaryOf } from '../core/health.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { DatabaseProbe } from './database-probe.ts';
 import { openLedgerMetrics } from './ledger-metrics.ts';
 import { openSchema, type Schema, whenThere } from './ledger-schema.ts';
 import { serveLedger } from './ledger-service.ts';
@@ -70,6 +72,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const metrics = openLedgerMetrics(telemetry.metrics);
   await using opening = new AsyncDisposableStack();
   const schema = opening.use(await openSchema(store, timers, log));
+  const probe = opening.use(new DatabaseProbe({ store, timers, log, isThere: () => schema.isThere }));
   const prices = opening.use(await PriceKeeper.open({ bus, store, schema, timers, log, lines: deps.prices }));
   const trim = opening.use(new StreamTrim({ bus, timers, log }));
   const letters = new DeadLetters({
@@ -87,6 +90,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     rowOf: (event) => usageRowOf(event, prices.active.book, clock.epochMs()),
     async fold(usages) {
       const fold = await foldUsage(store, usages, clock.epochMs(), deps.crash);
+      probe.proved();
       metrics.count(fold);
       deps.onFolded?.(fold.added);
     },
@@ -113,10 +117,18 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     }),
   );
   opening.use(serveLedger({ bus, store: readable, clock, log, prices, reconcile: deps.reconcile }));
-  const health = (): LedgerHealth => healthOf(bus, schema, intake);
+  const checks = (): Checks => checksOf(bus, schema, intake, probe);
+  const health = (): LedgerHealth => healthOf(checks(), intake.lagMs);
   telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: intake.lagMs }));
   const opened = opening.move();
-  return { name: 'ledger', health, store: readable, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  const state = (): object => ({
+    ledger_id: deps.id,
+    database: store.dialect,
+    held: intake.held,
+    fold_lag_ms: Math.round(intake.lagMs),
+    backlog_bytes: backlog?.bytes ?? 0,
+  });
+  return { name: 'ledger', health, checks, state, store: readable, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 /** The same store, whose readers wait for what is not folded yet. */
@@ -162,11 +174,18 @@ function giveUp(
   return letters.giveMessage({ subject: usageStream.subject, headers: {}, body, stored }, why);
 }
 
-function healthOf(bus: Bus, schema: Schema, intake: UsageIntake): LedgerHealth {
-  const { lagMs, fault } = intake;
-  if (bus.state !== 'connected') return { isReady: false, reason: 'the bus is not connected', lagMs };
-  if (!schema.isThere) return { isReady: false, reason: 'the database is away', lagMs };
-  if (fault !== undefined) return { isReady: false, reason: fault.message, lagMs };
-  if (lagMs > LAG_MAX_MS) return { isReady: false, reason: 'the fold lags behind', lagMs };
-  return { isReady: true, lagMs };
+function checksOf(bus: Bus, schema: Schema, { lagMs, fault }: UsageIntake, probe: DatabaseProbe): Checks {
+  const away = schema.isThere ? (fault === undefined ? probe.fault : AWAY) : AWAY;
+  return {
+    bus: mustHold(bus.state === 'connected', bus.state),
+    database: mustHold(away === undefined, away ?? ''),
+    fold: mustHold(lagMs <= LAG_MAX_MS, 'lags behind'),
+  };
+}
+
+const AWAY = 'away';
+
+function healthOf(checks: Checks, lagMs: number): LedgerHealth {
+  const { status, message } = summaryOf(checks);
+  return { isReady: status === 'ok', lagMs, ...(message === undefined ? {} : { reason: message }) };
 }

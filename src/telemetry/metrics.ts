@@ -3,6 +3,11 @@
 
 export const LONG_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120] as const;
 
+/** Waits inside the product (operations 12, FAST). */
+export const FAST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5] as const;
+/** Work of providers and blocks (operations 12, LONG). */
+export const ATTEMPT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300] as const;
+
 /** Children of one metric; above it further label values are counted under `other`. */
 const CHILDREN_MAX = 2_000;
 const OTHER = 'other';

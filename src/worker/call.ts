@@ -56,7 +56,7 @@ export class Call implements ChatSink, SlotWaiter {
   readonly #crash: CrashPoints;
   readonly #deliverTo: Address<typeof frames>;
   readonly #correlation: Correlation;
-  readonly #receivedMs: number;
+  readonly receivedMs: number;
   readonly #deadlineMs: number;
   #phase: Phase = { kind: 'waiting' };
   #timer: Timer;
@@ -65,6 +65,7 @@ export class Call implements ChatSink, SlotWaiter {
   #lastFrameMs: number;
   #isCommitted = false;
   #firstContentMs: number | undefined;
+  #startedMs: number | undefined;
   #outputChars = 0;
 
   /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. */
@@ -79,9 +80,9 @@ export class Call implements ChatSink, SlotWaiter {
       traceId: assignment.correlation?.trace_id ?? '-',
       tenantId: assignment.tenant_id,
     };
-    this.#receivedMs = deps.timers.clock.nowMs();
-    this.#lastFrameMs = this.#receivedMs;
-    this.#deadlineMs = this.#receivedMs + assignment.options.deadline_ms;
+    this.receivedMs = deps.timers.clock.nowMs();
+    this.#lastFrameMs = this.receivedMs;
+    this.#deadlineMs = this.receivedMs + assignment.options.deadline_ms;
     this.#timer = this.#arm();
   }
 
@@ -99,6 +100,16 @@ export class Call implements ChatSink, SlotWaiter {
 
   get isJob(): boolean {
     return false;
+  }
+
+  /** When the provider was asked; undefined while it was not. */
+  get startedMs(): number | undefined {
+    return this.#startedMs;
+  }
+
+  /** Milliseconds from the delivery to the first content; undefined while there is none. */
+  get firstContentMs(): number | undefined {
+    return this.#firstContentMs;
   }
 
   /** The slot is taken: from here on the provider may charge. */
@@ -126,6 +137,7 @@ export class Call implements ChatSink, SlotWaiter {
       idleMs: limits?.idle_ms ?? settings.idle_ms,
     };
     const { provider } = this.#target;
+    this.#startedMs = timers.clock.nowMs();
     const asked = post === undefined ? provider : postProcessed(provider, this.assignment, stream, this.#deps);
     const upstream = asked.chat(call, this);
     if (this.#phase.kind === 'running') this.#phase = { kind: 'running', upstream };
@@ -255,7 +267,7 @@ export class Call implements ChatSink, SlotWaiter {
 
   #commit(): void {
     this.#isCommitted = true;
-    this.#firstContentMs = Math.round(this.#deps.timers.clock.nowMs() - this.#receivedMs);
+    this.#firstContentMs = Math.round(this.#deps.timers.clock.nowMs() - this.receivedMs);
     const held = this.#held;
     this.#held = [];
     for (const raw of held) this.#send({ type: 'chunk', ...this.#head(), raw });
@@ -283,7 +295,7 @@ export class Call implements ChatSink, SlotWaiter {
       attempt: this.attempt,
       workerId: this.#deps.settings.id,
       isCommitted: this.#isCommitted,
-      latencyMs: Math.round(clock.nowMs() - this.#receivedMs),
+      latencyMs: Math.round(clock.nowMs() - this.receivedMs),
       firstContentMs: this.#firstContentMs,
       epochMs: clock.epochMs(),
     };

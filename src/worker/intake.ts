@@ -11,6 +11,7 @@ import { attemptCounters } from './attempt-metrics.ts';
 import { Call, type CallDeps, type CallTarget } from './call.ts';
 import type { CancelMemory } from './cancel-memory.ts';
 import type { OverloadLevel } from './overload.ts';
+import type { ProviderMetrics } from './provider-metrics.ts';
 import type { Slots } from './slots.ts';
 
 /** Finished attempts that are still known, so that a repeat of one is refused. */
@@ -23,6 +24,7 @@ export interface IntakeDeps extends Omit<CallDeps, 'onEnd'> {
   /** Shared with the jobs of this worker. */
   readonly slots: Slots;
   readonly cancelled: CancelMemory;
+  readonly providerMetrics: ProviderMetrics;
   readonly level: () => OverloadLevel;
   /** Whether results can still be kept; false refuses new calls. */
   readonly hasOutboxRoom: () => boolean;
@@ -131,9 +133,24 @@ export class Intake {
     const { assignment_id: id } = call.assignment;
     if (this.#calls.get(id) === call) this.#calls.delete(id);
     this.#finished.replace(id, call.attempt);
-    this.#metrics.ended(end.state);
+    this.#count(call, end);
     if (hadSlot) this.#deps.slots.release(call);
     if (this.#calls.size === 0) this.#whenIdle?.();
+  }
+
+  #count({ assignment, receivedMs, startedMs, firstContentMs }: Call, end: AttemptEnd): void {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    this.#metrics.ended(end, (nowMs - receivedMs) / 1_000);
+    if (startedMs === undefined) return;
+    const { provider_id: provider, model = '-' } = assignment.executor;
+    this.#deps.providerMetrics.ended({
+      provider,
+      model,
+      state: end.state,
+      usage: end.usage,
+      ranMs: nowMs - startedMs,
+      firstChunkMs: firstContentMs === undefined ? undefined : Math.max(0, receivedMs + firstContentMs - startedMs),
+    });
   }
 
   #ack(assignment: ExecAssignment, status: ExecAssignmentAck['status']): ExecAssignmentAck {

@@ -54,7 +54,13 @@ export class Outbox implements AsyncDisposable {
     this.left = [...lines.values()].flatMap((line) => recordIn(line) ?? []);
     const { metrics } = options.telemetry;
     const records = metrics.gauge({ name: 'worker_outbox_records', help: 'Results that are not confirmed.' }).of();
-    metrics.beforeRender(() => records.set(this.#lines.size));
+    const oldest = metrics
+      .gauge({ name: 'worker_outbox_oldest_seconds', help: 'Age of the oldest result that is not confirmed.' })
+      .of();
+    metrics.beforeRender(() => {
+      records.set(this.#lines.size);
+      oldest.set(this.#oldestMs() / 1_000);
+    });
   }
 
   /** Throws `unavailable` when another process has the folder. */
@@ -71,6 +77,16 @@ export class Outbox implements AsyncDisposable {
       },
     });
     return new Outbox(options, journal, lines);
+  }
+
+  /** Results that are not confirmed. */
+  get size(): number {
+    return this.#lines.size;
+  }
+
+  /** Whether it cannot be written any more. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   /** True when no new work may be taken. */
@@ -105,6 +121,14 @@ export class Outbox implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#journal.close();
+  }
+
+  /** By the time in the oldest record, which is read now: nothing is kept for it. */
+  #oldestMs(): number {
+    const [line] = this.#lines.values();
+    const record = line === undefined ? undefined : recordIn(line);
+    const writtenMs = record?.result.timestamp;
+    return writtenMs === undefined ? 0 : Math.max(0, this.#options.timers.clock.epochMs() - writtenMs);
   }
 
   async #write(line: string): Promise<void> {

@@ -39,9 +39,16 @@ export class OverloadWatch implements Disposable {
   readonly #deps: OverloadWatchDeps;
   #load: Load = noLoad;
   #timer: Timer | undefined;
+  #lookedMs: number;
 
   constructor(deps: OverloadWatchDeps) {
     this.#deps = deps;
+    this.#lookedMs = deps.timers.clock.nowMs();
+  }
+
+  /** Since the event loop last turned; within a second or so while nothing holds it up. */
+  get silentMs(): number {
+    return this.#deps.timers.clock.nowMs() - this.#lookedMs;
   }
 
   get level(): OverloadLevel {
@@ -61,6 +68,7 @@ export class OverloadWatch implements Disposable {
   #look(onLook: OnLook): void {
     const { measured, queueShare } = this.#deps;
     this.begin(onLook);
+    this.#lookedMs = this.#deps.timers.clock.nowMs();
     const before = this.#load.level;
     const sample = { queueShare: queueShare(), lagMs: measured.lagMs(), memoryShare: measured.memoryShare() };
     this.#load = nextLoad(this.#load, sample);

@@ -44,6 +44,9 @@ export const slotLimits = (
   tenantShareMax: Math.max(1, Math.floor(limit * shares.tenantMax)),
 });
 
+/** Hears of each place that is given how long it was waited for, in milliseconds. */
+export type OnWait = (isJob: boolean, waitedMs: number) => void;
+
 interface TenantUse {
   active: number;
   queued: number;
@@ -51,12 +54,14 @@ interface TenantUse {
 
 interface Held {
   readonly place: Waiting<SlotWaiter>;
+  readonly sinceMs: number;
   readonly timer: Timer | undefined;
 }
 
 export class Slots {
   readonly #limits: SlotLimits;
   readonly #timers: Timers;
+  readonly #onWait: OnWait | undefined;
   readonly #calls = new FairQueue<SlotWaiter>();
   readonly #jobs = new FairQueue<SlotWaiter>();
   readonly #waiting = new Map<SlotWaiter, Held>();
@@ -68,9 +73,10 @@ export class Slots {
   #forgetAt = IDLE_TENANTS_MAX;
   #isFilling = false;
 
-  constructor(limits: SlotLimits, timers: Timers) {
+  constructor(limits: SlotLimits, timers: Timers, onWait?: OnWait) {
     this.#limits = limits;
     this.#timers = timers;
+    this.#onWait = onWait;
   }
 
   get limit(): number {
@@ -86,8 +92,20 @@ export class Slots {
     return this.#active;
   }
 
+  get activeJobs(): number {
+    return this.#activeJobs;
+  }
+
   get queued(): number {
     return this.#calls.size + this.#jobs.size;
+  }
+
+  get queuedCalls(): number {
+    return this.#calls.size;
+  }
+
+  get queuedJobs(): number {
+    return this.#jobs.size;
   }
 
   /** Share of the line of calls that is taken. */
@@ -109,17 +127,19 @@ export class Slots {
     const use = this.#useOf(waiter.tenantId);
     if (this.#mayRun(use, waiter.isJob)) {
       this.#take(use, waiter);
+      this.#onWait?.(waiter.isJob, 0);
       waiter.run();
       return true;
     }
     if (!waiter.isJob && !this.#hasLine(waiter.tenantId)) return false;
     const { tenantId, weight, priority } = waiter;
     const queue = waiter.isJob ? this.#jobs : this.#calls;
-    const place = queue.add(waiter, { tenantId, weight, priority, nowMs: this.#timers.clock.nowMs() });
+    const nowMs = this.#timers.clock.nowMs();
+    const place = queue.add(waiter, { tenantId, weight, priority, nowMs });
     if (isIdle(use)) this.#busyTenants++;
     use.queued++;
     const timer = waitMs === undefined ? undefined : this.#timers.after(waitMs, () => this.#giveUp(waiter));
-    this.#waiting.set(waiter, { place, timer });
+    this.#waiting.set(waiter, { place, sinceMs: nowMs, timer });
     return true;
   }
 
@@ -182,7 +202,8 @@ export class Slots {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
         // In this order: the tenant has work all the time.
         this.#take(this.#useOf(next.tenantId), next);
-        this.#forget(next);
+        const held = this.#forget(next);
+        if (held !== undefined) this.#onWait?.(next.isJob, this.#timers.clock.nowMs() - held.sinceMs);
         next.run();
       }
     } finally {

@@ -19,14 +19,18 @@ import { Intake } from './intake.ts';
 import { aiChat } from './jobs/ai-chat.ts';
 import { attemptBucket, AttemptMarkers } from './jobs/attempt-markers.ts';
 import type { JobBlobs } from './jobs/job-blobs.ts';
+import type { FetchHold, JobFetch } from './jobs/job-fetch.ts';
 import { JobIntake } from './jobs/job-intake.ts';
 import type { CostOf } from './metering.ts';
 import type { Outbox } from './outbox.ts';
 import { PostProcessors } from './post-processors.ts';
+import { type NamedModels, ProviderMetrics } from './provider-metrics.ts';
 import { measure, type Measured, OverloadWatch } from './overload-watch.ts';
 import { Reporter } from './reporter.ts';
 import type { WorkerSettings } from './settings.ts';
 import { slotLimits, Slots } from './slots.ts';
+import { type WorkerHealth, workerChecks, workerState } from './worker-health.ts';
+import { gaugeWorker, waitsOf } from './worker-metrics.ts';
 
 /** Part of the shutdown time that is kept for flushing after the calls were abandoned. */
 const FLUSH_MS = 1_000;
@@ -41,6 +45,8 @@ export interface WorkerDeps {
   readonly target: (providerId: string, model: string) => CallTarget | undefined;
   /** Ids of the providers that this worker serves, for the heartbeat. */
   readonly providers: readonly string[];
+  /** Models that metrics may name; absent: `other` for each provider. */
+  readonly models?: NamedModels;
   /** Job types beside `ai.chat`. */
   readonly blocks?: readonly Block[];
   /** Absent without a data directory; whoever opened it closes it. */
@@ -57,7 +63,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const log = deps.telemetry.log.for('worker');
   const shared = { ...deps, crash: deps.crash ?? noCrash, outbox, telemetry: { ...deps.telemetry, log } };
   const reporter = new Reporter(shared);
-  const slots = openSlots(settings, timers);
+  const slots = openSlots(deps);
   const measured = deps.measured ?? measure(timers);
   const watch = new OverloadWatch({ timers, measured, queueShare: () => slots.io.queueShare });
   const cancelled = new CancelMemory(timers.clock);
@@ -68,8 +74,10 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   // Of this start: a process that comes back is another one.
   const markers = new AttemptMarkers(await bus.openBucket(attemptBucket), `${settings.id}:${newHex(8)}`);
 
+  const providerMetrics = new ProviderMetrics(deps.telemetry.metrics, deps.models ?? unnamed(deps.providers));
   const intake = new Intake({
     ...shared,
+    providerMetrics,
     reporter,
     posts,
     slots: slots.io,
@@ -77,28 +85,23 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
     level: () => watch.level,
     hasOutboxRoom: () => outbox?.isFull !== true,
   });
-  const jobs = new JobIntake({ ...shared, reporter, slots, cancelled, blocks, records, markers });
+  const jobs = new JobIntake({ ...shared, providerMetrics, reporter, slots, cancelled, blocks, records, markers });
   const calls = openCalls(deps, intake);
   const cancels = bus.subscribe(at(cancel), {}, (message) => void (jobs.cancel(message) || intake.cancel(message)));
+  const jobTypes = [...blocks.keys()];
   const beats = startBeats({ bus, timers, everyMs: settings.heartbeat_ms }, (status, cpuShare) =>
-    heartbeatOf(status, {
-      ...deps,
-      slots,
-      level: watch.level,
-      jobTypes: [...blocks.keys()],
-      cpuShare,
-      clock: timers.clock,
-    }),
+    heartbeatOf(status, { ...deps, slots, level: watch.level, jobTypes, cpuShare, clock: timers.clock }),
   );
   watch.begin((level, isChanged) => {
-    void (outbox?.isFull === true ? jobs.fetch.hold('outbox') : jobs.fetch.free('outbox'));
+    holdIf(jobs.fetch, 'outbox', outbox?.isFull === true);
     if (!isChanged) return;
     log.warn('worker_load_changed', { worker_id: settings.id, state: level });
     void calls.be(level !== 'critical');
-    const isOverloaded = level === 'critical' || level === 'overloaded';
-    void (isOverloaded ? jobs.fetch.hold('overload') : jobs.fetch.free('overload'));
+    holdIf(jobs.fetch, 'overload', level === 'critical' || level === 'overloaded');
     beats.beat();
   });
+  const health: WorkerHealth = { ...deps, outbox, slots, fetch: jobs.fetch, load: watch };
+  gaugeWorker(deps.telemetry.metrics, { slots, bus, level: () => watch.level });
   if (outbox === undefined) log.info('worker_without_outbox', { worker_id: settings.id });
   await jobs.begin();
   log.info('worker_ready', { worker_id: settings.id });
@@ -109,6 +112,8 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
     get abandoned() {
       return abandoned;
     },
+    checks: () => workerChecks(health),
+    state: () => workerState(health),
     async [Symbol.asyncDispose]() {
       watch[Symbol.dispose]();
       beats.say('draining');
@@ -124,12 +129,24 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   };
 }
 
-function openSlots(settings: WorkerSettings, timers: Timers): { readonly io: Slots; readonly cpu: Slots } {
+const unnamed = (providers: readonly string[]): NamedModels => new Map(providers.map((id) => [id, []]));
+
+const holdIf = (fetch: JobFetch, why: FetchHold, isHeld: boolean): void =>
+  void (isHeld ? fetch.hold(why) : fetch.free(why));
+
+function openSlots({ settings, timers, telemetry: { metrics } }: WorkerDeps): {
+  readonly io: Slots;
+  readonly cpu: Slots;
+} {
   const { slots, queue, jobs_max_share: jobsMax, jobs_min_share: jobsMin, tenant_max_share: tenantMax } = settings;
   return {
-    io: new Slots(slotLimits(slots.io, queue, { jobsMax, jobsMin, tenantMax }), timers),
+    io: new Slots(slotLimits(slots.io, queue, { jobsMax, jobsMin, tenantMax }), timers, waitsOf(metrics, 'io')),
     // No call runs there, so that jobs need no share.
-    cpu: new Slots(slotLimits(slots.cpu, queue, { jobsMax: 1, jobsMin: 0, tenantMax }), timers),
+    cpu: new Slots(
+      slotLimits(slots.cpu, queue, { jobsMax: 1, jobsMin: 0, tenantMax }),
+      timers,
+      waitsOf(metrics, 'cpu'),
+    ),
   };
 }
 

@@ -1,6 +1,7 @@
 // Liveness, readiness and the health document, with the names that other gateways gave them (gateway 16).
 // Answered from state in memory, without asking anybody.
 import type { BusState } from '../../bus/bus.ts';
+import { type Checks, HEALTH_PATHS, healthPage, mustHold } from '../../core/health.ts';
 import type { Call } from '../call.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Exchanges } from '../order.ts';
@@ -13,12 +14,8 @@ interface HealthNeeds {
   readonly lifecycle: Lifecycle;
   readonly exchanges: Exchanges;
   readonly busState: () => BusState;
+  readonly checks?: (() => Checks) | undefined;
   readonly bodyLimits: { readonly inference: BodyLimits; readonly native: BodyLimits };
-}
-
-interface Check {
-  readonly status: 'ok' | 'warn' | 'fail';
-  readonly message?: string;
 }
 
 const checkSchema = {
@@ -35,27 +32,19 @@ const documentSchema = {
   },
 };
 
-const checksOf = ({ busState, lifecycle, exchanges, settings }: HealthNeeds): Readonly<Record<string, Check>> => ({
-  bus: busState() === 'connected' ? { status: 'ok' } : { status: 'fail', message: busState() },
-  accepting: lifecycle.phase === 'serving' ? { status: 'ok' } : { status: 'fail', message: lifecycle.phase },
+const checksOf = ({ busState, lifecycle, exchanges, settings, checks }: HealthNeeds): Checks => ({
+  bus: mustHold(busState() === 'connected', busState()),
+  accepting: mustHold(lifecycle.phase === 'serving', lifecycle.phase),
   backpressure:
     exchanges.active < settings.backpressure.max_in_flight
       ? { status: 'ok', message: 'normal' }
       : { status: 'warn', message: 'active' },
+  ...checks?.(),
 });
 
-interface Words {
-  readonly good: string;
-  readonly middling: string;
-  readonly bad: string;
-}
-
-function report(call: Call, needs: HealthNeeds, words: Words, more?: object): void {
-  const checks = checksOf(needs);
-  const states = new Set(Object.values(checks).map(({ status }) => status));
-  const status = states.has('fail') ? words.bad : states.has('warn') ? words.middling : words.good;
-  const timestamp = new Date(call.edge.timers.clock.epochMs()).toISOString();
-  call.json(status === words.bad ? 503 : 200, { status, timestamp, checks, ...more });
+function report(call: Call, needs: HealthNeeds, page: 'ready' | 'health', more?: object): void {
+  const { http, document } = healthPage(page, checksOf(needs), call.edge.timers.clock.epochMs());
+  call.json(http, { ...document, ...more });
 }
 
 const probe = (paths: readonly string[], of: Pick<Route<HealthNeeds>, 'summary' | 'response' | 'handle'>) =>
@@ -71,21 +60,21 @@ const probe = (paths: readonly string[], of: Pick<Route<HealthNeeds>, 'summary' 
   }));
 
 export const healthRoutes: readonly Route<HealthNeeds>[] = [
-  ...probe(['/livez', '/healthz', '/health/live', '/health/liveness', '/health/liveliness'], {
+  ...probe(HEALTH_PATHS.live, {
     summary: 'Whether the process turns.',
     response: { type: 'object', required: ['status'], properties: { status: { const: 'ok' } } },
     handle: (call) => call.json(200, { status: 'ok' }),
   }),
-  ...probe(['/readyz', '/_readyz', '/ready', '/health/ready', '/health/readiness'], {
+  ...probe(HEALTH_PATHS.ready, {
     summary: 'Whether requests may be sent here.',
     handle(call, needs) {
       const { inference, native } = needs.bodyLimits;
       const more = { body_limit: { inference: inference.bytesMax, native: native.bytesMax } };
-      report(call, needs, { good: 'ready', middling: 'ready', bad: 'not_ready' }, more);
+      report(call, needs, 'ready', more);
     },
   }),
-  ...probe(['/health', '/_health'], {
+  ...probe(HEALTH_PATHS.health, {
     summary: 'The state of what the gateway depends on.',
-    handle: (call, needs) => report(call, needs, { good: 'healthy', middling: 'degraded', bad: 'unhealthy' }),
+    handle: (call, needs) => report(call, needs, 'health'),
   }),
 ];

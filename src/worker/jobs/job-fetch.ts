@@ -28,6 +28,15 @@ export class JobFetch {
     this.#deps = deps;
   }
 
+  /** Whether deliveries come. */
+  get isBound(): boolean {
+    return this.#consumer !== undefined;
+  }
+
+  get holds(): readonly FetchHold[] {
+    return [...this.#holds];
+  }
+
   get isHeld(): boolean {
     return this.#holds.size > 0;
   }

@@ -13,6 +13,7 @@ import type { AttemptEnd } from '../attempt-messages.ts';
 import { attemptCounters } from '../attempt-metrics.ts';
 import type { Block, SlotClass } from '../blocks/block.ts';
 import type { CancelMemory } from '../cancel-memory.ts';
+import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
 import { JobFetch } from './job-fetch.ts';
@@ -34,6 +35,7 @@ export interface JobIntakeDeps extends SettlingDeps {
   readonly slots: Readonly<Record<SlotClass, Slots>>;
   readonly cancelled: CancelMemory;
   /** The records of jobs, which routers write. */
+  readonly providerMetrics: ProviderMetrics;
   readonly records: KeyValue;
 }
 
@@ -201,7 +203,7 @@ export class JobIntake {
   };
 
   async #report(run: JobRun, end: AttemptEnd): Promise<void> {
-    this.#counters.ended(this.#deps.blocks.get(run.assignment.job.type)?.type ?? 'unknown', end.state);
+    this.#count(run, end);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
     const isConfirmed = await settleJob(run, end, this.#deps);
     if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
@@ -213,6 +215,21 @@ export class JobIntake {
     if (this.#runs.get(id) === run) this.#runs.delete(id);
     if (this.#runs.size === 0) this.#whenIdle?.();
   }
+  #count({ assignment, receivedMs, startedMs }: JobRun, end: AttemptEnd): void {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    const type = this.#deps.blocks.get(assignment.job.type)?.type ?? 'unknown';
+    this.#counters.ended(type, end, (nowMs - receivedMs) / 1_000);
+    const { provider_id: provider, model = '-' } = assignment.executor;
+    this.#deps.providerMetrics.ended({
+      provider,
+      model,
+      state: end.state,
+      usage: end.usage,
+      ranMs: startedMs === undefined ? undefined : nowMs - startedMs,
+      firstChunkMs: undefined,
+    });
+  }
+
 
   /** Says at a third of the ack wait, again and again, that the delivery is not lost. */
   #keepWorking(run: JobRun): void {
@@ -277,10 +294,10 @@ const declareMetrics = (telemetry: Telemetry) => {
   });
   return {
     /** The type is one of ours, never a caller's word. */
-    ended(type: string, state: AttemptEnd['state']): void {
+    ended(type: string, end: AttemptEnd, seconds: number): void {
       const counters = ended.get(type) ?? attemptCounters(telemetry, type, 'job');
       ended.set(type, counters);
-      counters(state);
+      counters(end, seconds);
     },
     redelivered: (outcome: 'running' | 'finished' | 'over' | 'taken') => redeliveries.of(outcome).add(),
     lost: metrics

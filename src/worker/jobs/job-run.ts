@@ -77,6 +77,7 @@ export class JobRun implements SlotWaiter {
 
   constructor(deps: JobRunDeps, delivery: Delivery<ExecAssignment>) {
     const { message } = delivery;
+  #startedMs: number | undefined;
     this.#deps = deps;
     this.delivery = delivery;
     this.assignment = message;
@@ -164,6 +165,11 @@ export class JobRun implements SlotWaiter {
   get isExpired(): boolean {
     const { expires_at_ms: expiresMs } = this.assignment;
     return expiresMs !== undefined && this.#deps.timers.clock.epochMs() > expiresMs + CLOCK_SKEW_MS;
+  /** When its block was begun; undefined while it was not. */
+  get startedMs(): number | undefined {
+    return this.#startedMs;
+  }
+
   }
 
   #cutBy(cut: Cut): void {
@@ -193,6 +199,7 @@ export class JobRun implements SlotWaiter {
     try {
       const result = await block.execute(input, this.#context(signal));
       this.#deps.crash(3);
+    this.#startedMs = this.#deps.timers.clock.nowMs();
       return this.#ended(block, result);
     } catch (thrown) {
       return this.#failed(block, thrown);
