@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { KeyValue } from '../../bus/bus.ts';
 import { openMemoryBus } from '../../bus/memory.ts';
 import { jobBucket, jobKey, type JobRequest } from '../../contracts/job.ts';
 import { ManualClock } from '../../core/clock.ts';
@@ -7,7 +8,7 @@ import { Timers } from '../../core/timers.ts';
 import { openLog } from '../../telemetry/log.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
 import { annotated, begun, cancelAsked } from './job-state.ts';
-import { JobStore, refOf } from './job-store.ts';
+import { type FoundJob, JobStore, refOf } from './job-store.ts';
 
 async function open() {
   const timers = new Timers(new ManualClock(1_790_000_000_000));
@@ -42,6 +43,37 @@ test('a job is accepted once; a repeat finds the first, and another body is a co
   assert.deepEqual([again.isNew, again.request.router_id], [false, 'r-1']);
   await assert.rejects(store.accept(requestOf({ digest: 'b'.repeat(64) })), { code: 'idempotency_conflict' });
   assert.equal((await store.openJobs()).length, 1);
+  await close();
+});
+
+test('a job that was just written is changed without being read; where another router was faster it is read', async () => {
+  const { bucket, close } = await open();
+  let reads = 0;
+  const counting: KeyValue = Object.assign(Object.create(bucket) as KeyValue, {
+    get: (key: string) => (reads++, bucket.get(key)),
+    put: (key: string, value: string) => bucket.put(key, value),
+    update: (key: string, value: string, revision: number) => bucket.update(key, value, revision),
+  });
+  const store = new JobStore(counting);
+  const { request } = await store.accept(requestOf());
+  const tagged = (tag: string) => (found: FoundJob) => {
+    const state = found.state ?? begun(found.request);
+    return state.tags?.includes(tag) === true
+      ? undefined
+      : annotated(state, { tags: [...(state.tags ?? []), tag] }, 5_000);
+  };
+  await store.change(REF, tagged('a'), { request, state: undefined, revision: 0 });
+  const second = await store.change(REF, tagged('b'));
+  assert.deepEqual([second?.state?.tags, reads], [['a', 'b'], 0]);
+
+  const other = new JobStore(bucket);
+  await other.change(REF, tagged('c'));
+  const third = await store.change(REF, tagged('d'));
+  assert.deepEqual([third?.state?.tags, reads], [['a', 'b', 'c', 'd'], 2]);
+
+  await other.change(REF, tagged('e'));
+  const none = await store.change(REF, tagged('d'));
+  assert.deepEqual([none?.isChanged, none?.state?.tags], [false, ['a', 'b', 'c', 'd', 'e']], 'it was read first');
   await close();
 });
 

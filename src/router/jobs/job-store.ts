@@ -3,8 +3,9 @@ import type { KeyValue } from '../../bus/bus.ts';
 import { assertValid } from '../../contracts/codec.ts';
 import { keyPattern } from '../../contracts/bucket.ts';
 import type { Payload } from '../../contracts/contract.ts';
-import { type JobRequest, jobKey, jobRequest, type JobState, jobState } from '../../contracts/job.ts';
+import { isTerminal, type JobRequest, jobKey, jobRequest, type JobState, jobState } from '../../contracts/job.ts';
 import { BeamlineError } from '../../core/errors.ts';
+import { RecentJobs } from './recent-jobs.ts';
 
 /** Tries of one compare-and-set; losing more often in a row means that something writes without end. */
 const TRIES_MAX = 8;
@@ -39,6 +40,9 @@ export const refOf = ({ tenant_id, assignment_id }: { tenant_id: string; assignm
 
 export class JobStore {
   readonly #bucket: KeyValue;
+  readonly #recent = new RecentJobs();
+  /** Characters of a request as it was written or read. */
+  readonly #sizes = new WeakMap<JobRequest, number>();
 
   constructor(bucket: KeyValue) {
     this.#bucket = bucket;
@@ -54,7 +58,9 @@ export class JobStore {
     const open = { at_ms: request.created_at_ms, tenant_id: ref.tenantId, assignment_id: ref.assignmentId };
     await this.#bucket.put(keyTo(ref, 'open'), JSON.stringify(open));
     try {
-      await this.#bucket.update(keyTo(ref, 'req'), JSON.stringify(request), 0);
+      const text = JSON.stringify(request);
+      await this.#bucket.update(keyTo(ref, 'req'), text, 0);
+      this.#sizes.set(request, text.length);
       return { request, isNew: true };
     } catch (thrown) {
       if (!isLost(thrown)) throw thrown;
@@ -66,7 +72,10 @@ export class JobStore {
 
   async request(ref: JobRef): Promise<JobRequest | undefined> {
     const entry = await this.#bucket.get(keyTo(ref, 'req'));
-    return entry === undefined ? undefined : parsed(jobRequest, entry.value);
+    if (entry === undefined) return undefined;
+    const request = parsed(jobRequest, entry.value);
+    this.#sizes.set(request, entry.value.length);
+    return request;
   }
 
   /** Undefined for a job that is not there. */
@@ -88,18 +97,31 @@ export class JobStore {
     make: (found: FoundJob) => JobState | undefined,
     known?: FoundJob,
   ): Promise<Changed | undefined> {
-    let found = known ?? (await this.read(ref));
+    const key = keyTo(ref, 'state');
+    const recent = known === undefined ? this.#recent.get(key) : undefined;
+    let found = known ?? recent ?? (await this.read(ref));
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (found === undefined) return undefined;
       const state = make(found);
+      if (state === undefined && found === recent) {
+        // Nothing is written under a revision that is over, but that nothing applies must not be told from an old state.
+        this.#recent.forget(key);
+        // eslint-disable-next-line no-await-in-loop -- once
+        found = await this.read(ref);
+        continue;
+      }
       if (state === undefined) return { ...found, isChanged: false };
       assertValid(jobState, state);
       try {
+        const text = JSON.stringify(state);
         // eslint-disable-next-line no-await-in-loop -- a try follows one that lost
-        const revision = await this.#bucket.update(keyTo(ref, 'state'), JSON.stringify(state), found.revision);
-        return { request: found.request, state, revision, isChanged: true };
+        const revision = await this.#bucket.update(key, text, found.revision);
+        const job = { request: found.request, state, revision };
+        this.#keep(key, job, text.length);
+        return { ...job, isChanged: true };
       } catch (thrown) {
         if (!isLost(thrown)) throw thrown;
+        this.#recent.forget(key);
       }
       // eslint-disable-next-line no-await-in-loop -- as above
       found = await this.read(ref);
@@ -117,6 +139,7 @@ export class JobStore {
    * the key was used: attempts of another job under it would have the ids, and the bills, of this one's.
    */
   async delete(ref: JobRef): Promise<void> {
+    this.#recent.forget(keyTo(ref, 'state'));
     await this.change(ref, ({ state }) => (state === undefined ? undefined : stripped(state)));
     await this.#bucket.delete(keyTo(ref, 'req'));
     await this.close(ref);
@@ -125,6 +148,13 @@ export class JobStore {
   /** Whether the key was that of a job which was deleted. */
   async isUsed(ref: JobRef): Promise<boolean> {
     return (await this.#bucket.get(keyTo(ref, 'state'))) !== undefined;
+  }
+
+  /** Until its end, or until another router has written it. */
+  #keep(key: string, job: FoundJob, stateChars: number): void {
+    const requestChars = this.#sizes.get(job.request);
+    if (requestChars === undefined || job.state === undefined || isTerminal(job.state.status)) this.#recent.forget(key);
+    else this.#recent.keep(key, job, requestChars + stateChars);
   }
 
   async openJobs(): Promise<readonly OpenJob[]> {

@@ -15,6 +15,7 @@ export function verdictTable({ seed, jobs }: ChaosOptions, verdict: Verdict): st
     ['repeated after 202', String(submitted.repeats)],
     ['ended', counted(tally(ended.map(({ status, code }) => (code === undefined ? status : `${status} ${code}`))))],
     ['attempts', `${attempts}, more than one: ${ended.filter((job) => job.attempts > 1).length}`],
+    ['held by nobody', String(drained.stale)],
     ['calls at the provider', `${found.arrivals}, repeated: ${found.repeated_calls}`],
     ['rows in the ledger', `${found.rows}, estimated: ${found.estimated}`],
     ['lost', String(found.lost)],
