@@ -19,6 +19,7 @@ const PROVIDER_KEY = 'sk-planted-secret-0123456789';
 /** Models of the upstream by name; each does what its name says. */
 const SCRIPT = {
   'test-chat': { output_tokens: 40 },
+  'test-long': { output_tokens: 120_000 },
   'test-slow': { output_tokens: 160, tokens_per_s: 40 },
   'test-slow-start': { first_chunk_ms: 1_500, output_tokens: 5 },
   'test-tools': { tool_call: { name: 'lookup', arguments: { city: 'Ohrid' } } },
@@ -196,7 +197,9 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
       extensions: [
         { id: 'normalize_text', type: 'pre', timeout_ms: 5_000 },
         { id: 'pii_guard', type: 'validator', timeout_ms: 5_000 },
+        { id: 'redact_output', type: 'post', timeout_ms: 5_000 },
       ],
+      blocks: { test: true },
       worker: { heartbeat_ms: 300, shutdown: { timeout_ms: 5_000 } },
       providers: {
         first_chunk_ms: 4_000,
@@ -204,6 +207,7 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
         list: [
           { id: 'alder', ...provider },
           { id: 'birch', ...provider },
+          { id: 'lab_llm', type: 'nats', models: { parrot: {} } },
         ],
       },
     }),
@@ -237,6 +241,22 @@ function writePolicies(folder: string): void {
       'weights: { alder: 1 }',
       'pre: [{ id: normalize_text }]',
       'validators: [{ id: pii_guard, config: { types: [phone] } }]',
+    ].join('\n'),
+  );
+  writeFileSync(
+    join(folder, 'reviewed.yaml'),
+    [
+      'version: "2.0"',
+      'weights: { alder: 1 }',
+      'post: [{ id: redact_output, mode: required, config: { words: [small] } }]',
+    ].join('\n'),
+  );
+  writeFileSync(
+    join(folder, 'lab.yaml'),
+    [
+      'version: "2.0"',
+      'providers: [{ name: lab_llm, weight: 1, model: parrot }, { name: birch }]',
+      'fallbacks: [{ when: { status: [provider_unavailable, limit] }, retry: 0, to: birch }]',
     ].join('\n'),
   );
 }

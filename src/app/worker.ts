@@ -16,7 +16,7 @@ import { openProviders } from './providers.ts';
 export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
   await using opening = new AsyncDisposableStack();
-  const providers = opening.use(openProviders(ground, worker.pool));
+  const providers = opening.use(openProviders(ground, bus, worker.pool));
   const blocks = opening.use(await openBlockList(ground));
   const { costOf } = openPriceBook(priceLines(limits.list));
   const outbox = await openOutbox(ground);
@@ -32,8 +32,8 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       blocks: blocks.list,
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
-      settings: {
       models: providers.models,
+      settings: {
         ...worker,
         id: worker.id ?? newProcessId('worker'),
         slots: { io: worker.slots.io, cpu: worker.slots.cpu ?? availableParallelism() },
@@ -49,9 +49,9 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
     get abandoned() {
       return role.abandoned ?? 0;
     },
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
     checks: () => role.checks?.() ?? {},
     state: () => role.state?.() ?? {},
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
 

@@ -54,7 +54,7 @@ function banner(config: Config, { url, key }: Running): string {
     '',
     `  base URL    ${url}/v1   (any OpenAI SDK)`,
     `  API key     ${key ?? 'one of gateway.auth.keys'}`,
-    `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url})`)).join(', ')}`,
+    `  providers   ${list.map(({ id, type, base_url }) => (type === 'sim' ? `${id} (simulated, offline)` : `${id} (${base_url ?? 'on the bus'})`)).join(', ')}`,
     `  durable     ${durable(config)}`,
     `  usage       ${ledgerAddress(config) ?? 'in memory: it ends with this process'}`,
     `  in memory   ${key === undefined ? '' : 'the key above and '}sticky sessions end with this process`,

@@ -19,8 +19,9 @@ const model = entry({
 
 const provider = entry({
   id: token('Identifier of the provider; also the left part of `<provider>/<model>`.'),
-  type: Type.Enum(['openai-compatible', 'sim'], {
-    description: '`openai-compatible` speaks to `base_url`; `sim` answers in the process, without a network.',
+  type: Type.Enum(['openai-compatible', 'nats', 'sim'], {
+    description:
+      '`openai-compatible` speaks to `base_url`; `nats` asks a service on the bus, which listens under the id; `sim` answers in the process, without a network.',
   }),
   base_url: Type.Optional(
     text('Address up to and including the version, for example `https://api.openai.com/v1`.', {
@@ -47,6 +48,11 @@ const provider = entry({
   script: Type.Optional(
     Type.Record(Type.String(), Type.Unknown(), {
       description: 'Behaviour of a `sim` provider; ignored by others.',
+    }),
+  ),
+  settings: Type.Optional(
+    Type.Record(Type.String(), Type.Unknown(), {
+      description: 'Sent with each question to a `nats` provider; ignored by others. No secrets: they would travel.',
     }),
   ),
   pool: token('Pool of workers that serves the provider.', { default: 'default' }),

@@ -2,15 +2,21 @@
 // P1. After `end` or `fail`, and after `abort`, the sink hears nothing more.
 // P2. Only the dialect's own terminal event means success, never the end of the body.
 // A sink instead of an async iterable: a promise per chunk would be the dearest part of the stream.
+import type { ExecAssignment } from '../contracts/assignment.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
 import type { ChatChunk, FinishReason } from '../dialect/openai-chat.ts';
 import type { TokenUsage } from '../dialect/token-usage.ts';
 
 export type { TokenUsage };
 
+/** What the work order says beside the call. */
+export type ChatOrder = Pick<ExecAssignment, 'tenant_id' | 'request_id' | 'correlation' | 'options'>;
+
 export interface ChatCall {
   /** Names the call at the provider, for its log and its support: `<assignment>:<attempt>`. */
   readonly callId?: string;
+  /** For providers that are asked in the name of their caller. */
+  readonly order?: ChatOrder;
   /** The upstream's name of the model. */
   readonly model: string;
   /** The caller's body, unchanged; the provider replaces only model, stream and usage reporting. */

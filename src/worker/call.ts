@@ -130,14 +130,15 @@ export class Call implements ChatSink, SlotWaiter {
     if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation)) return this.#unreachable();
     const call = {
       callId: `${this.assignment.assignment_id}:${this.attempt}`,
+      order: this.assignment,
       model: this.#target.upstreamModel,
       body: job.payload ?? {},
       stream,
       firstChunkMs: limits?.first_chunk_ms ?? settings.first_chunk_ms,
       idleMs: limits?.idle_ms ?? settings.idle_ms,
     };
-    const { provider } = this.#target;
     this.#startedMs = timers.clock.nowMs();
+    const { provider } = this.#target;
     const asked = post === undefined ? provider : postProcessed(provider, this.assignment, stream, this.#deps);
     const upstream = asked.chat(call, this);
     if (this.#phase.kind === 'running') this.#phase = { kind: 'running', upstream };

@@ -6,9 +6,9 @@ import { INLINE_BYTES_MAX } from '../contracts/limits.ts';
 import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { Timers } from '../core/timers.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
-import { readChunk, readCompletion } from '../dialect/openai-chat.ts';
-import { chunksOf } from '../dialect/openai-chunks.ts';
+import { readCompletion } from '../dialect/openai-chat.ts';
 import type { ChatCall, ChatEnd, ChatSink, Consumed, Provider, RunningCall } from '../provider/provider.ts';
+import { streamWhole } from '../provider/whole-answer.ts';
 import type { Output, PostProcessors } from './post-processors.ts';
 
 export interface PostDeps {
@@ -107,17 +107,8 @@ class PostProcessedCall implements RunningCall, ChatSink {
         message: `an answer holds at most ${INLINE_BYTES_MAX} bytes`,
       });
     }
-    streamTo(this.#sink, done.output, end);
+    streamWhole(this.#sink, done.output, end);
   }
-}
-
-/** A whole answer as a stream. */
-export function streamTo(sink: ChatSink, output: Output, end: ChatEnd): void {
-  for (const raw of chunksOf(output)) {
-    const chunk = readChunk(raw);
-    if (chunk !== undefined) sink.chunk(raw, chunk);
-  }
-  sink.end({ ...end, raw: undefined });
 }
 
 function isAnswer(output: Output): boolean {

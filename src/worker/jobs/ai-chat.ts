@@ -91,6 +91,7 @@ function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, rej
   running = postProcessed(target.provider, assignment, false, { ...deps, timers }).chat(
     {
       callId: `${assignment.assignment_id}:${assignment.attempt ?? 1}`,
+      order: assignment,
       model: target.upstreamModel,
       body,
       stream: false,
