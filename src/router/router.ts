@@ -73,7 +73,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
   const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
   const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, extensions, fleetSlots, deadLetters }));
-  opened.use(await startUsageEmitter({ bus, telemetry, jobs, deadLetters }));
+  opened.use(await startUsageEmitter({ bus, timers, telemetry, jobs, deadLetters }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
       // Those of every router are heard, so that all come to the same view; and before what follows is decided.

@@ -10,7 +10,9 @@ import { type ExecResult, execResult } from '../contracts/result.ts';
 import { resultStream, routerResults, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
 import type { Usage } from '../contracts/fields.ts';
+import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { held } from './held-result.ts';
 
 const CONFIRM_MS = 20_000;
 
@@ -32,6 +34,7 @@ export interface JobResults {
 
 export interface UsageEmitterDeps {
   readonly bus: Bus;
+  readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly jobs: JobResults;
   readonly deadLetters: DeadLetters;
@@ -39,6 +42,7 @@ export interface UsageEmitterDeps {
 
 export async function startUsageEmitter({
   bus,
+  timers,
   telemetry,
   jobs,
   deadLetters,
@@ -67,25 +71,35 @@ export async function startUsageEmitter({
       });
       sent.add();
     } catch (fault) {
-      // The bus delivers again after the consumer's delay whatever its handler throws.
       failed.add();
       throw fault;
     }
   };
 
+  const take = async (result: ExecResult): Promise<void> => {
+    const assignmentId = result.assignment_id ?? (await jobs.assignmentOf(result));
+    const consumed = consumedBy(result);
+    if (consumed === undefined || assignmentId === undefined) nothing.add();
+    else await emit(result, assignmentId, consumed);
+    if (assignmentId !== undefined && isJobAssignment(assignmentId)) await jobs.ended(result, assignmentId);
+  };
   const from = { stream: resultStream, consumer: routerResults };
-  return bus.consume(
+  const closing = new AbortController();
+  const consuming = await bus.consume(
     { ...from, message: execResult.message, undeliverable: (message) => deadLetters.give(message, from) },
-    async (delivery) => {
-      const { message: result } = delivery;
-      const assignmentId = result.assignment_id ?? (await jobs.assignmentOf(result));
-      const consumed = consumedBy(result);
-      if (consumed === undefined || assignmentId === undefined) nothing.add();
-      else await emit(result, assignmentId, consumed);
-      if (assignmentId !== undefined && isJobAssignment(assignmentId)) await jobs.ended(result, assignmentId);
-      delivery.ack();
-    },
+    (delivery) => held(delivery, take, { bus, timers, telemetry, signal: closing.signal }),
   );
+  const drain = (): Promise<void> => {
+    closing.abort();
+    return consuming.drain();
+  };
+  return {
+    get pending() {
+      return consuming.pending;
+    },
+    drain,
+    [Symbol.asyncDispose]: drain,
+  };
 }
 
 type Consumed = Usage | Pick<Usage, 'cost_micro_usd'>;

@@ -174,7 +174,7 @@ export class Reporter {
 
   #publishOnce(result: ExecResult, correlation: Correlation): void {
     this.#unconfirmed++;
-    void this.append(result, correlation)
+    void this.#appendPatiently(result, correlation)
       .then(
         () => undefined,
         (fault: unknown) => {
@@ -187,6 +187,24 @@ export class Reporter {
         },
       )
       .then(() => this.#settled());
+  }
+
+  /** One time of patience also where the bus refuses at once, as a full stream does. */
+  async #appendPatiently(result: ExecResult, correlation: Correlation): Promise<void> {
+    const { timers } = this.#deps;
+    const { signal } = this.#closing;
+    const lastMs = timers.clock.nowMs() + RESULT_PATIENCE_MS - RESULT_PAUSE_MS;
+    for (;;) {
+      try {
+        // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+        await this.append(result, correlation);
+        return;
+      } catch (fault) {
+        if (!isTemporary(fault) || signal.aborted || timers.clock.nowMs() > lastMs) throw fault;
+      }
+      // eslint-disable-next-line no-await-in-loop -- as above
+      await timers.sleep(RESULT_PAUSE_MS, signal).catch(() => undefined);
+    }
   }
 
   #settled(): void {
