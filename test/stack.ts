@@ -19,7 +19,7 @@ const PROVIDER_KEY = 'sk-planted-secret-0123456789';
 /** Models of the upstream by name; each does what its name says. */
 const SCRIPT = {
   'test-chat': { output_tokens: 40 },
-  'test-long': { output_tokens: 120_000 },
+  'test-long': { output_tokens: 300_000 },
   'test-slow': { output_tokens: 160, tokens_per_s: 40 },
   'test-slow-start': { first_chunk_ms: 1_500, output_tokens: 5 },
   'test-tools': { tool_call: { name: 'lookup', arguments: { city: 'Ohrid' } } },

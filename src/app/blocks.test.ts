@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { openMemoryBus } from '../bus/memory.ts';
 import { readConfig } from '../config/read.ts';
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
@@ -26,6 +27,8 @@ const groundOf = (yaml: string, timers: Timers): Ground => {
   return { config, timers, telemetry: { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() } };
 };
 
+const openIn = (ground: Ground): Promise<OpenedBlocks> => openBlockList(ground, openMemoryBus(ground));
+
 const typesOf = ({ list }: OpenedBlocks): string => list.map(({ type }) => type).join(' ');
 
 async function ran({ list }: OpenedBlocks, type: string, input: unknown): Promise<unknown> {
@@ -37,10 +40,11 @@ async function ran({ list }: OpenedBlocks, type: string, input: unknown): Promis
 
 test('without settings there are the blocks that need nothing, and test blocks only where they are wanted', async () => {
   using timers = new Timers(systemClock);
-  await using plain = await openBlockList(groundOf('{}', timers));
+  await using plain = await openIn(groundOf('{}', timers));
   assert.equal(typesOf(plain), 'http.request human.approval transform');
-  assert.equal(plain.blobs, undefined);
-  await using more = await openBlockList(groundOf(`data_dir: ${folder}\nblocks: { test: true }`, timers));
+  const ref = await plain.blobs.keep('acme', new TextEncoder().encode('{}'), 'a:1');
+  assert.equal(String(await plain.blobs.read('acme', ref)), '{}');
+  await using more = await openIn(groundOf(`data_dir: ${folder}\nblocks: { test: true }`, timers));
   assert.equal(typesOf(more), 'http.request human.approval transform fs.blob_put fs.blob_get test.echo test.sleep');
 });
 
@@ -67,7 +71,7 @@ worker:
   secrets: { list: [{ name: t, secret: 'file:${join(folder, 'token')}', tenants: [acme], hosts: ['${host}'], header: x-token, scheme: '' }] }
   sql: { connections: [{ id: facts, url: 'sqlite:${path}', tenants: [acme], statements: { all: 'SELECT word FROM facts' } }] }
 `;
-  await using opened = await openBlockList(groundOf(yaml, timers));
+  await using opened = await openIn(groundOf(yaml, timers));
   const request = { method: 'GET', url: `http://${host}/`, auth_ref: 'secret:t' };
   assert.equal(((await ran(opened, 'http.request', request)) as { body: string }).body, 'fine');
   assert.deepEqual(seen, ['s3cret']);
@@ -75,6 +79,9 @@ worker:
   assert.deepEqual((rows as { rows: unknown }).rows, [['seven']]);
   await ran(opened, 'fs.blob_put', { key: 'a', content: 'b' });
   assert.equal(((await ran(opened, 'fs.blob_get', { key: 'a' })) as { content: string }).content, 'b');
+  const ref = await opened.blobs.keep('acme', new TextEncoder().encode('an output'), 'a:1');
+  const copy = (await ran(opened, 'fs.blob_put', { key: 'c', ref })) as { ref: string };
+  assert.equal(String(await opened.blobs.read('acme', copy.ref)), 'an output', 'a payload may stand under a key');
   assert.deepEqual(await ran(opened, 'transform', { expression: 'data + 1', data: 1 }), { value: 2 });
   server.closeAllConnections();
   server.close();
@@ -103,6 +110,6 @@ const FAULTS: readonly (readonly [yaml: string, message: RegExp])[] = [
 for (const [yaml, message] of FAULTS) {
   test(`a start is refused with ${message.source}`, async () => {
     using timers = new Timers(systemClock);
-    await assert.rejects(async () => openBlockList(groundOf(yaml, timers)), { code: 'validation_failed', message });
+    await assert.rejects(async () => openIn(groundOf(yaml, timers)), { code: 'validation_failed', message });
   });
 }

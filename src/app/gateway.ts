@@ -14,6 +14,7 @@ import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
+import { openBusBlobs } from './blobs.ts';
 import { openBudgets } from './budgets.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
@@ -60,6 +61,7 @@ export async function openGateway(
   );
   const decide = decisionsOver({ bus, clock: timers.clock, telemetry, contracts });
   const webhooks = openWebhookSender(ground, opening);
+  const budgets = opening.use(await openBudgets(ground, bus));
   const jobs = opening.use(
     await openJobs({
       ...(webhooks === undefined ? {} : { webhooks }),
@@ -67,9 +69,10 @@ export async function openGateway(
       timers,
       telemetry,
       settings: gateway.jobs,
-  const budgets = opening.use(await openBudgets(ground, bus));
+      blobs: await openBusBlobs(ground, bus),
       decideTimeoutMs: gateway.router.decide_timeout_ms,
       tenantOf: (tenantId) => tenants.get(tenantId),
+      budgets: budgets.jobs,
     }),
   );
   const served = opening.use(
@@ -78,7 +81,6 @@ export async function openGateway(
       jobs,
       exchanges: budgets.around(relay),
       budgets: budgets.book,
-      budgets: budgets.jobs,
       decide(request, timeoutMs) {
         const tenant = tenants.get(request.tenant_id);
         return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);
@@ -92,9 +94,9 @@ export async function openGateway(
         policiesOf: (tenantId) => policies.idsOf(tenantId),
       }),
       busState: () => bus.state,
+      checks,
       telemetry,
       timers,
-      checks,
     }),
   );
   const opened = opening.move();

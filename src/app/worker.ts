@@ -17,7 +17,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
   await using opening = new AsyncDisposableStack();
   const providers = opening.use(openProviders(ground, bus, worker.pool));
-  const blocks = opening.use(await openBlockList(ground));
+  const blocks = opening.use(await openBlockList(ground, bus));
   const { costOf } = openPriceBook(priceLines(limits.list));
   const outbox = await openOutbox(ground);
   opening.use(outbox);
@@ -30,6 +30,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       ...(ground.config.nats.url === undefined ? { measured: withoutLag(measure(ground.timers)) } : {}),
       crash: crashPoints(ground),
       blocks: blocks.list,
+      blobs: blocks.blobs,
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       models: providers.models,

@@ -58,9 +58,12 @@ export const reachSettings = {
   }),
   blobs: section({
     url: Type.Optional(
-      text('Where blobs are kept: `file:/path`; absent is `blobs` below `data_dir`, else there are none.', {
-        pattern: '^file:/.+$',
-      }),
+      text(
+        'Where objects with keys are kept: `file:/path`; absent is `blobs` below `data_dir`, else `fs.*` is not there. Outputs above 256 KiB stand in a bucket of the bus.',
+        {
+          pattern: '^file:/.+$',
+        },
+      ),
     ),
   }),
   sql: section({

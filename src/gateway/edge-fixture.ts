@@ -4,6 +4,7 @@ import { generateApiKey, hashApiKey } from '../auth/api-key.ts';
 import { openAuthenticator } from '../auth/authenticator.ts';
 import type { Authenticator, Role } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
+import { openBucketBlobs } from '../bus/bucket-blobs.ts';
 import { openMemoryBus } from '../bus/memory.ts';
 import type { Budget } from '../contracts/budget.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
@@ -123,6 +124,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     timers,
     telemetry,
     settings: options.jobs ?? { deadline_ms: 86_400_000, streams: { per_tenant: 100, per_process: 1_000 } },
+    blobs: await openBucketBlobs(bus, { clock: timers.clock, quotaBytes: 64_000_000 }),
     decideTimeoutMs: 5_000,
     tenantOf: () => undefined,
     ...(options.webhooks === undefined ? {} : { webhooks: options.webhooks }),

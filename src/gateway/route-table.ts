@@ -14,6 +14,7 @@ import { decisionRoute } from './routes/decisions.ts';
 import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsIn } from './routes/job-events.ts';
+import { jobResultIn } from './routes/job-result.ts';
 import { jobRoutesIn } from './routes/jobs.ts';
 import { jobActionRoutesIn } from './routes/jobs-actions.ts';
 import { messageRoutes } from './routes/messages.ts';
@@ -48,6 +49,7 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...jobRoutesIn('/api/v1/jobs'),
   ...jobActionRoutesIn('/api/v1/jobs'),
   jobEventsIn('/api/v1/jobs'),
+  jobResultIn('/api/v1/jobs'),
   ...messageRoutes,
   ...approvalRoutes,
   ...webhookRoutes,

@@ -70,7 +70,7 @@ function open(served: Readonly<Record<string, Answer>>, descriptors: readonly Pa
     timers.tick();
     await nextTurn();
   };
-  return { ask, prepare, advance, telemetry, health: () => extensions.health() };
+  return { extensions, ask, prepare, advance, telemetry, health: () => extensions.health() };
 }
 
 const refusedWith = async (code: string, work: Promise<unknown>): Promise<BeamlineError> => {
@@ -290,4 +290,13 @@ test('the details of a rejection are bounded too', async () => {
   const huge: Answer = () => ({ status: 'reject', reason: 'no', details: { text: 'x'.repeat(66_000) } });
   const { prepare } = open({ huge }, [{ id: 'huge' }]);
   await refusedWith('extension_error', prepare(item('huge', 'validator')));
+});
+
+test('a payload that is a reference is read by no extension, and so passes none', async () => {
+  const { extensions } = open({ guard: yes }, [{ id: 'guard' }]);
+  const { payload: _, ...task } = { ...REQUEST.task, payload_ref: 'blob://acme/x' };
+  const of = { policyRevision: 7, deadlineMs: 30_000, scope: SCOPE };
+  const referred = { ...REQUEST, task };
+  await refusedWith('invalid_request', extensions.prepare(referred, [item('guard', 'validator')], of));
+  assert.equal(await extensions.prepare(referred, [], of), referred);
 });

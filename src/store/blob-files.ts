@@ -3,10 +3,11 @@
 import { createHash } from 'node:crypto';
 import { lstat, lutimes, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { blobId, blobRef } from '../core/blob-ref.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { BlobQuota } from './blob-quota.ts';
-import { BLOB_BYTES_MAX, type BlobName, type BlobObject, type BlobStore, blobId, blobRef, checkKey } from './blobs.ts';
+import { BlobQuota, bytesIn } from './blob-quota.ts';
+import { BLOB_BYTES_MAX, type BlobName, type BlobObject, type BlobStore, checkKey } from './blobs.ts';
 import { readPlain, writePlain } from './plain-file.ts';
 
 export interface BlobFilesOptions {
@@ -44,7 +45,7 @@ class BlobFiles implements BlobStore {
     this.#root = root;
     this.#timers = timers;
     this.#passingMs = passingMs;
-    this.#quota = new BlobQuota(quotaBytes, timers.clock);
+    this.#quota = new BlobQuota(quotaBytes, timers.clock, bytesIn);
   }
 
   async keep(tenantId: string, bytes: Uint8Array): Promise<string> {

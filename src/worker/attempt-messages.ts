@@ -12,6 +12,8 @@ export type AttemptEnd =
       readonly finishReason: string | undefined;
       /** What a job made; a call sent it in frames. */
       readonly output?: unknown;
+      /** Where it is, if it is too large for a message. */
+      readonly outputRef?: string;
     }
   | {
       readonly state: 'failed' | 'timed_out' | 'cancelled';
@@ -47,9 +49,11 @@ export function outcomeOf(facts: AttemptFacts, end: AttemptEnd | { readonly stat
   };
   if (assignment.owner !== undefined) outcome.router_id = assignment.owner.router_id;
   if (facts.firstContentMs !== undefined) outcome.ttft_ms = facts.firstContentMs;
+  if (assignment.shadow === true) outcome.shadow = true;
   if (end.state === 'committed') return outcome;
   if (end.state !== 'succeeded') outcome.error = outcomeError(end.failure);
   if (end.usage !== undefined) outcome.output_tokens = end.usage.output_tokens;
+  if (assignment.shadow === true && end.usage !== undefined) outcome.cost_micro_usd = end.usage.cost_micro_usd;
   return outcome;
 }
 
@@ -96,12 +100,14 @@ export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
   if (traceId !== undefined) result.trace_id = traceId;
   if (facts.firstContentMs !== undefined) result.ttft_ms = facts.firstContentMs;
   if (end.usage !== undefined) result.usage = end.usage;
+  if (assignment.shadow === true) result.shadow = true;
   if (assignment.run_id !== undefined) result.run_id = assignment.run_id;
   if (assignment.flow_id !== undefined) result.flow_id = assignment.flow_id;
   if (assignment.step_id !== undefined) result.step_id = assignment.step_id;
   if (end.state === 'succeeded') {
     if (end.finishReason !== undefined) result.finish_reason = end.finishReason;
     if (end.output !== undefined) result.output = end.output;
+    if (end.outputRef !== undefined) result.output_ref = end.outputRef;
     return result;
   }
   const { message, code, ...error } = outcomeError(end.failure);

@@ -9,8 +9,12 @@ import { requestOfOrder } from './job-request.ts';
 import { hasEnded, type JobRecord } from './job-records.ts';
 import { resultOf } from './job-view.ts';
 import type { Jobs } from './jobs.ts';
+import { foundResult, writeResult } from './large-result.ts';
 import { waitForEnd } from './wait-for-end.ts';
 import { webhookNamed } from './webhook-named.ts';
+
+/** How long a client may take nothing of a large answer. */
+const STALL_MS = 30_000;
 
 /** `waitS` as the caller prefers; the deadline of the order bounds the acceptance, not the job. */
 export async function answerAsync(call: Call, jobs: Jobs, order: Order, waitS: number | undefined): Promise<void> {
@@ -25,11 +29,11 @@ export async function answerAsync(call: Call, jobs: Jobs, order: Order, waitS: n
   const request = requestOfOrder(call, order, { ...setting, deadlineMs });
   const accepted = await submitted(jobs, call, request, order.deadlineMs);
   const { record } = waitS === undefined ? accepted : await waitForEnd(jobs, call, accepted.record, waitS);
-  if (waitS !== undefined && hasEnded(record)) answerEnded(call, record, waitS);
+  if (waitS !== undefined && hasEnded(record)) await answerEnded(call, jobs, record, waitS);
   else answerAccepted(call, { ...accepted, record }, ['preference-applied', 'respond-async']);
 }
 
-function answerEnded(call: Call, record: JobRecord, waitS: number): void {
+async function answerEnded(call: Call, jobs: Jobs, record: JobRecord, waitS: number): Promise<void> {
   const { state } = record;
   const last = state?.attempts.at(-1);
   const routed = {
@@ -41,14 +45,15 @@ function answerEnded(call: Call, record: JobRecord, waitS: number): void {
     costMicroUsd: state?.cost_micro_usd,
   };
   call.routed = routed;
-  const output = resultOf(record);
   if (state?.status !== 'succeeded') return call.fail(errorOfJob(record));
+  const headers = [...routedHeaders(routed, true), 'preference-applied', `wait=${waitS}`];
+  const found = await foundResult(jobs.blobs, record);
+  if (found !== undefined) return writeResult(call, found, { stallMs: STALL_MS, headers });
+  const output = resultOf(record);
   if (output === null) {
     return call.fail(new BeamlineError('provider_protocol_error', 'The answer has no content.'));
   }
-  const headers = routedHeaders(routed, true);
-  headers.push('content-type', 'application/json', 'preference-applied', `wait=${waitS}`);
-  call.send(200, headers, JSON.stringify(output));
+  call.send(200, ['content-type', 'application/json', ...headers], JSON.stringify(output));
 }
 
 /** Why a job has no result, as the error of whoever waited for it. */

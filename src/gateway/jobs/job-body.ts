@@ -1,6 +1,7 @@
 // The body of POST /api/v1/jobs (gateway 14.1): what is ordered, in the words of the caller and of messages.
 // Members that we do not know are dropped.
 import type { RunIds } from '../../contracts/fields.ts';
+import { blobId } from '../../core/blob-ref.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import type { JsonSchema } from '../route.ts';
 import { invalidField } from '../routes/policies-request.ts';
@@ -8,7 +9,13 @@ import { type Body, idIn, integerIn, isObject, metadataIn, objectIn, tagsIn, tex
 
 /** What a body says, checked. */
 export interface JobDraft {
-  readonly task: { readonly type: string; readonly payload: Record<string, unknown>; readonly model?: string };
+  readonly task: {
+    readonly type: string;
+    /** Absent with a reference. */
+    readonly payload?: Record<string, unknown>;
+    readonly payload_ref?: string;
+    readonly model?: string;
+  };
   /** The caller's name of the type, where it is an alias. */
   readonly alias: string | undefined;
   readonly policyId: string | undefined;
@@ -48,7 +55,20 @@ export const jobBodySchema: JsonSchema = {
   description: 'Exactly one of task and message.',
   properties: {
     version: { const: '1' },
-    task: { type: 'object', required: ['type', 'payload'], properties: { type: text, model: text, payload } },
+    task: {
+      type: 'object',
+      required: ['type'],
+      description: 'Exactly one of payload and payload_ref.',
+      properties: {
+        type: text,
+        model: text,
+        payload,
+        payload_ref: {
+          type: 'string',
+          description: 'A blob of the tenant, at most 4 MiB of JSON: `blob://<tenant>/<id>`.',
+        },
+      },
+    },
     message: {
       type: 'object',
       required: ['message_type', 'payload'],
@@ -86,7 +106,7 @@ export function readJobBody(body: Body, tenantId: string, nowMs: number): JobDra
   if (body['tenant_id'] !== undefined && body['tenant_id'] !== tenantId) {
     throw new BeamlineError('forbidden', 'The body names another tenant.');
   }
-  const { task, alias, noted } = orderedIn(body);
+  const { task, alias, noted } = orderedIn(body, tenantId);
   const metadata = metadataIn(noted === undefined ? body : { metadata: { ...noted, ...objectIn(body, 'metadata') } });
   return {
     task,
@@ -112,25 +132,26 @@ interface Ordered {
   readonly noted?: Body;
 }
 
-function orderedIn(body: Body): Ordered {
+function orderedIn(body: Body, tenantId: string): Ordered {
   const task = objectIn(body, 'task');
   const message = objectIn(body, 'message');
   if ((task === undefined) === (message === undefined)) {
     throw invalidField('task', 'or message must be given, and not both');
   }
   if (task !== undefined) {
-    if (task['payload_ref'] !== undefined) throw invalidField('task.payload_ref', 'is not served: send the payload');
     const model = textIn(task, 'model');
     if (model !== undefined && (model === '' || model.length > 256)) {
       throw invalidField('task.model', 'must be a model name of 1 to 256 characters');
     }
-    return orderOf(idIn(task, 'type', 'task.type'), task['payload'], ['task.type', 'task.payload'], model);
+    const { payload: given, payload_ref: ref } = task;
+    const input = ref === undefined ? payloadIn(given, 'task.payload') : { payload_ref: refIn(ref, given, tenantId) };
+    return orderOf(idIn(task, 'type', 'task.type'), 'task.type', input, model);
   }
   const { message_type: type, message_id: id } = message ?? {};
   const order = orderOf(
     idIn({ type }, 'type', 'message.message_type'),
-    message?.['payload'],
-    ['message.message_type', 'message.payload'],
+    'message.message_type',
+    payloadIn(message?.['payload'], 'message.payload'),
     undefined,
   );
   const messageId = idIn({ id }, 'id', 'message.message_id');
@@ -143,17 +164,26 @@ function orderedIn(body: Body): Ordered {
 
 function orderOf(
   type: string | undefined,
-  payload: unknown,
-  [typePath, payloadPath]: readonly [string, string],
+  typePath: string,
+  input: Pick<JobDraft['task'], 'payload' | 'payload_ref'>,
   model: string | undefined,
 ): Ordered {
   if (type === undefined) throw invalidField(typePath, 'must be the type of the work');
-  if (!isObject(payload) || Object.keys(payload).length === 0) {
-    throw invalidField(payloadPath, 'must be an object with at least one member');
-  }
   const known = Object.hasOwn(ALIASES, type) ? ALIASES[type] : undefined;
-  const task = { type: known ?? type, payload: { ...payload } };
+  const task = { type: known ?? type, ...input };
   return { task: model === undefined ? task : { ...task, model }, alias: known === undefined ? undefined : type };
+}
+
+function payloadIn(payload: unknown, path: string): { readonly payload: Record<string, unknown> } {
+  if (isObject(payload) && Object.keys(payload).length > 0) return { payload: { ...payload } };
+  throw invalidField(path, 'must be an object with at least one member');
+}
+
+/** Whether it names anything is seen when the work begins. */
+function refIn(ref: unknown, payload: unknown, tenantId: string): string {
+  if (payload !== undefined) throw invalidField('task.payload_ref', 'or payload must be given, and not both');
+  if (typeof ref === 'string' && blobId(tenantId, ref) !== undefined) return ref;
+  throw invalidField('task.payload_ref', 'must be blob://<tenant>/<id>, of the tenant');
 }
 
 function priorityIn(body: Body): number | undefined {

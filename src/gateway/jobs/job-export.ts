@@ -1,7 +1,6 @@
-// Writes jobs as a stream of lines, as fast as the client reads. A stream that fails is cut, so that nobody takes it for
-// whole: the chunk that ends the body is missing.
-import { BeamlineError } from '../../core/errors.ts';
+// Writes jobs as a stream of lines, as fast as the client reads.
 import type { Call } from '../call.ts';
+import { writeBody } from '../written.ts';
 import type { JobRecord } from './job-records.ts';
 import type { Scanned } from './job-scan.ts';
 import { listedJob } from './job-view.ts';
@@ -60,63 +59,22 @@ export function cellOf(value: unknown): string {
 }
 
 /** Resolves when the stream has ended, whole or not; rejects before the head was written only. */
-export async function exportJobs(
+export function exportJobs(
   call: Call,
   scanned: AsyncGenerator<Scanned, void>,
   { format, stallMs }: { readonly format: keyof typeof EXPORT_FORMATS; readonly stallMs: number },
 ): Promise<void> {
-  const { type, head, rowOf } = EXPORT_FORMATS[format];
-  let next = await scanned.next();
-  if (call.isOver) return;
-  const stop = new AbortController();
-  call.owner = {
-    gone: () => stop.abort(),
-    abort(error) {
-      stop.abort();
-      cut(call, error);
-    },
-  };
-  call.writeHead(200, ['content-type', type, 'content-disposition', `attachment; filename="jobs.${format}"`]);
-  try {
-    if (head !== '') await written(call, head, stallMs, stop.signal);
-    while (next.done !== true && !stop.signal.aborted) {
-      const { record } = next.value;
-      // eslint-disable-next-line no-await-in-loop -- as fast as the client reads
-      if (record !== undefined) await written(call, rowOf(record), stallMs, stop.signal);
-      // eslint-disable-next-line no-await-in-loop -- as above
-      next = await scanned.next();
-    }
-    if (stop.signal.aborted) return;
-    call.res.end();
-    call.finish(200);
-  } catch (thrown) {
-    cut(call, BeamlineError.from(thrown));
+  const { type } = EXPORT_FORMATS[format];
+  const headers = ['content-type', type, 'content-disposition', `attachment; filename="jobs.${format}"`];
+  return writeBody(call, rowsOf(scanned, EXPORT_FORMATS[format]), { stallMs, headers });
+}
+
+async function* rowsOf(scanned: AsyncGenerator<Scanned, void>, { head, rowOf }: Format): AsyncGenerator<string, void> {
+  let hasHead = head === '';
+  for await (const { record } of scanned) {
+    if (!hasHead) yield head;
+    hasHead = true;
+    if (record !== undefined) yield rowOf(record);
   }
-}
-
-function cut(call: Call, error: BeamlineError): void {
-  call.finish(error.code === 'client_closed' ? 499 : 200, error);
-  call.res.destroy();
-}
-
-/** Resolves when there is room for more; rejects when the client took nothing for a long time. */
-function written({ res, edge }: Call, text: string, stallMs: number, signal: AbortSignal): Promise<void> | undefined {
-  if (res.write(text)) return undefined;
-  return new Promise((resolve, reject) => {
-    const timer = edge.timers.after(stallMs, () => {
-      done();
-      reject(new BeamlineError('client_closed', 'The client did not read.'));
-    });
-    const go = (): void => {
-      done();
-      resolve();
-    };
-    function done(): void {
-      timer.cancel();
-      res.off('drain', go);
-      signal.removeEventListener('abort', go);
-    }
-    res.once('drain', go);
-    signal.addEventListener('abort', go, { once: true });
-  });
+  if (!hasHead) yield head;
 }

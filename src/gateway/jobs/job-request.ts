@@ -60,7 +60,7 @@ export function requestOfDraft(
   if (Object.keys(options).length > 0) request.options = options;
   // What comes in the words of the chat dialect needs no translation on its way to a provider of it.
   if (task.type === 'ai.chat') request.dialect = 'openai.chat';
-  if (isModelWork) request.estimate = { input_tokens: tokensOf(task.payload) };
+  if (isModelWork && task.payload !== undefined) request.estimate = { input_tokens: tokensOf(task.payload) };
   return checked(call, request);
 }
 
@@ -157,7 +157,7 @@ const isModelTask = (type: string): boolean => type.startsWith('ai.');
 
 /** A model that stands in the payload only counts as well. */
 function withModel(task: JobDraft['task']): JobDraft['task'] {
-  const { model } = task.payload;
+  const model = task.payload?.['model'];
   if (!isModelTask(task.type) || task.model !== undefined || typeof model !== 'string') return task;
   if (model !== '' && model.length <= 256) return { ...task, model };
   throw invalidField('task.payload.model', 'must be a model name of 1 to 256 characters');

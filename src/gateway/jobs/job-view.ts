@@ -70,6 +70,7 @@ export const jobSchema: JsonSchema = {
     expires_at: text,
     ended_at: text,
     result: { description: 'Null until the job completed; absent in lists.' },
+    result_ref: { type: 'string', description: 'Where the output is read that is too large for this answer.' },
     error: { type: ['object', 'null'], properties: { code: text, message: text, retryable: { type: 'boolean' } } },
     cost_micro_usd: integer,
   },
@@ -122,7 +123,13 @@ export function listedJob(record: JobRecord): View {
 }
 
 /** The whole job. The result of one that a dialect ordered is that dialect's answer. */
-export const shownJob = (record: JobRecord): View => ({ ...listedJob(record), result: resultOf(record) });
+export function shownJob(record: JobRecord): View {
+  const view: View = { ...listedJob(record), result: resultOf(record) };
+  const { request, state } = record;
+  // What is beside the record is read at an address of its own.
+  if (state?.result?.output_ref !== undefined) view['result_ref'] = `/api/v1/jobs/${request.job_id}/result`;
+  return view;
+}
 
 export function resultOf({ request, state }: JobRecord): unknown {
   const result = state?.result;

@@ -7,6 +7,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { TenantFacts } from '../decide-client.ts';
 import { budgetedJobs, type JobBudgets } from './budgeted-jobs.ts';
 import type { FollowDeps } from './follow-job.ts';
+import type { ResultBlobs } from './large-result.ts';
 import { type ControlJob, controlOver } from './job-control-client.ts';
 import { JobWatch } from './job-watch.ts';
 import { type SubmitJob, submitOver } from './submit-job.ts';
@@ -25,6 +26,7 @@ export interface JobsDeps {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly settings: JobSettings;
+  readonly blobs: ResultBlobs;
   readonly decideTimeoutMs: number;
   /** What the operator says of a tenant; policies read it. */
   readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
@@ -38,6 +40,7 @@ export interface Jobs extends FollowDeps, AsyncDisposable {
   readonly settings: JobSettings;
   readonly tenantOf: JobsDeps['tenantOf'];
   readonly approvals: KeyValue;
+  readonly blobs: ResultBlobs;
   readonly webhooks: Webhooks;
   readonly submit: SubmitJob;
   readonly control: ControlJob;
@@ -74,6 +77,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
     tenantOf: deps.tenantOf,
     jobs,
     approvals,
+    blobs: deps.blobs,
     webhooks,
     timers,
     watch,

@@ -11,6 +11,7 @@ import { hasEnded, requireJob } from '../jobs/job-records.ts';
 import { scanJobs } from '../jobs/job-scan.ts';
 import { jobSchema, listedJob, shownJob } from '../jobs/job-view.ts';
 import type { Jobs } from '../jobs/jobs.ts';
+import { withOutput } from '../jobs/large-result.ts';
 import { preferenceOf } from '../jobs/prefer.ts';
 import { waitForEnd } from '../jobs/wait-for-end.ts';
 import { webhookNamed } from '../jobs/webhook-named.ts';
@@ -152,8 +153,9 @@ const readIn = (base: JobsBase): Route<JobNeeds> => ({
   async handle(call, { jobs }, { id = '' }) {
     const { waitS } = preferenceOf(call);
     const found = await requireJob(jobs.jobs, call.tenantId, id);
-    if (waitS === undefined) return call.json(200, shownJob(found));
-    const { record, isGranted } = await waitForEnd(jobs, call, found, waitS);
+    if (waitS === undefined) return call.json(200, shownJob(await withOutput(jobs.blobs, found)));
+    const { record: ended, isGranted } = await waitForEnd(jobs, call, found, waitS);
+    const record = await withOutput(jobs.blobs, ended);
     const headers = isGranted ? ['preference-applied', `wait=${waitS}`] : [];
     call.send(200, ['content-type', 'application/json', ...headers], JSON.stringify(shownJob(record)));
   },
@@ -207,6 +209,9 @@ const removeIn = (base: JobsBase): Route<JobNeeds> => ({
 export async function deleteJob(jobs: Jobs, call: Call, id: string): Promise<void> {
   const record = await requireJob(jobs.jobs, call.tenantId, id);
   if (!hasEnded(record)) throw new BeamlineError('conflict', 'The job has not ended: cancel it first.');
+  const ref = record.state?.result?.output_ref;
+  // Before the record, which knows where it is.
+  if (ref !== undefined) await jobs.blobs.forget(call.tenantId, ref);
   await jobs.control('delete', call, id);
 }
 

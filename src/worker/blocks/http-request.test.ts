@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { blobId } from '../../core/blob-ref.ts';
 import { systemClock } from '../../core/clock.ts';
 import { Timers } from '../../core/timers.ts';
 import { parseEgressAllow } from '../../provider/egress-allow.ts';
 import { Egress } from '../../provider/egress.ts';
 import { openBlobFiles } from '../../store/blob-files.ts';
-import { type BlobStore, blobId } from '../../store/blobs.ts';
+import type { BlobStore } from '../../store/blobs.ts';
 import { failureOf, runBlock } from './block-fixture.ts';
 import { httpRequest } from './http-request.ts';
 

@@ -7,7 +7,7 @@ import { parseGuarded } from '../../core/json-guard.ts';
 import { readRetryAfter } from '../../provider/classify.ts';
 import type { EgressAnswer } from '../../provider/egress-exchange.ts';
 import { type Egress, EgressFault } from '../../provider/egress.ts';
-import { BLOB_BYTES_MAX, type BlobStore } from '../../store/blobs.ts';
+import { BLOB_BYTES_MAX, type PassingBlobs } from '../../store/blobs.ts';
 import { storing } from './blob-failure.ts';
 import { type BlockSecret, credentialsOf } from './block-secrets.ts';
 import { type Block, type BlockContext, BlockFailure, type BlockFailureOptions, type BlockUsage } from './block.ts';
@@ -18,7 +18,7 @@ export interface HttpRequestOptions {
   readonly egress: Egress;
   readonly secrets: readonly BlockSecret[];
   /** Where bodies go that do not fit into a result; absent: those beyond 4 MiB are refused. */
-  readonly blobs: BlobStore | undefined;
+  readonly blobs: PassingBlobs | undefined;
 }
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -106,7 +106,7 @@ function encoded(body: unknown): Body {
   return { bytes, type: isText ? 'text/plain; charset=utf-8' : 'application/json' };
 }
 
-async function referred(blobs: BlobStore | undefined, tenantId: string, ref: string): Promise<Body> {
+async function referred(blobs: PassingBlobs | undefined, tenantId: string, ref: string): Promise<Body> {
   const bytes = blobs === undefined ? undefined : await storing(blobs.read(tenantId, ref));
   if (bytes === undefined) throw invalid('the reference names nothing', 'not_found');
   return { bytes, type: undefined };

@@ -16,6 +16,7 @@ import type { CancelMemory } from '../cancel-memory.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
+import { type JobBlobs, referredPayload } from './job-blobs.ts';
 import { JobFetch } from './job-fetch.ts';
 import { checkOrder } from './job-order-check.ts';
 import { type Standing, standingOf } from './job-record.ts';
@@ -34,9 +35,11 @@ export interface JobIntakeDeps extends SettlingDeps {
   readonly blocks: ReadonlyMap<string, Block>;
   readonly slots: Readonly<Record<SlotClass, Slots>>;
   readonly cancelled: CancelMemory;
-  /** The records of jobs, which routers write. */
   readonly providerMetrics: ProviderMetrics;
+  /** The records of jobs, which routers write. */
   readonly records: KeyValue;
+  /** Absent: what is too large for a message is refused. */
+  readonly blobs?: JobBlobs | undefined;
 }
 
 export class JobIntake {
@@ -156,18 +159,20 @@ export class JobIntake {
 
   async #admit(run: JobRun): Promise<void> {
     const { assignment, key } = run;
-    const { blocks, cancelled, slots, crash, records } = this.#deps;
-    const checked = checkOrder(assignment, blocks);
+    const { blocks, cancelled, slots, crash, records, blobs } = this.#deps;
+    let input: unknown = assignment.job.payload;
+    let standing: Standing;
+    try {
+      input ??= await referredPayload(assignment, blobs);
+      standing = await standingOf(records, key);
+    } catch (fault) {
+      return run.finish({ kind: 'unavailable', fault });
+    }
+    const checked = checkOrder(assignment, input, blocks);
     if (checked.kind === 'unfit') {
       this.#say(assignment, 'rejected', checked.reason);
       const { failure } = checked;
       return run.finish({ kind: 'reported', end: { state: 'failed', failure, usage: undefined } });
-    }
-    let standing: Standing;
-    try {
-      standing = await standingOf(records, key);
-    } catch (fault) {
-      return run.finish({ kind: 'unavailable', fault });
     }
     if (standing === 'over') return run.finish({ kind: 'dropped' });
     if (run.isExpired) return run.finish(EXPIRED);
@@ -210,11 +215,6 @@ export class JobIntake {
     this.#forget(run);
   }
 
-  #forget(run: JobRun): void {
-    const id = idOf(run.key.tenantId, run.key.assignmentId);
-    if (this.#runs.get(id) === run) this.#runs.delete(id);
-    if (this.#runs.size === 0) this.#whenIdle?.();
-  }
   #count({ assignment, receivedMs, startedMs }: JobRun, end: AttemptEnd): void {
     const nowMs = this.#deps.timers.clock.nowMs();
     const type = this.#deps.blocks.get(assignment.job.type)?.type ?? 'unknown';
@@ -230,6 +230,11 @@ export class JobIntake {
     });
   }
 
+  #forget(run: JobRun): void {
+    const id = idOf(run.key.tenantId, run.key.assignmentId);
+    if (this.#runs.get(id) === run) this.#runs.delete(id);
+    if (this.#runs.size === 0) this.#whenIdle?.();
+  }
 
   /** Says at a third of the ack wait, again and again, that the delivery is not lost. */
   #keepWorking(run: JobRun): void {

@@ -16,7 +16,12 @@ const unfit = (reason: RefusalReason, code: ExecutionCode, message: string, deta
   failure: { code, message, ...(detailCode === undefined ? {} : { detailCode }) },
 });
 
-export function checkOrder({ job, scopes }: ExecAssignment, blocks: ReadonlyMap<string, Block>): Checked {
+/** `input` is the payload, or what its reference names; undefined where it names nothing. */
+export function checkOrder(
+  { job, scopes }: ExecAssignment,
+  input: unknown,
+  blocks: ReadonlyMap<string, Block>,
+): Checked {
   const block = blocks.get(job.type);
   if (block === undefined)
     return unfit('unknown_job_type', 'UNKNOWN_JOB_TYPE', 'this worker has no block of that type');
@@ -24,9 +29,9 @@ export function checkOrder({ job, scopes }: ExecAssignment, blocks: ReadonlyMap<
   if (missing !== undefined) {
     return unfit('tenant_forbidden', 'PERMISSION_DENIED', `the scope ${missing} is required`, 'scope');
   }
-  const { payload: input } = job;
   if (input === undefined) {
-    return unfit('invalid_request', 'INVALID_INPUT', 'a payload by reference is not implemented', 'payload_ref');
+    const message = 'the reference of the payload names no JSON of the tenant, or more than is read';
+    return unfit('invalid_request', 'INVALID_INPUT', message, 'payload_ref');
   }
   if (!block.input.check(input)) {
     return unfit('invalid_request', 'INVALID_INPUT', block.input.fault(input).slice(0, 512));

@@ -21,6 +21,7 @@ import {
 } from '../blocks/block.ts';
 import type { Slots, SlotWaiter } from '../slots.ts';
 import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
+import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
 
 /** How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more. */
@@ -35,6 +36,8 @@ export interface JobRunDeps {
   readonly log: Log;
   readonly markers: AttemptMarkers;
   readonly crash: CrashPoints;
+  /** Where large outputs go; absent: they are refused. */
+  readonly blobs?: JobBlobs | undefined;
   /** Called once, at the end. */
   readonly onEnd: (run: JobRun, end: RunEnd) => void;
 }
@@ -74,10 +77,10 @@ export class JobRun implements SlotWaiter {
   #cut: Cut | undefined;
   #grace: Timer | undefined;
   #hasMarker = false;
+  #startedMs: number | undefined;
 
   constructor(deps: JobRunDeps, delivery: Delivery<ExecAssignment>) {
     const { message } = delivery;
-  #startedMs: number | undefined;
     this.#deps = deps;
     this.delivery = delivery;
     this.assignment = message;
@@ -162,14 +165,14 @@ export class JobRun implements SlotWaiter {
     if (this.#phase.kind !== 'running') this.#over(end);
   }
 
-  get isExpired(): boolean {
-    const { expires_at_ms: expiresMs } = this.assignment;
-    return expiresMs !== undefined && this.#deps.timers.clock.epochMs() > expiresMs + CLOCK_SKEW_MS;
   /** When its block was begun; undefined while it was not. */
   get startedMs(): number | undefined {
     return this.#startedMs;
   }
 
+  get isExpired(): boolean {
+    const { expires_at_ms: expiresMs } = this.assignment;
+    return expiresMs !== undefined && this.#deps.timers.clock.epochMs() > expiresMs + CLOCK_SKEW_MS;
   }
 
   #cutBy(cut: Cut): void {
@@ -196,17 +199,17 @@ export class JobRun implements SlotWaiter {
       this.#deps.crash(2);
     }
     if (this.#cut !== undefined) return endOf(this.#cut, undefined);
+    this.#startedMs = this.#deps.timers.clock.nowMs();
     try {
       const result = await block.execute(input, this.#context(signal));
       this.#deps.crash(3);
-    this.#startedMs = this.#deps.timers.clock.nowMs();
-      return this.#ended(block, result);
+      return await this.#ended(block, result, signal);
     } catch (thrown) {
       return this.#failed(block, thrown);
     }
   }
 
-  #ended(block: Block, { output, usage, finishReason }: BlockResult): RunEnd {
+  async #ended(block: Block, { output, usage, finishReason }: BlockResult, signal: AbortSignal): Promise<RunEnd> {
     const consumed = usageOf(this.assignment, usage);
     if (this.#cut !== undefined) return endOf(this.#cut, consumed);
     if (!block.output.check(output)) {
@@ -216,14 +219,23 @@ export class JobRun implements SlotWaiter {
         consumed,
       );
     }
+    const end = { state: 'succeeded' as const, usage: consumed, finishReason };
     // `undefined` has no text: a block without an output.
-    if (Buffer.byteLength(JSON.stringify(output) ?? '') > INLINE_BYTES_MAX) return reported(TOO_LARGE, consumed);
-    return { kind: 'reported', end: { state: 'succeeded', usage: consumed, finishReason, output } };
+    const text = JSON.stringify(output) ?? '';
+    if (Buffer.byteLength(text) <= INLINE_BYTES_MAX) return { kind: 'reported', end: { ...end, output } };
+    const { blobs, timers } = this.#deps;
+    try {
+      const outputRef = await keptOutput(text, this.key, { blobs, timers, signal });
+      return this.#cut === undefined ? { kind: 'reported', end: { ...end, outputRef } } : endOf(this.#cut, consumed);
+    } catch (thrown) {
+      return this.#failed(block, thrown, consumed);
+    }
   }
 
-  #failed(block: Block, thrown: unknown): RunEnd {
+  /** What was consumed is billed, though nobody sees what came of it. */
+  #failed(block: Block, thrown: unknown, spent?: Usage): RunEnd {
     const isOwn = thrown instanceof BlockFailure;
-    const consumed = usageOf(this.assignment, isOwn ? thrown.usage : undefined);
+    const consumed = spent ?? usageOf(this.assignment, isOwn ? thrown.usage : undefined);
     if (this.#cut !== undefined) return endOf(this.#cut, consumed);
     if (isOwn) return reported({ state: 'failed', failure: thrown.failure }, consumed);
     this.#deps.log.error('block_failed', { operation: block.type, fault: thrown });
@@ -271,10 +283,6 @@ const TIMED_OUT: Failed = {
 const LOST: Failed = {
   state: 'failed',
   failure: { code: 'WORKER_LOST', message: 'the worker ended while the attempt was running' },
-};
-const TOO_LARGE: Failed = {
-  state: 'failed',
-  failure: { code: 'OUTPUT_TOO_LARGE', message: `an output holds at most ${INLINE_BYTES_MAX} bytes` },
 };
 const STOPPING: ExecutionFailure = { code: 'WORKER_UNAVAILABLE', message: 'the worker is shutting down' };
 
