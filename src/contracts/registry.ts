@@ -18,6 +18,7 @@ import { ledgerV2 } from './ledger.ts';
 import { presence } from './presence.ts';
 import { providerCall } from './provider-call.ts';
 import { execResult } from './result.ts';
+import { stickyBinding } from './sticky-binding.ts';
 import { usageMetered } from './usage.ts';
 import { webhookDelivery, webhookHealth } from './webhook-delivery.ts';
 
@@ -53,6 +54,7 @@ const RECORDS: readonly Payload<unknown>[] = [
   presence,
   contractSwitch,
   breakerOverride,
+  stickyBinding,
   webhookDelivery,
   webhookHealth,
 ];

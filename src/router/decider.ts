@@ -46,6 +46,8 @@ export class Decider {
   readonly #deps: DeciderDeps;
   readonly #decisions: Family<Counter>;
   readonly #durable: DurableDecide;
+  /** The assignments in flight by tenant and request: whoever pushes a request twice must say so. */
+  readonly #pushed = new Map<string, string>();
 
   constructor(deps: DeciderDeps) {
     this.#deps = deps;
@@ -223,6 +225,12 @@ export class Decider {
     admitted: Admitted | undefined,
   ): DecideResponse['assignment'] {
     const { settings, timers, inFlight } = this.#deps;
+    const pushed = `${request.tenant_id} ${request.request_id}`;
+    if (request.reask !== 1 && this.#pushed.has(pushed)) {
+      throw new BeamlineError('idempotency_conflict', 'the request is executed already', {
+        details: { intake: 'IDEMPOTENCY_VIOLATION' },
+      });
+    }
     if (inFlight.size >= settings.in_flight_max) {
       throw new BeamlineError('service_overloaded', 'the router has no room for another request', {
         retryAfterMs: FULL_RETRY_MS,
@@ -239,11 +247,13 @@ export class Decider {
       deadlineMs: timers.clock.nowMs() + timeLeftMs,
       onOver: ({ outputTokens }) => {
         inFlight.delete(assignmentId);
+        if (this.#pushed.get(pushed) === assignmentId) this.#pushed.delete(pushed);
         // One that was never sent is tried again with another provider, under the same admission.
         if (isBegun) admitted?.end(outputTokens === undefined ? undefined : (facts.inputTokens ?? 0) + outputTokens);
       },
     });
     inFlight.set(assignmentId, attempts);
+    this.#pushed.set(pushed, assignmentId);
     isBegun = attempts.begin();
     if (!isBegun) return undefined;
     // It may have ended at once, for want of a model.

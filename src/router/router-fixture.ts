@@ -107,10 +107,12 @@ export async function openRouter(
     }
     await settled();
   };
+  let asked = 0;
+  /** Each a request of its own, unless told otherwise. */
   const decide = async (more: Partial<DecideRequest> = {}) => {
     const response = await bus.request(
       at(decideV2),
-      { ...REQUEST, ...more },
+      { ...REQUEST, request_id: `rq-${++asked}`, ...more },
       { timeoutMs: 1_000, correlation: CORRELATION },
     );
     await settled();

@@ -4,7 +4,6 @@ import { DeadLetters } from '../bus/dead-letters.ts';
 import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
 import { cancel } from '../contracts/cancel.ts';
-import { decideV1, decideV2 } from '../contracts/decide.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
 import { LiveMap } from '../core/live-map.ts';
@@ -26,6 +25,8 @@ import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
+import { serveDecide } from './serve-decide.ts';
+import { SharedBindings } from './shared-bindings.ts';
 import { StickyBindings } from './sticky-bindings.ts';
 import { startUsageEmitter } from './usage-emitter.ts';
 
@@ -69,7 +70,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
   const live = new LiveState({ clock: timers.clock, telemetry, fleet, prices: deps.prices });
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
-  const bindings = new StickyBindings(timers.clock);
+  const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
   const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
   const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, extensions, fleetSlots, deadLetters }));
@@ -117,8 +118,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     });
     for (const subscription of served) opened.use(subscription);
   }
-  opened.use(bus.serve(at(decideV1), { queue: 'router' }, (request) => decider.v1(request)));
-  opened.use(bus.serve(at(decideV2), { queue: 'router' }, (request) => decider.v2(request)));
+  for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
   showInFlight(inFlight, telemetry);
   log.info('router_ready', { source: settings.id });
 
