@@ -6,6 +6,7 @@ import { VICTIMS } from './chaos/fleet.ts';
 
 test('jobs that were accepted end once and are billed once, whatever is killed', async () => {
   const verdict = await runChaos({
+    mode: 'apart',
     jobs: 300,
     seed: 20_261_121,
     killEveryMs: 1_000,
@@ -18,4 +19,20 @@ test('jobs that were accepted end once and are billed once, whatever is killed',
   assert.deepEqual(verdict.faults, []);
   assert.deepEqual(verdict.kills, { gateway: 2, router: 2, worker: 2, ledger: 2, nats: 2 });
   assert.equal(verdict.drained.ended.length, 300);
+});
+
+test('one process with a data folder keeps what it accepted, however often it is killed', async () => {
+  const verdict = await runChaos({
+    mode: 'embedded',
+    jobs: 150,
+    seed: 20_261_122,
+    killEveryMs: 2_000,
+    victims: ['up'],
+    killsEach: 3,
+    answerMs: 50,
+    drainMs: 90_000,
+  });
+  assert.deepEqual(verdict.faults, []);
+  assert.deepEqual(verdict.kills, { up: 3 });
+  assert.equal(verdict.drained.ended.length, 150);
 });

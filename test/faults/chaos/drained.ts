@@ -41,7 +41,8 @@ export async function drain({ fleet, accepted, longestMs, ackWaitMs }: DrainOpti
   const untilMs = performance.now() + longestMs;
   const faults: string[] = [];
   const ended: Ended[] = [];
-  if (ackWaitMs !== undefined) await loseDeliveries(fleet.natsUrl, ackWaitMs);
+  const { natsUrl } = fleet;
+  if (ackWaitMs !== undefined && natsUrl !== undefined) await loseDeliveries(natsUrl, ackWaitMs);
   await inParallel(accepted, async (job) => {
     const end = await endOf(fleet, job, untilMs);
     if (end === undefined) faults.push(`${job.id} of ${job.tenant} (${job.key}) has not ended`);
@@ -51,7 +52,7 @@ export async function drain({ fleet, accepted, longestMs, ackWaitMs }: DrainOpti
     const ends = await endsTold(fleet, job);
     if (ends !== 1) faults.push(`${job.id} of ${job.tenant} (${job.key}) tells of ${ends} ends`);
   });
-  const stale = await readersAreDone(fleet.natsUrl, untilMs);
+  const stale = natsUrl === undefined ? 0 : await readersAreDone(natsUrl, untilMs);
   if (stale === undefined) faults.push('a stream has something that nobody has read');
   return { ended, stale: stale ?? 0, faults };
 }

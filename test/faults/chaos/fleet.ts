@@ -1,5 +1,6 @@
-// Everything that durable work needs, in processes of their own that can be killed: a NATS server with its store on the
-// disk, the simulated provider with its log, a gateway, two routers, two workers with their folders, and a ledger.
+// Everything that durable work needs, in processes that can be killed: apart, a NATS server with its store on the disk, a
+// gateway, two routers, two workers with their folders, and a ledger; embedded, one process with a folder for its data.
+// Beside them the simulated provider with its log, which nobody kills.
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -12,13 +13,15 @@ import { type Random } from './random.ts';
 import { type Supervised, supervise } from './supervised.ts';
 
 export const VICTIMS = ['gateway', 'router', 'worker', 'ledger', 'nats'] as const;
-export type Victim = (typeof VICTIMS)[number];
+/** `up` is all roles in one process. */
+export type Victim = (typeof VICTIMS)[number] | 'up';
 
 const PEPPER = 'a pepper for tests, which guards nothing at all';
 export const TENANTS = ['acme', 'globex'] as const;
 const DOWN_MS_MAX = 1_000;
 
 export interface FleetOptions {
+  readonly mode: 'apart' | 'embedded';
   readonly folder: string;
   readonly random: Random;
   /** Milliseconds of one answer of the provider. */
@@ -27,7 +30,8 @@ export interface FleetOptions {
 
 export interface Fleet extends AsyncDisposable {
   readonly url: string;
-  readonly natsUrl: string;
+  /** Absent when embedded. */
+  readonly natsUrl: string | undefined;
   /** The provider's own log. */
   readonly truth: string;
   readonly database: string;
@@ -40,9 +44,9 @@ export interface Fleet extends AsyncDisposable {
   ownEnds(): readonly string[];
 }
 
-export async function startFleet({ folder, random, answerMs }: FleetOptions): Promise<Fleet> {
+export async function startFleet({ mode, folder, random, answerMs }: FleetOptions): Promise<Fleet> {
   await using opening = new AsyncDisposableStack();
-  const nats = opening.use(await startNatsServer());
+  const nats = mode === 'apart' ? opening.use(await startNatsServer()) : undefined;
   const truth = join(folder, 'truth.ndjson');
   const database = `sqlite:${join(folder, 'ledger.sqlite')}`;
   const script = join(folder, 'script.json');
@@ -56,18 +60,22 @@ export async function startFleet({ folder, random, answerMs }: FleetOptions): Pr
   const downMs = (): number => Math.floor(random() * DOWN_MS_MAX);
   const member = (role: Exclude<Victim, 'nats'>, name: string): Supervised => {
     const config = writeConfig(folder, name, { simUrl, port, database, keys });
-    const args = [role, '--nats', nats.url, '--config', config];
-    const start = () => startBeamline(args, { BEAMLINE_PEPPER: PEPPER });
+    const where = nats === undefined ? ['--data', join(folder, 'data')] : ['--nats', nats.url];
+    const start = () => startBeamline([role, ...where, '--config', config], { BEAMLINE_PEPPER: PEPPER });
     const started = supervise({ name, start, isReady: READY[role], downMs });
     opening.defer(() => started.stop());
     return started;
   };
-  const members = {
-    ledger: [member('ledger', 'ledger-1')],
-    worker: [member('worker', 'worker-1'), member('worker', 'worker-2')],
-    router: [member('router', 'router-1'), member('router', 'router-2')],
-    gateway: [member('gateway', 'gateway-1')],
-  };
+  // The gateway last, so that it is stopped first.
+  const members: Readonly<Partial<Record<Victim, readonly Supervised[]>>> =
+    nats === undefined
+      ? { up: [member('up', 'up')] }
+      : {
+          ledger: [member('ledger', 'ledger-1')],
+          worker: [member('worker', 'worker-1'), member('worker', 'worker-2')],
+          router: [member('router', 'router-1'), member('router', 'router-2')],
+          gateway: [member('gateway', 'gateway-1')],
+        };
   const all = Object.values(members).flat();
   let broker = Promise.resolve();
   const ready = async (): Promise<void> => {
@@ -79,17 +87,18 @@ export async function startFleet({ folder, random, answerMs }: FleetOptions): Pr
   const opened = opening.move();
   return {
     url: `http://127.0.0.1:${port}`,
-    natsUrl: nats.url,
+    natsUrl: nats?.url,
     truth,
     database,
     keys,
     async kill(victim) {
-      if (victim === 'nats') {
+      if (victim === 'nats' && nats !== undefined) {
         await broker;
         broker = outage(nats, downMs());
         return;
       }
       const of = members[victim];
+      if (of === undefined) throw new RangeError(`there is no ${victim} to kill`);
       await of[Math.floor(random() * of.length)]?.kill();
     },
     ready,
@@ -103,6 +112,7 @@ const READY = {
   router: /router_ready/,
   worker: /worker_ready/,
   ledger: /ledger_ready/,
+  up: /http:\/\/127\.0\.0\.1:\d+/,
 } as const;
 
 async function outage(nats: NatsServer, ms: number): Promise<void> {

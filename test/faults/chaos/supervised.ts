@@ -2,6 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestProcess } from '../../process.ts';
 
+/** One that ends by itself more often than this does not work at all. */
+const OWN_ENDS_MAX = 20;
+
 export interface Supervised {
   readonly name: string;
   /** Ends that nobody asked for, with the last line that the process wrote. */
@@ -54,6 +57,7 @@ export function supervise({ name, start, isReady, downMs }: SupervisedOptions): 
     },
     async ready() {
       for (let seen: TestProcess | undefined; seen !== current;) {
+        if (ownEnds.length > OWN_ENDS_MAX) throw new Error(`it ends again and again: ${ownEnds.at(-1)}`);
         seen = current;
         // eslint-disable-next-line no-await-in-loop -- the next one may be the one that stays
         await seen.until(isReady).catch(() => sleep(100));
@@ -68,4 +72,4 @@ export function supervise({ name, start, isReady, downMs }: SupervisedOptions): 
   };
 }
 
-const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1)?.slice(0, 500) ?? '';
+const lastLine = (output: string): string => output.trimEnd().slice(-500);

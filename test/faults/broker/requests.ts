@@ -1,0 +1,95 @@
+// Requests of a client who has patience for its deadline and a little more, and keeps what each was answered.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Roles } from './roles.ts';
+
+/** What each interactive request may take. */
+export const DEADLINE_MS = 5_000;
+/** A machine that does much else is slow to say so. */
+const SLACK_MS = 2_000;
+const messages = [{ role: 'user', content: 'How deep is the lake?' }];
+
+export interface Answer {
+  /** 0: none came in time. */
+  readonly status: number;
+  /** The error's code; undefined for a success. */
+  readonly code: string | undefined;
+  readonly retryAfter: string | null;
+  readonly ms: number;
+  readonly body: string;
+}
+
+async function answerTo(url: string, request: RequestInit, longestMs: number): Promise<Answer> {
+  const startedMs = performance.now();
+  const ms = (): number => Math.round(performance.now() - startedMs);
+  try {
+    const response = await fetch(url, { ...request, signal: AbortSignal.timeout(longestMs) });
+    const body = await response.text();
+    const retryAfter = response.headers.get('retry-after');
+    return { status: response.status, code: codeIn(body), retryAfter, ms: ms(), body };
+  } catch {
+    return { status: 0, code: undefined, retryAfter: null, ms: ms(), body: '' };
+  }
+}
+
+function codeIn(body: string): string | undefined {
+  const { error, code } = JSON.parse(body) as { readonly error?: { readonly code: string }; readonly code?: string };
+  return error?.code ?? code;
+}
+
+const headersOf = ({ keys }: Roles, more: Readonly<Record<string, string>> = {}) => ({
+  authorization: `Bearer ${keys.acme}`,
+  'content-type': 'application/json',
+  'x-beamline-timeout-ms': String(DEADLINE_MS),
+  ...more,
+});
+
+/** One interactive request, whole. */
+export const chat = (roles: Roles): Promise<Answer> =>
+  answerTo(
+    `${roles.url}/v1/chat/completions`,
+    { method: 'POST', headers: headersOf(roles), body: JSON.stringify({ model: 'test-chat', messages }) },
+    DEADLINE_MS + SLACK_MS,
+  );
+
+/** Orders one job. */
+export const order = (roles: Roles, key: string, filler = ''): Promise<Answer> =>
+  answerTo(
+    `${roles.url}/api/v1/jobs`,
+    {
+      method: 'POST',
+      headers: headersOf(roles, { 'idempotency-key': key }),
+      body: JSON.stringify({ task: { type: 'ai.chat', payload: { model: 'test-chat', messages, filler } } }),
+    },
+    DEADLINE_MS + SLACK_MS,
+  );
+
+export const jobOf = (roles: Roles, id: string): Promise<Answer> =>
+  answerTo(`${roles.url}/api/v1/jobs/${id}`, { headers: headersOf(roles) }, DEADLINE_MS + SLACK_MS);
+
+export const readiness = (roles: Roles): Promise<Answer> => answerTo(`${roles.url}/readyz`, {}, SLACK_MS);
+
+/** Interactive requests, one every so often, however long the others take; `stop` resolves with all answers. */
+export function startChats(roles: Roles, everyMs: number): { stop(): Promise<readonly Answer[]> } {
+  const asked: Promise<Answer>[] = [];
+  const stopping = new AbortController();
+  const asking = (async () => {
+    while (!stopping.signal.aborted) {
+      asked.push(chat(roles));
+      // eslint-disable-next-line no-await-in-loop -- the pace
+      await sleep(everyMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await asking;
+      return Promise.all(asked);
+    },
+  };
+}
+
+/** Answers that a caller should never get from a broker that fails. */
+export const oddAnswers = (answers: readonly Answer[]): readonly string[] =>
+  answers
+    .filter(({ status, retryAfter }) => !(status === 200 || status === 504 || (status === 503 && retryAfter !== null)))
+    .map(({ status, code, ms, body }) => `${status} ${code} after ${ms} ms: ${body.slice(0, 300)}`);

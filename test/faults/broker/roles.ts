@@ -1,0 +1,97 @@
+// The roles in processes of their own on a broker that somebody else breaks, and the simulated provider with its log.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { generateApiKey, hashApiKey, prefixOf } from '../../../src/auth/api-key.ts';
+import { freePort } from '../../nats-server.ts';
+import { startBeamline, type TestProcess } from '../../process.ts';
+
+const PEPPER = 'a pepper for tests, which guards nothing at all';
+const ROLES = ['ledger', 'worker', 'router', 'gateway'] as const;
+const READY = /(ledger|worker|router)_ready|http:\/\/127\.0\.0\.1:\d+/;
+
+export interface RolesOptions {
+  readonly folder: string;
+  /** All servers, separated by commas. */
+  readonly natsUrl: string;
+  /** Milliseconds of one answer of the provider. */
+  readonly answerMs: number;
+}
+
+export interface Roles extends AsyncDisposable {
+  readonly url: string;
+  /** The provider's own log. */
+  readonly truth: string;
+  readonly database: string;
+  readonly keys: { readonly acme: string; readonly globex: string };
+  readonly processes: Readonly<Record<(typeof ROLES)[number], TestProcess>>;
+}
+
+export async function startRoles({ folder, natsUrl, answerMs }: RolesOptions): Promise<Roles> {
+  await using opening = new AsyncDisposableStack();
+  const truth = join(folder, 'truth.ndjson');
+  const database = `sqlite:${join(folder, 'ledger.sqlite')}`;
+  const script = join(folder, 'script.json');
+  writeFileSync(script, JSON.stringify({ default: { output_tokens: 20, first_chunk_ms: answerMs } }));
+  const sim = startBeamline(['sim', '--port', '0', '--script', script, '--log', truth]);
+  opening.defer(() => sim.stop());
+  const [, simUrl = ''] = await sim.until(/simulated provider: (http:\S+)/);
+  const keys = { acme: generateApiKey('test'), globex: generateApiKey('test') };
+  const port = await freePort();
+  const config = writeConfig(folder, { simUrl, port, database, keys });
+  const start = (role: string): TestProcess => {
+    const process = startBeamline([role, '--nats', natsUrl, '--config', config], { BEAMLINE_PEPPER: PEPPER });
+    // In reverse: the gateway first.
+    opening.defer(() => process.stop());
+    return process;
+  };
+  const processes = {
+    ledger: start('ledger'),
+    worker: start('worker'),
+    router: start('router'),
+    gateway: start('gateway'),
+  };
+  await Promise.all(ROLES.map((role) => processes[role].until(READY)));
+  const opened = opening.move();
+  const url = `http://127.0.0.1:${port}`;
+  return { url, truth, database, keys, processes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+interface Addresses {
+  readonly simUrl: string;
+  readonly port: number;
+  readonly database: string;
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+function writeConfig(folder: string, { simUrl, port, database, keys }: Addresses): string {
+  const data = join(folder, 'worker');
+  mkdirSync(data, { recursive: true });
+  const records = Object.entries(keys).map(([tenant, secret]) => ({
+    id: `key_${tenant}`,
+    name: tenant,
+    prefix: prefixOf(secret),
+    hash: hashApiKey(secret, PEPPER),
+    tenants: [tenant],
+    role: 'service',
+  }));
+  const price = { input: 1_000_000, output: 2_000_000 };
+  const path = join(folder, 'beamline.yaml');
+  writeFileSync(
+    path,
+    JSON.stringify({
+      gateway: {
+        http: { host: '127.0.0.1', port },
+        auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: records },
+        router: { decide_timeout_ms: 2_000 },
+        shutdown: { lame_duck_ms: 0 },
+      },
+      router: { sweep_ms: 1_000, jobs_outstanding: 1_000_000 },
+      worker: { heartbeat_ms: 500, data_dir: data },
+      ledger: { url: database },
+      providers: {
+        list: [{ id: 'alder', type: 'openai-compatible', base_url: simUrl, models: { 'test-chat': { price } } }],
+      },
+    }),
+  );
+  return path;
+}
