@@ -32,6 +32,10 @@ const AttemptOutcome = Type.Object({
   model: maybe(ModelName),
   ttft_ms: maybe(Count),
   output_tokens: maybe(Count),
+  // Of a copy whose result is thrown away; it says nothing of breakers, latencies and canaries.
+  shadow: maybe(Type.Boolean()),
+  // Additive, of a shadow: what it cost, beside what is told of the request itself.
+  cost_micro_usd: maybe(Count),
   overload_status: maybe(Overload),
 });
 export type AttemptOutcome = Type.Static<typeof AttemptOutcome>;

@@ -1,9 +1,10 @@
-// Turns experiments and the canary into what decisions read (policy 5.4, 5.5).
+// Turns experiments, the canary and the shadow into what routers read (policy 5.4 to 5.6).
 import { compileEffect, conditionOf } from './compile-rule.ts';
-import type { Canary, Experiment, Target } from './policy.ts';
-import type { CanaryDocument, ExperimentDocument } from './trial-document.ts';
+import type { Canary, Experiment, Shadow, Target } from './policy.ts';
+import type { CanaryDocument, ExperimentDocument, ShadowDocument } from './trial-document.ts';
 
 const MIN_REQUESTS = 50;
+const SHADOWS_MAX = 4;
 
 /** `sessionKey` names the unit of an experiment that names none. */
 export function compileExperiment(experiment: ExperimentDocument, sessionKey: string): Experiment {
@@ -35,3 +36,17 @@ export const compileCanary = (canary: CanaryDocument, to: Target): Canary =>
             minRequests: canary.abort_on.min_requests ?? MIN_REQUESTS,
           }),
   });
+
+/** Undefined for a policy whose requests are not copied, so that they are asked nothing more. */
+export const compileShadow = (
+  shadow: ShadowDocument | undefined,
+  targetOf: (name: string) => Target,
+): Shadow | undefined =>
+  shadow === undefined || shadow.share === 0
+    ? undefined
+    : Object.freeze({
+        to: targetOf(shadow.to),
+        share: shadow.share,
+        holds: conditionOf(shadow.when),
+        maxInFlight: shadow.max_in_flight ?? SHADOWS_MAX,
+      });

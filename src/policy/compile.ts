@@ -2,7 +2,7 @@
 import { compileExtensions, compilePost } from './compile-extensions.ts';
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
-import { compileCanary, compileExperiment } from './compile-trial.ts';
+import { compileCanary, compileExperiment, compileShadow } from './compile-trial.ts';
 import { type PolicyDocument, ttlSeconds } from './document.ts';
 import { Findings } from './issue.ts';
 import type { Course, Escalation, Fallback, Policy, Target } from './policy.ts';
@@ -54,6 +54,7 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     rules: Object.freeze(rules.map(compileRule)),
     experiments: Object.freeze(experiments.map((item) => compileExperiment(item, sticky?.session_key ?? SESSION_KEY))),
     canary: canary === undefined ? undefined : compileCanary(canary, targetOf(canary.to, targets)),
+    shadow: compileShadow(document.shadow, (to) => targetOf(to, targets)),
     plainCourse: isPlain ? plainCourse(strategy, timeoutMs) : undefined,
     sticky: sticky?.enabled === true ? compileSticky(sticky) : undefined,
     timeoutMs,

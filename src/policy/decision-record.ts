@@ -51,6 +51,12 @@ export interface OutcomeRecord {
   readonly output_tokens?: number | undefined;
 }
 
+/** How the copy of a request that a shadow got has ended; no decision and no estimate reads it. */
+export interface ShadowRecord extends Omit<OutcomeRecord, 'type'> {
+  readonly type: 'shadow';
+  readonly cost_micro_usd?: number | undefined;
+}
+
 /** Writes down one decision. Runs on the request path, in the turn of the decision: later the snapshot says something else. */
 export const recordOf = (
   policy: Policy,

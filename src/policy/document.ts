@@ -32,7 +32,14 @@ import {
 } from './resilience-document.ts';
 import { rule, type RuleDocument } from './rule-document.ts';
 import type { Shape } from './shape.ts';
-import { canary, type CanaryDocument, experiment, type ExperimentDocument } from './trial-document.ts';
+import {
+  canary,
+  type CanaryDocument,
+  experiment,
+  type ExperimentDocument,
+  shadow,
+  type ShadowDocument,
+} from './trial-document.ts';
 
 interface ProviderDocument {
   readonly name: string;
@@ -65,6 +72,7 @@ export interface PolicyDocument {
   readonly rules?: readonly RuleDocument[];
   readonly experiments?: readonly ExperimentDocument[];
   readonly canary?: CanaryDocument;
+  readonly shadow?: ShadowDocument;
   readonly sticky?: {
     readonly enabled?: boolean;
     readonly session_key?: string;
@@ -175,7 +183,7 @@ export const POLICY_SHAPE: Shape = {
     rules: { shape: list(rule, 0, 50), isV2: true },
     experiments: { shape: list(experiment, 0, 10), isV2: true },
     canary: { shape: canary, isV2: true },
-    shadow: { shape: later, isV2: true },
+    shadow: { shape: shadow, isV2: true },
     sticky: { shape: sticky },
     timeout_ms: { shape: spanMs },
     timeouts: { shape: timeouts, isV2: true },

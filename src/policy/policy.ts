@@ -107,6 +107,16 @@ export interface Canary {
     | undefined;
 }
 
+/** A copy of a share of the requests, whose results are thrown away (policy 5.6). */
+export interface Shadow {
+  readonly to: Target;
+  /** Percent, above 0. */
+  readonly share: number;
+  readonly holds: Condition;
+  /** Copies of one router at once. */
+  readonly maxInFlight: number;
+}
+
 /** What a request takes part in. */
 export interface Arm {
   readonly experiment: string;
@@ -162,6 +172,7 @@ export interface Policy {
   readonly rules: readonly Rule[];
   readonly experiments: readonly Experiment[];
   readonly canary: Canary | undefined;
+  readonly shadow: Shadow | undefined;
   /** The course of every request, if nothing in the policy depends on the request. */
   readonly plainCourse: Course | undefined;
   readonly sticky: { readonly sessionKey: string; readonly ttlMs: number } | undefined;

@@ -37,8 +37,9 @@ export function referencesIn(document: Members): readonly Reference[] {
   for (const key of ['fallbacks', 'escalate_on'] as const) {
     for (const [path, item] of itemsOf(document[key], `/${key}`)) add(`${path}/to`, item['to']);
   }
-  const { canary, fallback } = document as { canary?: unknown; fallback?: unknown };
+  const { canary, shadow, fallback } = document as { canary?: unknown; shadow?: unknown; fallback?: unknown };
   if (isMembers(canary)) add('/canary/to', canary['to']);
+  if (isMembers(shadow)) add('/shadow/to', shadow['to']);
   if (isMembers(fallback)) add('/fallback/provider', fallback['provider']);
   return found;
 }

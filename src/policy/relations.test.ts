@@ -126,7 +126,16 @@ const FINDINGS: readonly (readonly [
       ['/canary/to', 'unknown_provider'],
     ],
   ],
-  ['a shadow', { ...V2, shadow: { to: 'elder', share: 1 } }, [['/shadow', 'not_implemented']]],
+  [
+    'a shadow of no provider',
+    { ...V2, shadow: { to: 'oak', share: 101, max_in_flight: 0 } },
+    [
+      ['/shadow/share', 'range'],
+      ['/shadow/max_in_flight', 'range'],
+      ['/shadow/to', 'unknown_provider'],
+    ],
+  ],
+  ['a shadow without a share', { ...V2, shadow: { to: 'elder' } }, [['/shadow/share', 'required']]],
   ['a rate limit', { ...V1, rate_limit: { enabled: true } }, [['/rate_limit', 'not_implemented']]],
   ['budgets', { ...V2, budgets: [{ id: 'b' }] }, [['/budgets', 'not_implemented']]],
   [

@@ -1,4 +1,4 @@
-// The keys of what a policy tries on a part of its requests: experiments and the canary (policy 5.4, 5.5).
+// The keys of what a policy tries on a part of its requests: experiments, the canary and the shadow (policy 5.4 to 5.6).
 import { boolean, id, integer, list, number, providerName, text, when } from './document-parts.ts';
 import { effect, type EffectDocument } from './rule-document.ts';
 import type { Shape } from './shape.ts';
@@ -17,6 +17,13 @@ export interface CanaryDocument {
   readonly when?: unknown;
   readonly unit?: string;
   readonly abort_on?: { readonly error_rate?: number; readonly p95_ms?: number; readonly min_requests?: number };
+}
+
+export interface ShadowDocument {
+  readonly to: string;
+  readonly share: number;
+  readonly when?: unknown;
+  readonly max_in_flight?: number;
 }
 
 /** Percent. */
@@ -61,5 +68,15 @@ export const canary: Shape = {
     when: { shape: when },
     unit: { shape: unit },
     abort_on: { shape: abortOn },
+  },
+};
+
+export const shadow: Shape = {
+  kind: 'record',
+  fields: {
+    to: { shape: providerName, isRequired: true },
+    share: { shape: share, isRequired: true },
+    when: { shape: when },
+    max_in_flight: { shape: integer(1, 100_000) },
   },
 };

@@ -23,6 +23,7 @@ import { DurableDecide } from './jobs/durable-decide.ts';
 import { isDurable } from './jobs/durable-request.ts';
 import type { Policies } from './policies.ts';
 import type { Admitted, RateLimits } from './rate-limits.ts';
+import type { Shadows } from './shadows.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
@@ -36,6 +37,7 @@ export interface DeciderDeps extends AttemptsDeps {
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
   readonly rateLimits: RateLimits;
+  readonly shadows: Shadows;
   /** Takes what is pushed without a way back. */
   readonly acceptance: Acceptance;
 }
@@ -224,7 +226,7 @@ export class Decider {
     first: Chosen,
     admitted: Admitted | undefined,
   ): DecideResponse['assignment'] {
-    const { settings, timers, inFlight } = this.#deps;
+    const { settings, timers, inFlight, shadows } = this.#deps;
     const pushed = `${request.tenant_id} ${request.request_id}`;
     if (request.reask !== 1 && this.#pushed.has(pushed)) {
       throw new BeamlineError('idempotency_conflict', 'the request is executed already', {
@@ -258,6 +260,9 @@ export class Decider {
     if (!isBegun) return undefined;
     // It may have ended at once, for want of a model.
     if (inFlight.get(assignmentId) === undefined) admitted?.end(0);
+    else if (policy.shadow !== undefined) {
+      shadows.offer({ request, policy, facts, timeLeftMs, inFlight: inFlight.size }, policy.shadow);
+    }
     return {
       assignment_id: assignmentId,
       attempt: 1,

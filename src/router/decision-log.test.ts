@@ -112,6 +112,21 @@ test('records and outcomes are written together a moment later, in their order',
   assert.equal(it.sink.records.length, 3);
 });
 
+test('the end of a copy is kept beside the request, under a type of its own, with its cost', async () => {
+  using it = opened();
+  it.decide(factsOf(1));
+  const copy = { provider_id: 'birch', shadow: true, cost_micro_usd: 18 };
+  it.log.shadowEnded(factsOf(1), { ...outcome('committed'), ...copy });
+  it.log.shadowEnded(factsOf(1), { ...outcome('succeeded'), ...copy });
+  await it.pass(300);
+  const [, shadow, ...more] = it.sink.records;
+  assert.deepEqual(
+    [shadow?.['type'], shadow?.['provider_id'], shadow?.['state'], shadow?.['latency_ms'], shadow?.['cost_micro_usd']],
+    ['shadow', 'birch', 'succeeded', 12, 18],
+  );
+  assert.deepEqual([shadow?.['request_id'], more], [factsOf(1).requestId, []]);
+});
+
 test('many records go in several writes, none of them large', async () => {
   using it = opened();
   for (let id = 0; id < 300; id++) it.decide(factsOf(id));

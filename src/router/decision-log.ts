@@ -5,7 +5,7 @@
 import type { AttemptOutcome } from '../contracts/outcome.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Verdict } from '../policy/decide.ts';
-import { type DecisionRecord, type OutcomeRecord, recordOf } from '../policy/decision-record.ts';
+import { type DecisionRecord, type OutcomeRecord, recordOf, type ShadowRecord } from '../policy/decision-record.ts';
 import { unit } from '../core/hash.ts';
 import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -46,7 +46,7 @@ export interface DecisionLogDeps {
 }
 
 interface Entry {
-  readonly record: DecisionRecord | OutcomeRecord;
+  readonly record: DecisionRecord | OutcomeRecord | ShadowRecord;
   readonly policy: Policy | undefined;
 }
 
@@ -83,22 +83,14 @@ export class DecisionLog implements AsyncDisposable {
   ended(facts: Facts, outcome: AttemptOutcome): void {
     const { state } = outcome;
     if (state === 'committed' || !this.#isSampled(facts) || !this.#hasRoom()) return;
-    this.#put({
-      record: {
-        type: 'outcome',
-        time_ms: this.#deps.timers.clock.epochMs(),
-        tenant_id: facts.tenantId,
-        request_id: facts.requestId,
-        attempt: outcome.attempt,
-        provider_id: outcome.provider_id,
-        state,
-        code: outcome.error?.code,
-        latency_ms: outcome.latency_ms,
-        ttft_ms: outcome.ttft_ms,
-        output_tokens: outcome.output_tokens,
-      },
-      policy: undefined,
-    });
+    this.#put({ record: { type: 'outcome', ...this.#endOf(facts, outcome, state) }, policy: undefined });
+  }
+
+  /** Hears how the copy of a request has ended, to keep it beside the request. */
+  shadowEnded(facts: Facts, outcome: AttemptOutcome): void {
+    const { state, cost_micro_usd } = outcome;
+    if (state === 'committed' || !this.#isSampled(facts) || !this.#hasRoom()) return;
+    this.#put({ record: { type: 'shadow', ...this.#endOf(facts, outcome, state), cost_micro_usd }, policy: undefined });
   }
 
   /** What is kept, with everything that was decided before this was called; undefined if nobody can read it. */
@@ -111,6 +103,21 @@ export class DecisionLog implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#write();
     await this.#deps.sink[Symbol.asyncDispose]();
+  }
+
+  #endOf(facts: Facts, outcome: AttemptOutcome, state: OutcomeRecord['state']): Omit<OutcomeRecord, 'type'> {
+    return {
+      time_ms: this.#deps.timers.clock.epochMs(),
+      tenant_id: facts.tenantId,
+      request_id: facts.requestId,
+      attempt: outcome.attempt,
+      provider_id: outcome.provider_id,
+      state,
+      code: outcome.error?.code,
+      latency_ms: outcome.latency_ms,
+      ttft_ms: outcome.ttft_ms,
+      output_tokens: outcome.output_tokens,
+    };
   }
 
   #isSampled(facts: Facts): boolean {
@@ -178,7 +185,7 @@ export class DecisionLog implements AsyncDisposable {
   }
 }
 
-function textOf(record: DecisionRecord | OutcomeRecord): string | undefined {
+function textOf(record: DecisionRecord | OutcomeRecord | ShadowRecord): string | undefined {
   try {
     return JSON.stringify(record);
   } catch {

@@ -27,6 +27,7 @@ import { RateLimits } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
 import { serveDecide } from './serve-decide.ts';
 import { SharedBindings } from './shared-bindings.ts';
+import { Shadows } from './shadows.ts';
 import { StickyBindings } from './sticky-bindings.ts';
 import { startUsageEmitter } from './usage-emitter.ts';
 
@@ -72,11 +73,13 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
+  const shadows = opened.use(new Shadows({ ...deps, telemetry, live }));
   const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
   const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, extensions, fleetSlots, deadLetters }));
   opened.use(await startUsageEmitter({ bus, timers, telemetry, jobs, deadLetters }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
+      if (outcome.shadow === true) return shadows.heard(outcome);
       // Those of every router are heard, so that all come to the same view; and before what follows is decided.
       live.heard(outcome);
       jobs.heard(outcome);
@@ -100,6 +103,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     acceptance: jobs.acceptance,
     rateLimits: new RateLimits(deps.routers ?? (() => 1)),
     extensions,
+    shadows,
   });
   if (deps.administration !== undefined) {
     const breakers = { list: () => live.breakers(), force: overrides.force.bind(overrides) };

@@ -130,6 +130,7 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Consumed)
     currency: 'USD',
     billable: true,
   };
+  if (result.shadow === true) Object.assign(event, { shadow: true, billable: false });
   if (request_id !== undefined) event.request_id = request_id;
   if (trace_id !== undefined) event.trace_id = trace_id;
   if (worker_id !== undefined) event.worker_id = worker_id;

@@ -54,7 +54,8 @@ export class Call implements ChatSink, SlotWaiter {
   readonly #deps: CallDeps;
   readonly #target: CallTarget;
   readonly #crash: CrashPoints;
-  readonly #deliverTo: Address<typeof frames>;
+  /** Undefined for a shadow, which nobody hears. */
+  readonly #deliverTo: Address<typeof frames> | undefined;
   readonly #correlation: Correlation;
   readonly receivedMs: number;
   readonly #deadlineMs: number;
@@ -75,7 +76,7 @@ export class Call implements ChatSink, SlotWaiter {
     this.#target = target;
     this.assignment = assignment;
     this.attempt = assignment.attempt ?? 1;
-    this.#deliverTo = addressIn(frames, assignment.deliver_to ?? '');
+    this.#deliverTo = assignment.shadow === true ? undefined : addressIn(frames, assignment.deliver_to ?? '');
     this.#correlation = {
       traceId: assignment.correlation?.trace_id ?? '-',
       tenantId: assignment.tenant_id,
@@ -127,7 +128,7 @@ export class Call implements ChatSink, SlotWaiter {
       worker_id: settings.id,
       created_ms: timers.clock.epochMs(),
     };
-    if (!this.#deps.reporter.frame(this.#deliverTo, start, this.#correlation)) return this.#unreachable();
+    if (!this.#deliver(start, this.#correlation)) return this.#unreachable();
     const call = {
       callId: `${this.assignment.assignment_id}:${this.attempt}`,
       order: this.assignment,
@@ -278,7 +279,12 @@ export class Call implements ChatSink, SlotWaiter {
   #send(frame: StreamFrame): void {
     this.#lastFrameMs = this.#deps.timers.clock.nowMs();
     const correlation = frame.seq === 0 ? this.#correlation : undefined;
-    if (!this.#deps.reporter.frame(this.#deliverTo, frame, correlation)) this.#unreachable();
+    if (!this.#deliver(frame, correlation)) this.#unreachable();
+  }
+
+  #deliver(frame: StreamFrame, correlation: Correlation | undefined): boolean {
+    const to = this.#deliverTo;
+    return to === undefined || this.#deps.reporter.frame(to, frame, correlation);
   }
 
   #head(): { assignment_id: string; attempt: number; seq: number } {

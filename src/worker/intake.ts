@@ -105,15 +105,17 @@ export class Intake {
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
     if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
       return 'invalid_request';
-    if (!this.#hasRoomFor(assignment.tenant_id)) return 'queue_full';
+    if (!this.#hasRoomFor(assignment)) return 'queue_full';
     if (this.#deps.cancelled.has(id, attempt)) return 'duplicate';
     return undefined;
   }
 
-  #hasRoomFor(tenantId: string): boolean {
+  /** A shadow waits for nobody's place, and has none while work waits. */
+  #hasRoomFor({ tenant_id: tenantId, shadow }: ExecAssignment): boolean {
     const level = this.#deps.level();
     if (level === 'critical' || !this.#deps.hasOutboxRoom()) return false;
-    return this.#deps.slots.hasRoomFor(tenantId, level !== 'overloaded');
+    if (shadow === true && level !== 'healthy') return false;
+    return this.#deps.slots.hasRoomFor(tenantId, level !== 'overloaded' && shadow !== true);
   }
 
   #start(assignment: ExecAssignment, target: CallTarget): void {

@@ -32,7 +32,8 @@ export interface ReporterDeps {
 /** What is said at the end of a call. */
 export interface Ending {
   readonly frame: StreamFrame | undefined;
-  readonly to: Address<typeof frames>;
+  /** Undefined where nobody hears frames. */
+  readonly to: Address<typeof frames> | undefined;
   readonly outcome: AttemptOutcome;
   /** Undefined for a call that never ran. */
   readonly result: ExecResult | undefined;
@@ -167,7 +168,7 @@ export class Reporter {
   }
 
   #say({ to, frame, outcome }: Ending, correlation: Correlation): void {
-    if (frame !== undefined) this.frame(to, frame, frame.seq === 0 ? correlation : undefined);
+    if (frame !== undefined && to !== undefined) this.frame(to, frame, frame.seq === 0 ? correlation : undefined);
     this.outcome(outcome, correlation);
     if (frame !== undefined) this.#crash(10);
   }
