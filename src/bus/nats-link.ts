@@ -218,7 +218,8 @@ export class NatsLink {
       timeout: DIAL_MS,
       noAsyncTraces: true,
       ...(server.startsWith('tls://') ? { tls: {} } : {}),
-      ...(creds === undefined ? {} : { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) }),
+      // The reader of credentials wants a last line that ends, and secrets come without.
+      ...(creds === undefined ? {} : { authenticator: credsAuthenticator(new TextEncoder().encode(`${creds}\n`)) }),
     };
     try {
       if (!(await greets(server, DIAL_MS))) throw new BeamlineError('unavailable', 'no server answers');

@@ -1,6 +1,7 @@
 // The least that each module must be allowed on a NATS server: its subjects by their directions, the streams that it fills
 // or reads, the buckets that it keeps, and nothing of the rest of `$JS.API.>`.
-// A name in angle brackets is filled in by the operator: a worker serves one pool, a gateway has one id.
+// Written into a token of a user they are long: a server takes it with `max_control_line: 65536`.
+// A name in angle brackets is filled in by the operator: a worker serves one pool.
 import { type Registry, sidesOf, type StreamEntry, type SubjectEntry } from '../registry-shape.ts';
 import { servedSubjects } from './law-document.ts';
 
@@ -17,6 +18,8 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     jobs: { writers: ['router'], readers: ['gateway', 'worker', 'ledger'] },
     approvals: { writers: ['router'], readers: ['gateway'] },
     attempts: { writers: ['worker'], readers: [] },
+    blobs: { writers: ['worker', 'gateway'], readers: [] },
+    sticky: { writers: ['router'], readers: [] },
     webhooks: { writers: ['gateway'], readers: [] },
     budgets: { writers: ['gateway', 'router', 'ledger'], readers: [] },
     prices: { writers: ['ledger'], readers: [] },
@@ -24,8 +27,8 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     presence: { writers: ['gateway', 'router', 'worker', 'ledger'], readers: ['cli'] },
   };
 
-/** Tokens that are the process's own where it is the receiver. */
-const OWN: Readonly<Record<string, string>> = { worker: 'pool', gateway: 'gateway_id' };
+/** Tokens that are the module's own where it receives. A gateway names itself anew at each start, so its id is none. */
+const OWN: Readonly<Record<string, string>> = { worker: 'pool' };
 
 const API = '$JS.API';
 
@@ -79,12 +82,16 @@ function grantReceiver(grant: Grant, party: string, subject: SubjectEntry, strea
   }
   const own = OWN[party];
   const listens = subject.name.replaceAll(/<([a-z_]+)>/g, (token, name) => (name === own ? token : '*'));
-  grant.subscribe.add(subject.queue_group === undefined ? listens : `${listens} ${subject.queue_group}`);
+  // Some operations are asked of every process and not of one of a group; the name of the subject does not tell which.
+  const isShared = subject.queue_group !== undefined && !subject.name.endsWith('<op>');
+  grant.subscribe.add(isShared ? `${listens} ${subject.queue_group}` : listens);
   if (subject.class === 'request_reply') grant.publish.add('_INBOX.>');
 }
 
 /** Made if it is not there, and given its settings. */
 function grantStream({ publish }: Grant, name: string): void {
+  // What the server can is asked before a bucket is opened.
+  publish.add(`${API}.INFO`);
   for (const action of ['CREATE', 'UPDATE', 'INFO']) publish.add(`${API}.STREAM.${action}.${name}`);
 }
 
@@ -101,8 +108,7 @@ function grantConsumers(grant: Grant, party: string, stream: StreamEntry): void 
   }
   // Read by number, without a durable: dead letters are looked at and removed by hand.
   if (own.length > 0) return;
-  for (const action of ['STREAM.MSG.GET', 'STREAM.MSG.DELETE', 'DIRECT.GET'])
-    grant.publish.add(`${API}.${action}.${name}`);
+  for (const action of ['STREAM.MSG.GET', 'STREAM.MSG.DELETE']) grant.publish.add(`${API}.${action}.${name}`);
 }
 
 /** A bucket is a stream; it is read by key, and watched by consumers that live as long as the watch. */
@@ -110,8 +116,11 @@ function grantBucket(grant: Grant, name: string, isWriter: boolean): void {
   const bucket = `beamline_${name}`;
   const stream = `KV_${bucket}`;
   grant.subscribe.add('_INBOX.>');
-  if (isWriter) grant.publish.add(`$KV.${bucket}.>`);
+  // A writer also removes what it deleted for good.
+  if (isWriter) grant.publish.add(`$KV.${bucket}.>`).add(`${API}.STREAM.PURGE.${stream}`);
   grantStream(grant, stream);
+  // From any copy where that is enough, and from the one that was written where it must be the newest.
   grant.publish.add(`${API}.DIRECT.GET.${stream}.$KV.${bucket}.>`);
+  grant.publish.add(`${API}.STREAM.MSG.GET.${stream}`);
   for (const action of ['CREATE', 'DELETE', 'INFO']) grant.publish.add(`${API}.CONSUMER.${action}.${stream}.>`);
 }
