@@ -19,7 +19,7 @@ export const SUBJECTS = {
   beamlineRouterV2AdminOp: 'beamline.router.v2.admin.<op>',
   /** Cancel, annotate, delete or approve a job that exists. */
   beamlineRouterV2JobsOp: 'beamline.router.v2.jobs.<op>',
-  /** Ask for reports of usage and cost, prices and budgets. */
+  /** Ask for reports of usage and cost, and prices. */
   beamlineLedgerV2Op: 'beamline.ledger.v2.<op>',
   /** Order one attempt of an interactive request from a worker of a pool. */
   cafExecCallV2Pool: 'caf.exec.call.v2.<pool>',
@@ -225,6 +225,8 @@ export type AttemptOutcomeV2 = {
   readonly model?: string;
   readonly ttft_ms?: number;
   readonly output_tokens?: number;
+  readonly shadow?: boolean;
+  readonly cost_micro_usd?: number;
   readonly overload_status?: 'healthy' | 'degraded' | 'overloaded' | 'critical';
 };
 
@@ -830,6 +832,15 @@ export type ExecAssignmentV1 = {
     readonly comment?: string;
     readonly decided_at_ms: number;
   };
+  readonly post?: readonly {
+    readonly id: string;
+    readonly subject: string;
+    readonly mode: 'required' | 'optional';
+    readonly config: Readonly<Record<string, unknown>>;
+    readonly timeout_ms: number;
+    readonly retry: number;
+    readonly version?: string;
+  }[];
   readonly shadow?: boolean;
 };
 
