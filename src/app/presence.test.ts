@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { KeyValue } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
 import { presenceBucket } from '../contracts/presence.ts';
 import { ManualClock } from '../core/clock.ts';
@@ -54,4 +55,35 @@ test('what stands in the bucket and is no presence is passed over', async () => 
   await bucket.put('router.garbage', '{');
   await using _own = await openPresence(ground, bus, router('1.2.0'));
   assert.equal((await bucket.entries()).length, 3);
+});
+
+test('a broker that confirms no write shows within five seconds, and so does one that does again', async () => {
+  const { bus, ground } = open();
+  const { timers } = ground;
+  const clock = timers.clock as ManualClock;
+  const real = await bus.openBucket(presenceBucket);
+  let isStuck = false;
+  const never = new Promise<number>(() => undefined);
+  const put: KeyValue['put'] = real.put.bind(real);
+  real.put = (key, value) => (isStuck ? never : put(key, value));
+  const present = await openPresence(ground, bus, router('1.2.0'));
+  const pass = async (seconds: number): Promise<void> => {
+    for (let ms = 0; ms < seconds * 1_000; ms += 500) {
+      clock.advance(500);
+      timers.tick();
+      // oxlint-disable-next-line no-await-in-loop -- one step after the other
+      await new Promise(setImmediate);
+    }
+  };
+  await pass(60);
+  assert.equal(present.check().status, 'ok');
+  isStuck = true;
+  await pass(2);
+  assert.equal(present.check().status, 'ok');
+  await pass(3);
+  assert.deepEqual(present.check(), { status: 'fail', message: 'the broker does not confirm writes' });
+  isStuck = false;
+  await pass(3);
+  assert.equal(present.check().status, 'ok');
+  await present[Symbol.asyncDispose]();
 });

@@ -99,3 +99,17 @@ test('a disk that fails stops new work, and what ends is told all the same', asy
   assert.equal((await put(outbox, 'a')).result.assignment_id, 'a');
   assert.equal(outbox.isFull, true);
 });
+
+test('the age of the oldest result is that of its end, and nothing that waits has none', async () => {
+  using folder = openFolder();
+  await using outbox = await folder.open();
+  const ageS = (): number => Number(/^worker_outbox_oldest_seconds (\S+)$/m.exec(folder.metrics.render())?.[1]);
+  assert.equal(ageS(), 0);
+  const putAt = (timestamp: number): Promise<OutboxRecord> =>
+    new Promise((resolve) => outbox.put({ ...result('a'), timestamp }, 'trace-1', resolve));
+  const oldest = await putAt(systemClock.epochMs() - 3_600_000);
+  await putAt(systemClock.epochMs() + 3_600_000);
+  assert.ok(ageS() >= 3_600);
+  outbox.published(oldest);
+  assert.equal(ageS(), 0, 'a clock that went back makes no negative age');
+});

@@ -71,6 +71,7 @@ export async function openWorker(settings: { io?: number; queueMax?: number } = 
     timers,
     telemetry,
     providers: ['hand'],
+    models: new Map([['hand', ['small']]]),
     target: (id, model) => (id === 'hand' ? { provider, upstreamModel: `up-${model}` } : undefined),
     costOf: (_, __, usage) => ({ costMicroUsd: usage.inputTokens + 2 * usage.outputTokens, isUnpriced: false }),
     measured: { lagMs: () => measured.lag, memoryShare: () => 0, [Symbol.dispose]: () => undefined },
@@ -104,7 +105,8 @@ export async function openWorker(settings: { io?: number; queueMax?: number } = 
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };
-  return { bus, provider, heard, pass, call, worker, stop, timers, measured };
+  const { metrics } = telemetry;
+  return { bus, provider, heard, pass, call, worker, stop, timers, measured, metrics };
 }
 
 export const ASSIGNMENT: ExecAssignment = {

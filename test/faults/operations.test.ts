@@ -102,11 +102,12 @@ test('a port that is taken ends the start with its setting', async () => {
 
 test('all roles in one process are one readiness, and cut work is exit 75', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'beamline-test-'));
-  using opening = new DisposableStack();
+  await using opening = new AsyncDisposableStack();
   opening.defer(() => rmSync(folder, { recursive: true, force: true }));
   const config = join(folder, 'beamline.yaml');
   writeFileSync(config, JSON.stringify({ worker: { shutdown: { timeout_ms: 1_000 } }, blocks: { test: true } }));
   const up = startBeamline(['up', '--port', '0', '--config', config]);
+  opening.defer(() => up.kill());
   const [url] = await up.until(/http:\/\/127\.0\.0\.1:\d+/);
   const [key] = await up.until(/blk_live_\w+/);
   const { http, checks } = await readyAt(url);
@@ -118,7 +119,7 @@ test('all roles in one process are one readiness, and cut work is exit 75', asyn
   const response = await fetch(`${url}/api/v1/jobs`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ job: { type: 'test.sleep', payload: { sleep_ms: 60_000 } } }),
+    body: JSON.stringify({ task: { type: 'test.sleep', payload: { sleep_ms: 60_000 } } }),
   });
   assert.equal(response.status, 202, await response.text());
   await until('the job to run', async () =>
