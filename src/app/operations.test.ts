@@ -38,11 +38,15 @@ async function readyAt(url: string): Promise<readonly [http: number, page: Page]
   return [response.status, (await response.json()) as Page];
 }
 
+/** Takes a port; undefined if somebody else has it. */
 async function taken(port: number): Promise<Server | undefined> {
   const server = createServer();
-  const ready = Promise.race([once(server, 'listening'), once(server, 'error').then(() => undefined)]);
+  const listening = once(server, 'listening').then(
+    () => server,
+    () => undefined,
+  );
   server.listen(port, '127.0.0.1');
-  return (await ready) === undefined ? undefined : server;
+  return listening;
 }
 
 test('the pages show a start, a role that serves, and a drain', async () => {
@@ -76,7 +80,7 @@ test('a configured port that is taken is told by its setting', async () => {
 });
 
 test('the standard port gives way to a free one, so that a machine can run many', async () => {
-  // Whoever else has it on this machine does as well.
+  // Whoever else may have it on this machine does as well.
   const server = await taken(OPERATIONS_PORTS.worker);
   await using opened = await open(undefined);
   assert.notEqual(new URL(opened.url).port, String(OPERATIONS_PORTS.worker));
