@@ -12,6 +12,7 @@ import type { Estimate } from '../policy/replay-means.ts';
 import { isMembers } from '../policy/shape.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { columns } from './explanation-text.ts';
+import { directoriesIn } from './policy-experiment.ts';
 import { catalogueArgs, catalogueOf, linesOf, readPolicyFile } from './policy-file.ts';
 import { complain, print } from './print.ts';
 
@@ -35,7 +36,7 @@ export const policyReplayCommand = defineCommand({
     const changeMax = args['max-change'] === undefined ? 100 : percentOf(args['max-change']);
     const candidate = candidateOf(args.policy, catalogueOf(args));
     if (candidate === undefined) return EXIT.unreadable;
-    const run = read([...directoriesOf(rawArgs), ...args._], candidate);
+    const run = read([...directoriesIn(rawArgs), ...args._], candidate);
     if (run === undefined) return EXIT.unreadable;
     const { report, torn } = run;
     print(args.json ? JSON.stringify({ ...report, torn_files: torn }, null, 2) : textOf(report));
@@ -87,14 +88,6 @@ function read(dirs: readonly string[], candidate: Candidate): { report: ReplayRe
 const isUnreadable = (fault: unknown): fault is Error =>
   (fault instanceof BeamlineError && fault.code === 'validation_failed') ||
   (fault instanceof Error && 'syscall' in fault);
-
-/** Every `--from`; the parser keeps the last one only. */
-function directoriesOf(words: readonly string[]): readonly string[] {
-  return words.flatMap((word, at) => {
-    if (/^--from$/.test(word)) return words[at + 1] ?? [];
-    return word.startsWith('--from=') ? word.slice('--from='.length) : [];
-  });
-}
 
 function percentOf(text: string): number {
   const percent = Number(text);

@@ -245,7 +245,7 @@ test('diff asks for the models that the documents name', () => {
 });
 
 test('what is not built says so: exit 69', () => {
-  const { status, stdout, stderr } = policy(['experiment', 'prompt-7']);
+  const { status, stdout, stderr } = policy(['import', 'other.yaml']);
   assert.deepEqual([status, stdout], [69, '']);
   assert.match(stderr, /^not_implemented: /);
 });

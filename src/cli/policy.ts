@@ -3,6 +3,7 @@ import { type ArgsDef, type CommandDef, defineCommand } from 'citty';
 import { EXIT } from './exit.ts';
 import { policyCheckCommand } from './policy-check.ts';
 import { policyDiffCommand } from './policy-diff.ts';
+import { policyExperimentCommand } from './policy-experiment.ts';
 import { policyExplainCommand } from './policy-explain.ts';
 import { policyReplayCommand } from './policy-replay.ts';
 import { policyTestCommand } from './policy-test.ts';
@@ -15,10 +16,6 @@ interface Later {
 }
 
 const LATER: Readonly<Record<string, Later>> = {
-  experiment: {
-    description: 'Report the arms of an experiment',
-    args: { id: { type: 'positional', required: false } },
-  },
   import: {
     description: 'Read the configuration of another gateway',
     args: { 'file...': { type: 'positional', required: false } },
@@ -46,6 +43,7 @@ export const policyCommand = defineCommand({
     explain: policyExplainCommand,
     diff: policyDiffCommand,
     replay: policyReplayCommand,
+    experiment: policyExperimentCommand,
     ...Object.fromEntries(Object.entries(LATER).map(unbuilt)),
   },
 });

@@ -2,7 +2,7 @@
 import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { DecideRequest } from '../contracts/decide.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
-import type { Policy, Target } from '../policy/policy.ts';
+import type { Arm, Policy, Target } from '../policy/policy.ts';
 import type { Account } from './usage-emitter.ts';
 
 export interface Ordered {
@@ -10,20 +10,30 @@ export interface Ordered {
   readonly policy: Policy;
   readonly assignmentId: string;
   readonly routerId: string;
+  /** What the request's first decision was marked with, for all its attempts; absent for most. */
+  readonly marks?: Marks | undefined;
 }
 
-export interface Try {
+/** Of the rules and experiments that hold: usage is counted by them. */
+export interface Marks {
+  readonly tags?: readonly string[] | undefined;
+  readonly arms?: readonly Arm[] | undefined;
+}
+
+export interface Try extends Marks {
   readonly attempt: number;
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
   readonly priority: number;
   readonly timeLeftMs: number;
+  readonly expectedCostMicroUsd?: number | undefined;
   /** What the worker asks about the output; absent for most. */
   readonly post?: readonly PostOrder[] | undefined;
 }
 
-export function assignmentOf({ request, policy, assignmentId, routerId }: Ordered, attempt: Try): ExecAssignment {
+export function assignmentOf(ordered: Ordered, attempt: Try): ExecAssignment {
+  const { request, policy, assignmentId, routerId } = ordered;
   const { target, model } = attempt;
   const idleMs = least(policy.timeouts.idleMs, request.idle_ms);
   const { firstChunkMs } = policy.timeouts;
@@ -48,7 +58,7 @@ export function assignmentOf({ request, policy, assignmentId, routerId }: Ordere
       policy_id: policy.policyId,
       policy_revision: policy.revision,
     },
-    metadata: accountOf(request, policy),
+    metadata: accountOf(ordered, attempt),
     owner: { router_id: routerId },
     stream: request.stream ?? false,
   };
@@ -69,10 +79,22 @@ export const attemptMs = (policy: Policy, timeLeftMs: number): number =>
     ),
   );
 
-function accountOf({ principal }: DecideRequest, policy: Policy): Account {
+/** As many as a usage event may have. */
+const ARMS_MAX = 16;
+const TAGS_MAX = 32;
+
+function accountOf({ request: { principal }, policy, marks }: Ordered, attempt: Try): Account {
+  const { tags = [], arms = [] } = marks ?? attempt;
   const account: Account = { policy_id: policy.policyId, policy_revision: policy.revision };
   if (principal?.key_id !== undefined) account.key_id = principal.key_id;
   if (principal?.user_id !== undefined) account.user_id = principal.user_id;
+  if (tags.length > 0) account.tags = tags.slice(0, TAGS_MAX);
+  if (arms.length > 0) {
+    account.experiments = arms.slice(0, ARMS_MAX).map(({ experiment, arm }) => ({ id: experiment, arm }));
+  }
+  if (attempt.expectedCostMicroUsd !== undefined) {
+    account.expected_cost_micro_usd = Math.round(attempt.expectedCostMicroUsd);
+  }
   return account;
 }
 

@@ -15,7 +15,7 @@ import type { Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
-import { attemptMs } from './assignment-of.ts';
+import { attemptMs, type Marks } from './assignment-of.ts';
 import { Attempts, type AttemptsDeps, callTo } from './attempts.ts';
 import { factsOf } from './facts-of.ts';
 import type { Acceptance } from './jobs/acceptance.ts';
@@ -243,7 +243,7 @@ export class Decider {
     const assignmentId = newAssignmentId();
     let isBegun = false;
     const attempts = new Attempts(this.#deps, {
-      ordered: { request, policy, assignmentId, routerId: settings.id },
+      ordered: { request, policy, assignmentId, routerId: settings.id, marks: marksOf(first) },
       facts,
       first,
       deadlineMs: timers.clock.nowMs() + timeLeftMs,
@@ -298,6 +298,10 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   }
   return decision;
 }
+
+/** Most decisions have none, and cost nothing. */
+const marksOf = ({ tags, arms }: Chosen): Marks | undefined =>
+  tags.length === 0 && arms.length === 0 ? undefined : { tags, arms };
 
 const candidates = ({ targets, fallbacks, canary }: Policy): number =>
   targets.length + fallbacks.length + (canary === undefined ? 0 : 1);

@@ -22,6 +22,9 @@ export type Account = {
   policy_revision: number;
   key_id?: string;
   user_id?: string;
+  tags?: string[];
+  experiments?: { id: string; arm: string }[];
+  expected_cost_micro_usd?: number;
 };
 
 /** What jobs make of results. */
@@ -143,5 +146,16 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Consumed)
   if (account.policy_revision !== undefined) event.policy_revision = account.policy_revision;
   if (account.key_id !== undefined) event.key_id = account.key_id;
   if (account.user_id !== undefined) event.user_id = account.user_id;
-  return event;
+  return markedBy(event, account);
+}
+
+/** With what the decision marked the request. A worker of others may have members of these names that mean something else. */
+function markedBy(event: UsageEvent, account: Partial<Account>): UsageEvent {
+  const { tags, experiments, expected_cost_micro_usd } = account;
+  if (tags === undefined && experiments === undefined && expected_cost_micro_usd === undefined) return event;
+  const marked: UsageEvent = { ...event };
+  if (tags !== undefined) marked.tags = tags;
+  if (experiments !== undefined) marked.experiments = experiments;
+  if (expected_cost_micro_usd !== undefined) marked.expected_cost_micro_usd = expected_cost_micro_usd;
+  return usageMetered.message.check(marked) ? marked : event;
 }

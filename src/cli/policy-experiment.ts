@@ -1,0 +1,121 @@
+// `beamline policy experiment`: what the arms of the experiments of policies came to, from the records of routers (policy 5.4).
+import { defineCommand } from 'citty';
+import { DecisionFilesReader } from '../app/decision-files-reader.ts';
+import { readYamlFile } from '../config/yaml-file.ts';
+import { BeamlineError } from '../core/errors.ts';
+import {
+  type ArmReport,
+  type AskedExperiment,
+  type ExperimentReport,
+  ExperimentReports,
+  type Measured,
+} from '../policy/experiment-report.ts';
+import { isMembers } from '../policy/shape.ts';
+import { EXIT } from './exit.ts';
+import { columns } from './explanation-text.ts';
+import { catalogueArgs, catalogueOf, openPolicyFile } from './policy-file.ts';
+import { complain, print } from './print.ts';
+
+export const policyExperimentCommand = defineCommand({
+  meta: {
+    name: 'experiment',
+    description: 'Report the arms of experiments from recorded requests: exit 1 if nothing is recorded, 2 unreadable',
+  },
+  args: {
+    'file...': { type: 'positional', required: true, description: 'Policies with experiments' },
+    from: {
+      type: 'string',
+      required: true,
+      valueHint: 'dir',
+      description: 'Data directory of a router; may be repeated',
+    },
+    ...catalogueArgs,
+    json: { type: 'boolean', default: false, description: 'Print one JSON array' },
+  },
+  run({ args, rawArgs }) {
+    const catalogue = catalogueOf(args);
+    const asked: AskedExperiment[] = [];
+    for (const path of args._) {
+      const policy = openPolicyFile(path, catalogue);
+      if (typeof policy === 'number') return policy;
+      const tenantId = tenantIn(path);
+      for (const { id: experiment, arms } of policy.experiments) {
+        asked.push({ tenantId, policyId: policy.policyId, experiment, arms: arms.map(({ name }) => name) });
+      }
+    }
+    if (asked.length === 0) {
+      complain(`${args._.join(', ')}: no policy has an experiment that is enabled`);
+      return EXIT.unreadable;
+    }
+    const reports = read(directoriesIn(rawArgs), asked);
+    if (reports === undefined) return EXIT.unreadable;
+    print(args.json ? JSON.stringify(reports, null, 2) : reports.map(textOf).join('\n\n'));
+    if (reports.length > 0) return EXIT.ok;
+    complain('no recorded request takes part in these experiments');
+    return EXIT.failed;
+  },
+});
+
+/** A document that names its tenant is about that one only. */
+function tenantIn(path: string): string | undefined {
+  const { tree } = readYamlFile(path);
+  const tenant = isMembers(tree) ? tree['tenant_id'] : undefined;
+  return typeof tenant === 'string' ? tenant : undefined;
+}
+
+/** Undefined after the fault was told. */
+function read(dirs: readonly string[], asked: readonly AskedExperiment[]): readonly ExperimentReport[] | undefined {
+  const reports = new ExperimentReports(asked);
+  try {
+    const reader = new DecisionFilesReader(dirs);
+    for (const entry of reader.entries()) reports.take(entry);
+    if (reader.torn > 0) complain(`${reader.torn} files end in a torn line and were read up to it`);
+    return reports.report();
+  } catch (fault) {
+    if (!isUnreadable(fault)) throw fault;
+    complain(fault.message);
+    return undefined;
+  }
+}
+
+const isUnreadable = (fault: unknown): fault is Error =>
+  (fault instanceof BeamlineError && fault.code === 'validation_failed') ||
+  (fault instanceof Error && 'syscall' in fault);
+
+/** Every `--from`; the parser keeps the last one only. */
+export function directoriesIn(words: readonly string[]): readonly string[] {
+  return words.flatMap((word, at) => {
+    if (word === '--from') return words[at + 1] ?? [];
+    return word.startsWith('--from=') ? word.slice('--from='.length) : [];
+  });
+}
+
+function textOf({ tenant_id, policy_id, experiment, arms, notes }: ExperimentReport): string {
+  const head = ['arm', 'requests', 'ended', 'success', 'latency ms', 'expected cost micro-USD'];
+  return [
+    `${experiment} of ${policy_id}, tenant ${tenant_id}`,
+    ...columns([head, ...arms.map(rowOf)]),
+    ...notes.map((note) => `  ${note}`),
+  ].join('\n');
+}
+
+const rowOf = ({
+  arm,
+  requests,
+  ended,
+  success,
+  latency_ms,
+  expected_cost_micro_usd,
+}: ArmReport): readonly string[] => [
+  arm,
+  `${requests}`,
+  `${ended}`,
+  measured(success, (value) => `${(100 * value).toFixed(1)} %`),
+  measured(latency_ms, (value) => value.toFixed(0)),
+  measured(expected_cost_micro_usd, (value) => value.toFixed(0)),
+];
+
+const measured = (one: Measured | undefined, text: (value: number) => string): string =>
+  one === undefined
+    ? '-'
+    : `${text(one.value)} (${text(one.low)} to ${Number.isFinite(one.high) ? text(one.high) : 'any'})`;

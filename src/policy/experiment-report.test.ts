@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { DecisionRecord, OutcomeRecord } from './decision-record.ts';
+import { ExperimentReports } from './experiment-report.ts';
+
+const ASKED = { tenantId: undefined, policyId: 'default', experiment: 'e', arms: ['a', 'b'] };
+
+const decided = (id: string, arm: string, more: Partial<DecisionRecord> = {}, cost = 100): DecisionRecord => ({
+  type: 'decision',
+  time_ms: 1,
+  tenant_id: 'kestrel',
+  policy_id: 'default',
+  revision: 1,
+  seed: `kestrel:${id}`,
+  attempt: 1,
+  facts: { tenantId: 'kestrel', requestId: id, taskType: 'ai.chat', stream: false, context: {} },
+  snapshot: { providers: [] },
+  verdict: {
+    kind: 'chosen',
+    provider_id: 'alder',
+    reason: 'weighted',
+    timeout_ms: 1,
+    arms: [{ experiment: 'e', arm }],
+    expected_cost_micro_usd: cost,
+  },
+  ...more,
+});
+
+const ended = (id: string, state: OutcomeRecord['state'], latency_ms = 10, attempt = 1): OutcomeRecord => ({
+  type: 'outcome',
+  time_ms: 2,
+  tenant_id: 'kestrel',
+  request_id: id,
+  attempt,
+  provider_id: 'alder',
+  state,
+  latency_ms,
+});
+
+function reportOf(entries: readonly (DecisionRecord | OutcomeRecord)[]) {
+  const reports = new ExperimentReports([ASKED]);
+  for (const entry of entries) reports.take(entry);
+  return reports.report();
+}
+
+test('requests are counted by arm, and succeed if one of their attempts does', () => {
+  const [report] = reportOf([
+    decided('1', 'a'),
+    decided('1', 'a'),
+    ended('1', 'failed'),
+    decided('1', 'a', { attempt: 2 }),
+    ended('1', 'succeeded', 30, 2),
+    decided('2', 'a'),
+    ended('2', 'failed'),
+    decided('3', 'a'),
+    ended('3', 'cancelled'),
+    decided('4', 'a'),
+    decided('5', 'b'),
+    ended('5', 'succeeded', 50),
+  ]);
+  const [a, b] = report?.arms ?? [];
+  assert.deepEqual([a?.requests, a?.ended, a?.cancelled, a?.success?.value, a?.latency_ms?.value], [4, 2, 1, 0.5, 30]);
+  assert.deepEqual([b?.requests, b?.ended, b?.success?.value], [1, 1, 1]);
+});
+
+test('intervals are those of Wilson and of the mean', () => {
+  const many = Array.from({ length: 200 }, (_, n) => [
+    decided(`${n}`, 'a', {}, n % 2 === 0 ? 90 : 110),
+    ended(`${n}`, n < 180 ? 'succeeded' : 'failed', n % 2 === 0 ? 100 : 300),
+  ]).flat();
+  const [a] = reportOf(many)[0]?.arms ?? [];
+  const round = (value = 0): number => Math.round(value * 1_000) / 1_000;
+  assert.deepEqual([a?.success?.value, round(a?.success?.low), round(a?.success?.high)], [0.9, 0.851, 0.934]);
+  assert.deepEqual([a?.latency_ms?.value, Math.round(a?.latency_ms?.low ?? 0)], [200, 185]);
+  assert.deepEqual([a?.expected_cost_micro_usd?.value, round(a?.expected_cost_micro_usd?.high)], [100, 101.389]);
+});
+
+test('it says where there is too little, and where nothing is shown', () => {
+  const arm = (name: string, successes: number) =>
+    Array.from({ length: 150 }, (_, n) => [
+      decided(`${name}${n}`, name),
+      ended(`${name}${n}`, n < successes ? 'succeeded' : 'failed', 10),
+    ]).flat();
+  const notes = (...entries: readonly (readonly (DecisionRecord | OutcomeRecord)[])[]) =>
+    reportOf(entries.flat())[0]?.notes.filter((note) => !/latency|cost/.test(note));
+  assert.deepEqual(notes(arm('a', 60), arm('b', 140)), []);
+  assert.deepEqual(notes(arm('a', 138), arm('b', 140)), ['success: the intervals overlap, no difference is shown']);
+  assert.deepEqual(notes(arm('a', 60)), ['too little: fewer than 100 ended requests in b']);
+});
+
+test('other experiments, policies and arms are left out, and tenants are told apart', () => {
+  const other = decided('1', 'a', { policy_id: 'other' });
+  const zeta = decided('9', 'a', { tenant_id: 'zeta' });
+  const reports = reportOf([other, decided('2', 'c'), decided('3', 'a'), zeta]);
+  assert.deepEqual(
+    reports.map(({ tenant_id, arms }) => [tenant_id, arms.map(({ requests }) => requests)]),
+    [
+      ['kestrel', [1, 0]],
+      ['zeta', [1, 0]],
+    ],
+  );
+});

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { at } from '../contracts/contract.ts';
+import { execResult } from '../contracts/result.ts';
+import { ledgerUsage, usageStream } from '../contracts/streams.ts';
+import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import { CORRELATION, openRouter } from './router-fixture.ts';
+
+const RULES = JSON.parse('[{"id":"r","when":"true","then":{"tag":"long"}}]') as object[];
+const DOCUMENT = {
+  providers: [
+    { name: 'alder', weight: 1 },
+    { name: 'birch', weight: 0 },
+  ],
+  rules: RULES,
+  experiments: [
+    {
+      id: 'smaller',
+      unit: 'session',
+      arms: [
+        { name: 'control', share: 50 },
+        { name: 'other', share: 50 },
+      ],
+    },
+  ],
+  fallbacks: [{ when: {}, retry: 0, to: 'birch' }],
+};
+
+test('tags and arms travel with every attempt, the fallback included, and into the usage event', async () => {
+  const { bus, decide, fail, heard, pass, stop } = await openRouter(DOCUMENT);
+  const events: UsageEvent[] = [];
+  await bus.consume({ stream: usageStream, consumer: ledgerUsage, message: usageMetered.message }, (delivery) => {
+    events.push(delivery.message);
+    delivery.ack();
+  });
+  const { decision } = await decide({ context: { session: 's-1' } });
+  await fail('PROVIDER_UNAVAILABLE');
+  await pass(3_000);
+  const [first, second] = heard.pushed;
+  const { tags, experiments } = decision ?? {};
+  assert.deepEqual([tags, experiments?.map(({ id }) => id)], [['long'], ['smaller']]);
+  assert.deepEqual([first?.executor.provider_id, second?.executor.provider_id], ['alder', 'birch']);
+  for (const pushed of [first, second]) {
+    assert.deepEqual([pushed?.metadata?.['tags'], pushed?.metadata?.['experiments']], [tags, experiments]);
+  }
+  await bus.append(
+    at(execResult),
+    {
+      version: '1',
+      assignment_id: 'a-1',
+      tenant_id: 'acme',
+      status: 'success',
+      job: { type: 'ai.chat', metadata: { ...second?.metadata, expected_cost_micro_usd: 12 } },
+      usage: { model: 'small', input_tokens: 3, output_tokens: 1, cost_micro_usd: 5 },
+    },
+    { messageId: 'one', timeoutMs: 1_000, correlation: CORRELATION },
+  );
+  for (let n = 0; n < 5; n++) await pass(50);
+  assert.deepEqual(
+    events.map((event) => [event.tags, event.experiments, event.expected_cost_micro_usd]),
+    [[tags, experiments, 12]],
+  );
+  await stop();
+});
+
+test('a request without marks carries none, and what a foreign worker calls tags is not counted as ours', async () => {
+  const { bus, decide, heard, pass, stop } = await openRouter();
+  await decide();
+  assert.deepEqual(Object.keys(heard.pushed[0]?.metadata ?? {}), ['policy_id', 'policy_revision', 'key_id']);
+  const events: UsageEvent[] = [];
+  await bus.consume({ stream: usageStream, consumer: ledgerUsage, message: usageMetered.message }, (delivery) => {
+    events.push(delivery.message);
+    delivery.ack();
+  });
+  await bus.append(
+    at(execResult),
+    {
+      version: '1',
+      assignment_id: 'a-1',
+      tenant_id: 'acme',
+      status: 'success',
+      job: { type: 'ai.chat', metadata: { policy_id: 'test', tags: 'a,b', experiments: 7 } },
+      usage: { model: 'small', input_tokens: 3, output_tokens: 1, cost_micro_usd: 5 },
+    },
+    { messageId: 'one', timeoutMs: 1_000, correlation: CORRELATION },
+  );
+  for (let n = 0; n < 5; n++) await pass(50);
+  assert.deepEqual(
+    events.map((event) => [event.policy_id, event.tags, event.experiments]),
+    [['test', undefined, undefined]],
+  );
+  await stop();
+});
