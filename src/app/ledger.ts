@@ -47,9 +47,12 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
     const { isReady, lagMs } = ledger.health();
     return isReady ? timers.clock.epochMs() - lagMs : undefined;
   };
-  opening.use(
-    new BudgetKeeper({ bucket, store: tables, timers, log: ground.telemetry.log.for('ledger'), foldedUntilMs }),
+  const { log, metrics } = ground.telemetry;
+  const keeper = opening.use(
+    new BudgetKeeper({ bucket, store: tables, timers, log: log.for('ledger'), foldedUntilMs }),
   );
+  const leases = metrics.gauge({ name: 'ledger_leases', help: 'Leases of budgets that processes hold.' }).of();
+  metrics.beforeRender(() => leases.set(keeper.leases));
   const opened = opening.move();
   return { ...ledger, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

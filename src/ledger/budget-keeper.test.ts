@@ -76,6 +76,7 @@ test('what is folded in the window is settled, whoever copies it and however oft
   await foldUsage(store, rowsOf(events), AT_MS);
   await keeper.settle();
   await keeper.settle();
+  assert.equal(keeper.leases, 1);
   const entry = await read();
   assert.deepEqual([entry?.settled, entry?.watermark_ms, entry?.leases['gw-1']?.amount], [4, clock.epochMs(), 100]);
 });

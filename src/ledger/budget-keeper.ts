@@ -34,10 +34,16 @@ export class BudgetKeeper implements AsyncDisposable {
   #timer: Timer | undefined;
   #settling: Promise<void> = Promise.resolve();
   #isClosed = false;
+  #leases = 0;
 
   constructor(deps: BudgetKeeperDeps) {
     this.#deps = deps;
     this.#arm();
+  }
+
+  /** Leases that processes held when budgets were last settled. */
+  get leases(): number {
+    return this.#leases;
   }
 
   /** Once now; the next is due a second after its end. Throws `unavailable` as bucket and store do. */
@@ -45,11 +51,15 @@ export class BudgetKeeper implements AsyncDisposable {
     const { bucket, foldedUntilMs } = this.#deps;
     const watermarkMs = foldedUntilMs();
     if (watermarkMs === undefined) return;
+    let leases = 0;
     for (const { key, value, revision } of await bucket.entries(budgetEntryKeys)) {
       const entry = this.#read(key, value);
+      if (entry === undefined) continue;
+      leases += Object.keys(entry.leases).length;
       // oxlint-disable-next-line no-await-in-loop -- one after the other: it is work for the background
-      if (entry !== undefined) await this.#settleOne({ key, revision, entry }, watermarkMs);
+      await this.#settleOne({ key, revision, entry }, watermarkMs);
     }
+    this.#leases = leases;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
