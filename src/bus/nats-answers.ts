@@ -83,9 +83,21 @@ function bodyOf(thrown: unknown, msg: Msg): unknown {
 function faultOf(thrown: unknown, body: unknown, version: string): BeamlineError {
   const fault = BeamlineError.from(thrown);
   if (typeof body !== 'object' || body === null) return fault;
-  const theirs = (body as Readonly<Record<string, unknown>>)['version'];
-  if (theirs === undefined || theirs === version) return fault;
+  const { version: theirs, task } = body as Readonly<Record<string, unknown>>;
+  if (theirs === undefined || theirs === version) return isEmptyTask(task) ? tooSmall(fault) : fault;
   return new BeamlineError('invalid_request', `this is version ${version}`, {
     details: { ...fault.details, intake: 'VERSION_UNSUPPORTED' },
   });
 }
+
+/** A task that says nothing has an intake code of its own (contracts 4.1, 5.2). */
+function isEmptyTask(task: unknown): boolean {
+  if (typeof task !== 'object' || task === null) return false;
+  const { payload } = task as { readonly payload?: unknown };
+  return typeof payload === 'object' && payload !== null && Object.keys(payload).length === 0;
+}
+
+const tooSmall = (fault: BeamlineError): BeamlineError =>
+  new BeamlineError('invalid_request', 'the payload of the task is empty', {
+    details: { ...fault.details, intake: 'PAYLOAD_TOO_SMALL' },
+  });

@@ -80,6 +80,12 @@ const BAD: readonly (readonly [
   ['no body', '', 'invalid_request', 'SCHEMA_VALIDATION_FAILED'],
   ['another version', asking('b-1', { version: '2' }), 'invalid_request', 'VERSION_UNSUPPORTED'],
   ['no task', asking('b-2', { task: undefined }), 'invalid_request', 'SCHEMA_VALIDATION_FAILED'],
+  [
+    'an empty payload',
+    asking('b-6', { task: { type: 'ai.chat', payload: {} } }),
+    'invalid_request',
+    'PAYLOAD_TOO_SMALL',
+  ],
   ['a null', asking('b-3', { trace_id: null }), 'invalid_request', 'SCHEMA_VALIDATION_FAILED'],
   ['two tenants', asking('b-4'), 'invalid_request', 'CORRELATION_FIELDS_INVALID', { tenant_id: 'other' }],
   ['no such policy', asking('b-5', { policy_id: 'nowhere' }), 'policy_not_found', undefined],
