@@ -252,6 +252,16 @@ function writePolicies(folder: string): void {
     ].join('\n'),
   );
   writeFileSync(
+    join(folder, 'shadowed.yaml'),
+    [
+      'version: "2.0"',
+      'providers: [{ name: alder, weight: 1 }, { name: birch, model: test-500 }]',
+      'circuit_breaker: { enabled: true, failure_threshold: 1 }',
+      'shadow: { to: birch, share: 100, when: "request.model == \'test-chat\'" }',
+      'fallbacks: [{ when: { status: 5xx }, retry: 0, to: birch }]',
+    ].join('\n'),
+  );
+  writeFileSync(
     join(folder, 'lab.yaml'),
     [
       'version: "2.0"',

@@ -83,6 +83,8 @@ export class Intake {
   async drain(abandonAfterMs: number): Promise<{ readonly abandoned: number }> {
     this.#isDraining = true;
     this.#deps.slots.clear();
+    // Nobody waits for a copy.
+    for (const call of this.#calls.values()) if (call.assignment.shadow === true) call.cancel('shutdown', 0);
     let abandoned = 0;
     if (this.#calls.size === 0) return { abandoned };
     const timer = this.#deps.timers.after(abandonAfterMs, () => {
@@ -110,12 +112,12 @@ export class Intake {
     return undefined;
   }
 
-  /** A shadow waits for nobody's place, and has none while work waits. */
+  /** A shadow takes a free place or none, and none at all while this worker is short of them. */
   #hasRoomFor({ tenant_id: tenantId, shadow }: ExecAssignment): boolean {
     const level = this.#deps.level();
     if (level === 'critical' || !this.#deps.hasOutboxRoom()) return false;
-    if (shadow === true && level !== 'healthy') return false;
-    return this.#deps.slots.hasRoomFor(tenantId, level !== 'overloaded' && shadow !== true);
+    if (shadow === true) return level !== 'overloaded' && this.#deps.slots.hasRoomFor(tenantId, false);
+    return this.#deps.slots.hasRoomFor(tenantId, level !== 'overloaded');
   }
 
   #start(assignment: ExecAssignment, target: CallTarget): void {

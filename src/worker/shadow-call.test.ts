@@ -69,13 +69,25 @@ test('a shadow waits for no place: it is refused where a request would wait', as
   await stop();
 });
 
-test('a worker that is degraded takes requests and no shadows', async () => {
+test('a worker that is overloaded takes requests into free places, and no shadows', async () => {
   const { provider, call, pass, measured, stop } = await openWorker();
-  measured.lag = 60;
+  measured.lag = 120;
   for (let second = 0; second < 3; second++) pass(1_000);
   assert.equal((await call(SHADOW)).reason, 'queue_full');
   assert.equal((await call()).status, 'accepted');
   provider.end();
   await settled();
+  await stop();
+});
+
+test('a worker that stops waits for no shadow', async () => {
+  const { provider, heard, call, stop, worker } = await openWorker();
+  await call(SHADOW);
+  await worker[Symbol.asyncDispose]();
+  assert.deepEqual(
+    heard.outcomes.map(({ state, shadow }) => [state, shadow]),
+    [['cancelled', true]],
+  );
+  assert.equal(provider.aborted, 1);
   await stop();
 });
