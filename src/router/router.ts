@@ -11,9 +11,8 @@ import type { PriceBook } from '../catalog/price-book.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { type Administration, serveAdmin } from './admin.ts';
-import { momentOf } from './admin-moment.ts';
-import type { Rehearse } from './admin-simulations.ts';
+import type { Administration } from './admin.ts';
+import { administer } from './administer.ts';
 import type { Attempts } from './attempts.ts';
 import { BreakerOverrides } from './breaker-overrides.ts';
 import { Decider } from './decider.ts';
@@ -105,23 +104,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     extensions,
     shadows,
   });
-  if (deps.administration !== undefined) {
-    const breakers = { list: () => live.breakers(), force: overrides.force.bind(overrides) };
-    const served = serveAdmin({
-      ...deps.administration,
-      bus,
-      telemetry,
-      timers,
-      routerId: settings.id,
-      breakers,
-      moment: momentOf(live, bindings),
-      extensions: () => extensions.health(),
-      rehearse: rehearsalsOf(extensions, timers, settings),
-      records: async () => deps.decisions?.kept(),
-      isAlone: () => (deps.routers?.() ?? 1) <= 1,
-    });
-    for (const subscription of served) opened.use(subscription);
-  }
+  const administered = administer(deps.administration, { ...deps, telemetry, live, bindings, overrides, extensions });
+  for (const served of administered) opened.use(served);
   for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
   showInFlight(inFlight, telemetry);
   log.info('router_ready', { source: settings.id });
@@ -145,21 +129,6 @@ function showInFlight(inFlight: LiveMap<string, Attempts>, { metrics }: Telemetr
     .of();
   metrics.beforeRender(() => gauge.set(inFlight.size));
 }
-
-/** In the time that a request would have for its extensions. */
-const rehearsalsOf =
-  (extensions: Extensions, { clock }: Timers, settings: RouterSettings): Rehearse =>
-  (policy, request, scope) =>
-    extensions.rehearse(
-      request,
-      policy.extensions.filter(({ holds }) => holds(scope)),
-      {
-        policyRevision: policy.revision,
-        scope,
-        deadlineMs:
-          clock.nowMs() + Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs, settings.extensions_ms),
-      },
-    );
 
 const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
   new DeadLetters({
