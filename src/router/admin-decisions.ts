@@ -16,7 +16,7 @@ import type { AdminPrincipal, Operations } from './admin-principal.ts';
 import { decisionOf } from './decider.ts';
 import { inSlices, type KeptRecords } from './kept-records.ts';
 
-/** More than a look through a few files of records takes. */
+/** Beside the time of its own look, which is about that of the others. */
 const LAST_WORD_MS = 1_500;
 const LOOKS_MAX = 8;
 /** Decisions and outcomes of one request: more than any policy allows attempts. */

@@ -38,6 +38,28 @@ test('what a router decided is decided again by a document: totals, shares, chan
   assert.equal(told.first_changes.length, told.changed);
 });
 
+test('how shadows ended is neither replayed nor a decision', async () => {
+  const records = await openRecords();
+  const log = records.join();
+  many(records, log, 2);
+  log.shadowEnded(factsFor('rq-1'), {
+    version: '2',
+    assignment_id: 'a-1',
+    attempt: 1,
+    request_id: 'rq-1',
+    tenant_id: 'acme',
+    provider_id: 'cedar',
+    worker_id: 'w-1',
+    latency_ms: 5,
+    timestamp_ms: 1,
+    state: 'succeeded',
+    committed: false,
+  });
+  assert.equal((await replayed(records, {})).records, 2);
+  const told = await records.result('get_decision', { tenant_id: 'acme', request_id: 'rq-1' });
+  assert.equal((told['attempts'] as { outcome?: object }[])[0]?.outcome, undefined);
+});
+
 test('the span and the limit choose the records, and the reply says where it stopped', async () => {
   const records = await openRecords();
   const log = records.join();

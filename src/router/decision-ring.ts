@@ -1,5 +1,5 @@
 // The newest decision records of a router without a data directory, in memory: texts, which cost a collection nothing.
-import type { DecisionRecord, OutcomeRecord } from '../policy/decision-record.ts';
+import type { DecisionRecord, OutcomeRecord, ShadowRecord } from '../policy/decision-record.ts';
 import type { LogLine, RecordSink } from './decision-log.ts';
 import { isOf, type KeptRecord, type KeptRecords } from './kept-records.ts';
 
@@ -32,7 +32,7 @@ export class DecisionRing implements RecordSink, KeptRecords {
     this.#first = 0;
   }
 
-  *read(): Iterable<KeptRecord> {
+  *read(): Iterable<KeptRecord | undefined> {
     // Those that are there now: what is written meanwhile moves them.
     for (const line of this.#lines.slice(this.#first)) yield kept(line);
   }
@@ -52,8 +52,9 @@ export class DecisionRing implements RecordSink, KeptRecords {
   }
 }
 
-const kept = ({ text, policy }: LogLine): KeptRecord => ({
+/** Undefined for what is neither a decision nor the end of an attempt. */
+function kept({ text, policy }: LogLine): KeptRecord | undefined {
   // Written by this process a moment ago.
-  entry: JSON.parse(text) as DecisionRecord | OutcomeRecord,
-  own: () => policy,
-});
+  const entry = JSON.parse(text) as DecisionRecord | OutcomeRecord | ShadowRecord;
+  return entry.type === 'shadow' ? undefined : { entry, own: () => policy };
+}
