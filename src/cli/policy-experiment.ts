@@ -85,7 +85,7 @@ const isUnreadable = (fault: unknown): fault is Error =>
 /** Every `--from`; the parser keeps the last one only. */
 export function directoriesIn(words: readonly string[]): readonly string[] {
   return words.flatMap((word, at) => {
-    if (word === '--from') return words[at + 1] ?? [];
+    if (/^--from$/.test(word)) return words[at + 1] ?? [];
     return word.startsWith('--from=') ? word.slice('--from='.length) : [];
   });
 }
