@@ -1,6 +1,7 @@
 // A router's administration with decisions in memory, for tests of what is told of them.
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
+import type { Bus } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
 import { adminV2 } from '../contracts/admin.ts';
 import { at } from '../contracts/contract.ts';
@@ -40,24 +41,24 @@ export const factsFor = (requestId: string, tenantId = 'acme'): Facts => ({
   context: {},
 });
 
-/** One bus; each router on it has records of its own. */
+/** Each router has records of its own; all are on one bus in memory unless they bring theirs. */
 export async function openRecords() {
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   after(() => timers[Symbol.dispose]());
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
-  const bus = openMemoryBus({ timers, telemetry });
+  const memory = openMemoryBus({ timers, telemetry });
   const { replica, store, parse } = await memoryPolicies(['acme', 'zeta'], clock, telemetry);
   let routers = 0;
   /** Starts a router; what it decides is recorded by `decided`. */
   const join = (
-    of: { records?: KeptRecords; rehearse?: Rehearse; policies?: ReadonlySet<string> } = {},
+    of: { records?: KeptRecords; rehearse?: Rehearse; policies?: ReadonlySet<string>; bus?: Bus; timers?: Timers } = {},
   ): DecisionLog => {
     const ring = new DecisionRing();
     const log = new DecisionLog({ sink: ring, kept: of.records ?? ring, timers, telemetry, sample: 1 });
     serveAdmin({
-      bus,
-      timers,
+      bus: of.bus ?? memory,
+      timers: of.timers ?? timers,
       telemetry,
       authorize: () => ({ id: 'admin', tenants: ['acme', 'zeta'], ...(of.policies && { policies: of.policies }) }),
       policies: policyAdminOf(replica, store, parse),
@@ -77,7 +78,7 @@ export async function openRecords() {
     log.decided(policy, facts, snapshot, verdict);
     return verdict;
   };
-  const ask = (op: string, params: object, tenantId = 'acme') =>
+  const ask = (op: string, params: object, tenantId = 'acme', bus: Bus = memory) =>
     bus.request(
       at(adminV2, { op }),
       { version: '2', request_id: 'adm-1', params: { ...params } },
