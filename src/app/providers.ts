@@ -9,7 +9,7 @@ import type { Provider } from '../provider/provider.ts';
 import { openServiceProvider, type ServiceProvider } from '../provider/service-provider.ts';
 import { openSimulated } from '../provider/simulated.ts';
 import { parseScript } from '../provider/simulated-script.ts';
-import type { CallTarget } from '../worker/call.ts';
+import type { ProviderTarget } from '../worker/provider-sides.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 
@@ -17,7 +17,7 @@ export interface OpenedProviders extends AsyncDisposable {
   readonly ids: readonly string[];
   /** Models that the configuration names, by provider. */
   readonly models: ReadonlyMap<string, readonly string[]>;
-  target(providerId: string, model: string): CallTarget | undefined;
+  target(providerId: string, model: string): ProviderTarget | undefined;
 }
 
 /** The providers of one pool. Throws `validation_failed` for an address or a script that cannot be used. */

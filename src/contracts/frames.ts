@@ -17,11 +17,13 @@ const Start = Type.Object({
 const Chunk = Type.Object({
   type: Type.Literal('chunk'),
   ...head,
-  // One of: `raw`, the provider's own event payload where dialects are equal, or `delta` for choice `index`.
+  // One of: `raw`, the provider's own event payload where dialects are equal, `delta` for choice `index`, or `part`, a
+  // slice of a whole answer that is too large for one message.
   raw: maybe(Type.String()),
   usage_only: maybe(Type.Boolean()),
   delta: maybe(OpenObject),
   index: maybe(Count),
+  part: maybe(Type.String()),
 });
 
 const Heartbeat = Type.Object({ type: Type.Literal('heartbeat'), ...head });
@@ -35,6 +37,9 @@ const End = Type.Object({
   // One of, if not streaming: `raw`, the provider's own body where dialects are equal, or `output`.
   raw: maybe(Type.String()),
   output: maybe(Type.Unknown()),
+  // Of an answer in parts: their number, and the SHA-256 in hex of the UTF-8 of the whole.
+  output_parts: maybe(Count),
+  output_sha256: maybe(Type.String({ pattern: '^[0-9a-f]{64}$' })),
 });
 
 const Failed = Type.Object({

@@ -9,6 +9,8 @@ export const MESSAGE_BYTES_MAX = 720_000;
 export const OBJECT_BYTES_MAX = 65_536;
 /** Inline output of an answer, and the gateway's buffer per stream. */
 export const INLINE_BYTES_MAX = 262_144;
+/** A whole answer, in as many messages as it takes. */
+export const ANSWER_BYTES_MAX = 16_777_216;
 export const JSON_DEPTH_MAX = 64;
 
 export const DEADLINE_MIN_MS = 100;

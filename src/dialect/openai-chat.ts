@@ -290,7 +290,8 @@ export function readErrorBody(json: string): UpstreamError | undefined {
   return readError(parseOpen(json)?.['error']);
 }
 
-function readError(error: unknown): UpstreamError | undefined {
+/** What an error member says; undefined if there is none. */
+export function readError(error: unknown): UpstreamError | undefined {
   if (typeof error === 'string' && error !== '') return { type: undefined, code: undefined, message: error };
   if (!isOpen(error)) return undefined;
   const code = error['code'];
@@ -314,8 +315,8 @@ const canonicalFinish = (reason: string): FinishReason =>
 
 function readUsage(usage: unknown): TokenUsage | undefined {
   if (!isOpen(usage)) return undefined;
-  const inputTokens = tokens(usage['prompt_tokens']);
-  const outputTokens = tokens(usage['completion_tokens']);
+  const inputTokens = countOf(usage['prompt_tokens']);
+  const outputTokens = countOf(usage['completion_tokens']);
   const cachedInputTokens = part(usage['prompt_tokens_details'], 'cached_tokens');
   const reasoningTokens = part(usage['completion_tokens_details'], 'reasoning_tokens');
   const isSound = inputTokens >= cachedInputTokens && outputTokens >= reasoningTokens;
@@ -323,13 +324,13 @@ function readUsage(usage: unknown): TokenUsage | undefined {
 }
 
 /** NaN for what is no count, so that every comparison with it fails. */
-const tokens = (value: unknown): number =>
+export const countOf = (value: unknown): number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= TOKENS_MAX ? value : Number.NaN;
 
 function part(details: unknown, name: string): number {
   if (!isOpen(details)) return 0;
   const value = details[name];
-  return value === undefined || value === null ? 0 : tokens(value);
+  return value === undefined || value === null ? 0 : countOf(value);
 }
 
 /** Counts what a message or a delta says; calls without arguments count by their name. */
@@ -352,7 +353,8 @@ const textOf = (value: unknown): string | undefined => (typeof value === 'string
 const isOpen = (value: unknown): value is Open => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isFilled = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length > 0;
 
-function parseOpen(json: string): Open | undefined {
+/** Undefined for a text that is no object. */
+export function parseOpen(json: string): Open | undefined {
   try {
     const value: unknown = JSON.parse(json);
     return isOpen(value) ? value : undefined;

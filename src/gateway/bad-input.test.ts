@@ -102,7 +102,7 @@ const BODIES: readonly (readonly [string, Sent, number, string, string?])[] = [
   ['an unknown model name', get('/v1/models/oak'), 404, 'model_not_found', 'model'],
   ['a wrong method', get('/v1/chat/completions'), 405, 'method_not_allowed'],
   ['a method of nobody', { line: 'PROPFIND /v1/models HTTP/1.1' }, 405, 'method_not_allowed'],
-  ['a path that is not built', { line: 'POST /v1/embeddings HTTP/1.1' }, 501, 'not_implemented'],
+  ['a path that is not built', { line: 'POST /v1/completions HTTP/1.1' }, 501, 'not_implemented'],
 ];
 
 for (const [name, sent, status, code, param] of BODIES) {

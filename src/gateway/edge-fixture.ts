@@ -100,22 +100,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
   const lines: string[] = [];
   const metrics = new Metrics();
   const timers = new Timers(systemClock, { tickMs: 5 });
-  const exchanges: Exchanges = {
-    get active() {
-      return options.active?.() ?? orders.length;
-    },
-    open(order, reader) {
-      const ordered: Ordered = { order, reader, cancelled: undefined };
-      orders.push(ordered);
-      queueMicrotask(() => options.script?.(ordered));
-      return {
-        routed: ROUTED,
-        cancel(reason) {
-          ordered.cancelled ??= reason;
-        },
-      };
-    },
-  };
+  const exchanges = scripted(orders, options);
   const authenticator = authenticatorOf(key, options);
   const telemetry = { log: openLog('info', { write: (line: string) => void lines.push(line) }), metrics };
   const bus = options.bus ?? openMemoryBus({ timers, telemetry: { ...telemetry, metrics: new Metrics() } });
@@ -164,6 +149,26 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
       await jobs[Symbol.asyncDispose]();
       await budgets[Symbol.asyncDispose]();
       timers[Symbol.dispose]();
+    },
+  };
+}
+
+/** Keeps each order, and lets the script answer it. */
+function scripted(orders: Ordered[], options: EdgeOptions): Exchanges {
+  return {
+    get active() {
+      return options.active?.() ?? orders.length;
+    },
+    open(order, reader) {
+      const ordered: Ordered = { order, reader, cancelled: undefined };
+      orders.push(ordered);
+      queueMicrotask(() => options.script?.(ordered));
+      return {
+        routed: ROUTED,
+        cancel(reason) {
+          ordered.cancelled ??= reason;
+        },
+      };
     },
   };
 }

@@ -10,7 +10,7 @@ export interface Order {
   readonly tenantId: string;
   readonly keyId: string;
   readonly userId: string | undefined;
-  readonly taskType: 'ai.chat';
+  readonly taskType: 'ai.chat' | 'ai.embed';
   /** The wire format of `body`, for example `openai.chat`. */
   readonly dialect: string;
   /** The caller's body, parsed and unchanged. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { openMemoryBus } from '../bus/memory.ts';
 import { type Cancel, cancel } from '../contracts/cancel.ts';
@@ -68,7 +69,10 @@ function open(settings: { answers?: RouterAnswer[]; withRouter?: boolean } = {})
   const heard: string[] = [];
   const exchange = relay.open(ORDER, {
     chunk: (raw, isUsageOnly) => void heard.push(isUsageOnly ? `usage ${raw}` : `chunk ${raw}`),
-    end: (frame) => void heard.push(`end ${frame.finish_reason}`),
+    end(frame) {
+      if (frame.raw !== undefined) heard.push(`whole ${frame.raw}`);
+      heard.push(`end ${frame.finish_reason}`);
+    },
     fail: (error) => void heard.push(`fail ${error.code}`),
   });
   assert.deepEqual(heard, [], 'the reader is never called before open has returned');
@@ -162,6 +166,39 @@ test('chunks and the end reach the reader in order, once, and nothing comes afte
   assert.equal(relay.active, 0);
   await stop();
 });
+
+test('an answer in parts reaches the reader whole', async () => {
+  const { heard, send, stop } = open();
+  await settled();
+  send({ type: 'start' }, 0);
+  const part = (text: string) => ({ raw: undefined, part: text });
+  send({ type: 'chunk' }, 2, part('b"}'));
+  send({ type: 'chunk' }, 1, part('{"a":"'));
+  const output_sha256 = createHash('sha256').update('{"a":"b"}').digest('hex');
+  send({ type: 'end' }, 3, { output_parts: 2, output_sha256 });
+  await settled();
+  assert.deepEqual(heard, ['whole {"a":"b"}', 'end stop']);
+  await stop();
+});
+
+for (const [what, sum] of [
+  ['is missing', { output_parts: 3 }],
+  ['is another one', { output_sha256: '0'.repeat(64) }],
+] as const) {
+  test(`an answer of which a part ${what} is no answer`, async () => {
+    const { heard, send, cancels, stop } = open();
+    await settled();
+    send({ type: 'start' }, 0);
+    send({ type: 'chunk' }, 1, { raw: undefined, part: '{"a":' });
+    send({ type: 'chunk' }, 2, { raw: undefined, part: '1}' });
+    const output_sha256 = createHash('sha256').update('{"a":1}').digest('hex');
+    send({ type: 'end' }, 3, { output_parts: 2, output_sha256, ...sum });
+    await settled();
+    assert.deepEqual(heard, ['fail invalid_reply']);
+    assert.equal(cancels.length, 1);
+    await stop();
+  });
+}
 
 test('frames may come before the decision', async () => {
   const { heard, send, stop } = open({ answers: ['silent'] });

@@ -1,9 +1,11 @@
 // One request between the router that decides, the workers that try, and the one reader. Its invariants: relay.ts.
+import { createHash } from 'node:crypto';
 import type { Bus } from '../bus/bus.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { Address } from '../contracts/contract.ts';
 import type { DecideResponse } from '../contracts/decide.ts';
-import type { frames, StreamFrame } from '../contracts/frames.ts';
+import type { EndFrame, frames, StreamFrame } from '../contracts/frames.ts';
+import { ANSWER_BYTES_MAX } from '../contracts/limits.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -57,6 +59,9 @@ export class RelayedExchange implements Exchange {
   /** One entry per assignment: the first, and that of a re-ask. */
   readonly #assignments: FrameOrder[] = [];
   #committed: FrameOrder | undefined;
+  /** Of a whole answer that came in slices. */
+  readonly #parts: string[] = [];
+  #partChars = 0;
   #isReasked = false;
   #isOver = false;
   #isDecided = false;
@@ -116,6 +121,7 @@ export class RelayedExchange implements Exchange {
     switch (frame.type) {
       case 'chunk':
         this.#commit(order);
+        if (frame.part !== undefined) return this.#part(frame.part);
         return reader.chunk(frame.raw ?? JSON.stringify(frame.delta), frame.usage_only ?? false);
       case 'start':
         this.#routed.providerId = frame.provider_id;
@@ -127,11 +133,36 @@ export class RelayedExchange implements Exchange {
       case 'end':
         this.#commit(order);
         this.#routed.costMicroUsd = frame.total_cost_micro_usd ?? frame.usage.cost_micro_usd;
-        this.#close();
-        return reader.end(frame);
+        return this.#end(frame);
       case 'error':
         return this.#fail(errorOfFrame(frame));
     }
+  }
+
+  /** A slice of an answer that is written in one piece, and so has to be here in full. */
+  #part(part: string): void {
+    this.#parts.push(part);
+    this.#partChars += part.length;
+    if (this.#partChars > ANSWER_BYTES_MAX) this.#broken();
+  }
+
+  #end(frame: EndFrame): void {
+    if (frame.output_parts === undefined) {
+      this.#close();
+      return this.#reader.end(frame);
+    }
+    const raw = this.#parts.join('');
+    const isWhole = frame.output_parts === this.#parts.length && frame.output_sha256 === digestOf(raw);
+    if (!isWhole) return this.#broken();
+    this.#close();
+    this.#reader.end({ ...frame, raw });
+  }
+
+  #broken(): void {
+    for (const { assignmentId } of this.#assignments) {
+      this.#relay.cancelAttempt(this.#order, { assignmentId }, 'superseded');
+    }
+    this.#fail(new BeamlineError('invalid_reply', 'the parts of the answer do not fit together'));
   }
 
   #commit(order: FrameOrder): void {
@@ -269,3 +300,5 @@ export class RelayedExchange implements Exchange {
     this.#relay.release(this.#entered.place);
   }
 }
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');

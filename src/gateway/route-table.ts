@@ -11,6 +11,7 @@ import { budgetRoutes } from './routes/budgets.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
 import { decideRoute } from './routes/decide.ts';
 import { decisionRoute } from './routes/decisions.ts';
+import { embeddings } from './routes/embeddings.ts';
 import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsIn } from './routes/job-events.ts';
@@ -37,6 +38,7 @@ export interface RouteNeeds extends GatewayDeps {
 
 export const routeTable: readonly Route<RouteNeeds>[] = [
   chatCompletions,
+  embeddings,
   listModels,
   getModel,
   decideRoute,

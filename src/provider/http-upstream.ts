@@ -35,14 +35,14 @@ const KEEP_ALIVE_MAX_MS = 120_000;
 
 export class HttpUpstream implements AsyncDisposable {
   readonly #pool: Pool;
-  readonly #path: string;
+  readonly #base: string;
   readonly #limits: UpstreamLimits;
   #open = 0;
 
   /** Throws `validation_failed` unless `url` is plain http or https: no user, query or fragment. */
   constructor(url: string, limits: UpstreamLimits) {
     const target = parseUrl(url);
-    this.#path = target.pathname;
+    this.#base = target.pathname.replace(/\/+$/, '');
     this.#limits = limits;
     this.#pool = new Pool(target.origin, {
       connections: limits.connections,
@@ -57,9 +57,14 @@ export class HttpUpstream implements AsyncDisposable {
     });
   }
 
+  /** What `post` takes for a path below the base address. */
+  pathOf(below: string): string {
+    return `${this.#base}${below}`;
+  }
+
   /** `headers` is flat: name, value, name, value. The reader is never called before this returns. */
-  post(headers: string[], body: string, reader: UpstreamReader): RunningCall {
-    const options = { method: 'POST', path: this.#path, headers, body } as const;
+  post(path: string, headers: string[], body: string, reader: UpstreamReader): RunningCall {
+    const options = { method: 'POST', path, headers, body } as const;
     const call = new Call(this.#pool, options, reader, this.#limits.maxBodyBytes, () => this.#open--);
     this.#open++;
     const isFull = this.#open > 2 * this.#limits.connections;

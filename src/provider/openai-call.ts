@@ -1,4 +1,4 @@
-// One call in OpenAI's chat format: what its upstream answers becomes chunks and exactly one end or failure.
+// One call in a format of OpenAI's: what its upstream answers becomes chunks and exactly one end or failure.
 // O1. A stream is good only with its terminal event, or when its body ended after every choice had finished.
 // O2. After the terminal event the rest of the body is ignored, so that its connection can serve again.
 // O3. Whatever ends the call early also ends the upstream's side.
@@ -33,12 +33,16 @@ type Reading =
       readonly retryAfterMs: number | undefined;
     };
 
-/** One chat call: reads what its upstream answers, tells the sink. */
+/** Reads a whole body; undefined for one of another format. */
+export type ReadWhole = (json: string) => ChatCompletion | undefined;
+
+/** Reads what its upstream answers, tells the sink. */
 export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
   readonly #timers: Timers;
   readonly #call: ChatCall;
   readonly #sink: ChatSink;
   readonly #key: string | undefined;
+  readonly #read: ReadWhole;
   readonly #patience: Patience;
   #upstream: RunningCall | undefined;
   #reading: Reading = { kind: 'none' };
@@ -52,11 +56,18 @@ export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
   #usage: TokenUsage | undefined;
   #outputChars = 0;
 
-  constructor(timers: Timers, call: ChatCall, sink: ChatSink, key: string | undefined) {
+  constructor(
+    timers: Timers,
+    call: ChatCall,
+    sink: ChatSink,
+    key: string | undefined,
+    read: ReadWhole = readCompletion,
+  ) {
     this.#timers = timers;
     this.#call = call;
     this.#sink = sink;
     this.#key = key;
+    this.#read = read;
     this.#unfinished = typeof call.body['n'] === 'number' ? call.body['n'] : 1;
     this.#patience = new Patience(timers, call, this);
   }
@@ -193,7 +204,7 @@ export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
       this.fail(error === undefined ? protocolFailure('content_type') : classifyRefusal({ error, secret: this.#key }));
       return;
     }
-    const answer = readCompletion(raw);
+    const answer = this.#read(raw);
     if (answer === undefined) this.fail(protocolFailure('garbage'));
     else if (answer.error !== undefined) this.fail(classifyRefusal({ error: answer.error, secret: this.#key }));
     else this.#completed(answer, raw);

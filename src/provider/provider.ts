@@ -57,9 +57,16 @@ export interface RunningCall {
   consumed?(): Consumed | undefined;
 }
 
-export interface Provider extends AsyncDisposable {
+/** A provider as it is asked in one wire format. */
+export interface ProviderSide {
   readonly id: string;
   /** The wire format that it speaks, for example `openai.chat`. */
   readonly dialect: string;
+  /** A side without streams ends with a whole answer. */
   chat(call: ChatCall, sink: ChatSink): RunningCall;
+}
+
+export interface Provider extends ProviderSide, AsyncDisposable {
+  /** The side that makes vectors, whole; absent where it makes none. It ends with its provider. */
+  readonly embeddings?: ProviderSide;
 }

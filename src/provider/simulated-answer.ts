@@ -2,6 +2,7 @@
 // A token is four characters, at least one. That is our own rule, so that counts never depend on a tokenizer.
 // Whole bodies and events are written from templates, because benchmarks use the simulator as their upstream.
 import type { SimulatedProfile, SimulatedScript } from './simulated-script.ts';
+import { vectorEntry } from './simulated-vectors.ts';
 
 /** One moment of a streamed answer; `data` is the payload of an event, `end` a clean end of the body. */
 export type SimulatedStep =
@@ -51,19 +52,50 @@ export class Simulation {
       return refusal(400, undefined, undefined, 0);
     }
     const model = body['model'];
-    const profile = (Object.hasOwn(this.#script, model) ? this.#script[model] : this.#script['default']) ?? plain;
-    const count = (this.#counts.get(profile) ?? 0) + 1;
-    this.#counts.set(profile, count);
+    const profile = this.#profileOf(model);
     const seed = profile.seed ?? 1;
-    for (const { when, status, body: said, retry_after } of profile.errors ?? []) {
-      const hits =
-        when === 'always' || ('nth' in when ? when.nth === count : hashOf(`${seed}/${count}`) / 2 ** 32 < when.ratio);
-      if (hits) return refusal(status, said, retry_after, profile.first_chunk_ms ?? 0);
-    }
+    const refused = this.#refused(profile, seed);
+    if (refused !== undefined) return refused;
     const hash = hashOf(`${seed}\n${model}\n${canonical(body['messages'])}`);
     const said = sayings(profile, body, hash, this.#pool(seed));
     const spoken: Spoken = { profile, body, said, hash, usage: usageOf(profile, body['messages'], said) };
     return body['stream'] === true ? { kind: 'stream', steps: steps(spoken) } : whole(spoken);
+  }
+
+  /** Vectors for the inputs of a request; a list of numbers is one input, of tokens. */
+  embed(body: unknown): SimulatedAnswer {
+    if (!isOpen(body) || typeof body['model'] !== 'string' || !isInput(body['input'])) {
+      return refusal(400, undefined, undefined, 0);
+    }
+    const { model, input, dimensions, encoding_format: format } = body;
+    const profile = this.#profileOf(model);
+    const seed = profile.seed ?? 1;
+    const refused = this.#refused(profile, seed);
+    if (refused !== undefined) return refused;
+    const inputs: readonly unknown[] = Array.isArray(input) && typeof input[0] !== 'number' ? input : [input];
+    const entries = inputs.map((one, index) =>
+      vectorEntry(index, hashOf(`${seed}\n${model}\n${canonical(one)}`), { dimensions, format }),
+    );
+    const tokens = inputs.reduce((sum: number, one) => sum + inputTokens(one), 0);
+    const usage = profile.usage === 'absent' ? '' : `,"usage":{"prompt_tokens":${tokens},"total_tokens":${tokens}}`;
+    const text = `{"object":"list","data":[${entries.join(',')}],"model":${JSON.stringify(model)}${usage}}`;
+    return { kind: 'whole', atMs: profile.first_chunk_ms ?? 0, body: text };
+  }
+
+  #profileOf(model: string): SimulatedProfile {
+    return (Object.hasOwn(this.#script, model) ? this.#script[model] : this.#script['default']) ?? plain;
+  }
+
+  /** Counts a request, and what the script makes of the nth one or of a share. */
+  #refused(profile: SimulatedProfile, seed: number): SimulatedAnswer | undefined {
+    const count = (this.#counts.get(profile) ?? 0) + 1;
+    this.#counts.set(profile, count);
+    for (const { when, status, body, retry_after } of profile.errors ?? []) {
+      const hits =
+        when === 'always' || ('nth' in when ? when.nth === count : hashOf(`${seed}/${count}`) / 2 ** 32 < when.ratio);
+      if (hits) return refusal(status, body, retry_after, profile.first_chunk_ms ?? 0);
+    }
+    return undefined;
   }
 
   /** 64 KiB of words, made once per seed; every text is a piece of it. */
@@ -168,6 +200,8 @@ function usageOf(profile: SimulatedProfile, messages: readonly unknown[], said: 
 }
 
 const tokensOf = (chars: number): number => Math.max(1, Math.ceil(chars / CHARS_PER_TOKEN));
+const isInput = (input: unknown): boolean => typeof input === 'string' || (Array.isArray(input) && input.length > 0);
+const inputTokens = (input: unknown): number => (Array.isArray(input) ? input.length : tokensOf(contentChars(input)));
 const contentChars = (content: unknown): number =>
   typeof content === 'string'
     ? content.length

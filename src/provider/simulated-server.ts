@@ -1,4 +1,4 @@
-// The simulated provider as an HTTP server that speaks OpenAI's chat format, so that whole paths run over real sockets.
+// The simulated provider as an HTTP server that speaks OpenAI's formats of chat and embeddings, so that whole paths run over real sockets.
 // One event is one socket write. It is lean on purpose: benchmarks use it as their upstream.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,7 +14,7 @@ export interface SimulatedServerOptions {
   readonly port: number;
   readonly script: SimulatedScript;
   readonly timers: Timers;
-  /** Hears every chat request that was read: the ground truth of what arrived. */
+  /** Hears every request for an answer that was read: the ground truth of what arrived. */
   readonly log?: (arrival: SimulatedArrival) => void;
 }
 
@@ -55,15 +55,22 @@ export async function startSimulatedServer(options: SimulatedServerOptions): Pro
 class Desk {
   readonly #options: SimulatedServerOptions;
   readonly #simulation: Simulation;
+  readonly #answers: readonly (readonly [path: string, answer: (body: unknown) => SimulatedAnswer])[];
 
   constructor(options: SimulatedServerOptions) {
     this.#options = options;
-    this.#simulation = new Simulation(options.script);
+    const simulation = new Simulation(options.script);
+    this.#simulation = simulation;
+    this.#answers = [
+      ['/chat/completions', (body) => simulation.answer(body)],
+      ['/embeddings', (body) => simulation.embed(body)],
+    ];
   }
 
   serve(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? '';
-    if (request.method === 'POST' && path.endsWith('/chat/completions')) this.#chat(request, response);
+    const asked = request.method === 'POST' ? this.#answers.find(([end]) => path.endsWith(end)) : undefined;
+    if (asked !== undefined) this.#read(request, response, asked[1]);
     else if (request.method === 'GET' && path.endsWith('/models')) reply(response, 200, this.#models());
     else
       reply(response, 404, '{"error":{"message":"no such route","type":"not_found_error","param":null,"code":null}}');
@@ -74,7 +81,7 @@ class Desk {
     return JSON.stringify({ object: 'list', data });
   }
 
-  #chat(request: IncomingMessage, response: ServerResponse): void {
+  #read(request: IncomingMessage, response: ServerResponse, answerTo: (body: unknown) => SimulatedAnswer): void {
     const parts: Buffer[] = [];
     let bytes = 0;
     request.on('data', (part: Buffer) => {
@@ -83,14 +90,13 @@ class Desk {
       else parts.push(part);
     });
     const callId = request.headers['x-client-request-id'];
-    request.on('end', () =>
-      this.#answer(parts.length === 1 ? parts[0] : Buffer.concat(parts), response, String(callId ?? '') || undefined),
-    );
+    request.on('end', () => {
+      const body = parse(parts.length === 1 ? parts[0] : Buffer.concat(parts));
+      this.#answer(body, answerTo(body), response, String(callId ?? '') || undefined);
+    });
   }
 
-  #answer(bytes: Buffer | undefined, response: ServerResponse, callId: string | undefined): void {
-    const body = parse(bytes);
-    const answer = this.#simulation.answer(body);
+  #answer(body: unknown, answer: SimulatedAnswer, response: ServerResponse, callId: string | undefined): void {
     this.#options.log?.({ atMs: this.#options.timers.clock.epochMs(), callId, body, answer });
     if (answer.kind === 'stream') {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });

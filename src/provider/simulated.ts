@@ -1,11 +1,12 @@
 // The simulated provider in this process: no socket, the same answers and the same reading of them as over HTTP.
 import type { Timers } from '../core/timers.ts';
 import { upstreamBody } from '../dialect/openai-chat.ts';
+import { readEmbeddings } from '../dialect/openai-embeddings.ts';
 import { sseData } from '../dialect/sse-writer.ts';
 import { classifyFault } from './classify.ts';
 import type { UpstreamReader } from './http-upstream.ts';
-import { OpenAiCall } from './openai-call.ts';
-import type { Provider, RunningCall } from './provider.ts';
+import { OpenAiCall, type ReadWhole } from './openai-call.ts';
+import type { ChatCall, ChatSink, Provider, RunningCall } from './provider.ts';
 import { type SimulatedAnswer, Simulation, type SimulatedStep } from './simulated-answer.ts';
 import { SimulatedPlayback } from './simulated-playback.ts';
 import type { SimulatedScript } from './simulated-script.ts';
@@ -19,20 +20,22 @@ export interface Simulated {
 export function openSimulated({ id, script, timers }: Simulated): Provider {
   const simulation = new Simulation(script);
   const running = new Set<SimulatedUpstream>();
-  return {
-    id,
-    dialect: 'openai.chat',
-    chat(call, sink) {
-      const reader = new OpenAiCall(timers, call, sink, undefined);
-      const upstream = new SimulatedUpstream(timers, simulation.answer(upstreamBody(call.body, call)), reader, () =>
-        running.delete(upstream),
-      );
+  const asked =
+    (answerTo: (body: unknown) => SimulatedAnswer, read?: ReadWhole) => (call: ChatCall, sink: ChatSink) => {
+      const reader = new OpenAiCall(timers, call, sink, undefined, read);
+      const answer = answerTo(upstreamBody(call.body, call));
+      const upstream = new SimulatedUpstream(timers, answer, reader, () => running.delete(upstream));
       running.add(upstream);
       reader.follow(upstream);
       // Like an answer from a socket it comes in a later turn of the loop, after the decision was heard.
       setImmediate(() => upstream.start());
       return reader;
-    },
+    };
+  return {
+    id,
+    dialect: 'openai.chat',
+    chat: asked((body) => simulation.answer(body)),
+    embeddings: { id, dialect: 'openai.embeddings', chat: asked((body) => simulation.embed(body), readEmbeddings) },
     async [Symbol.asyncDispose]() {
       for (const upstream of running) upstream.close();
     },

@@ -50,11 +50,9 @@ export function outcomeOf(facts: AttemptFacts, end: AttemptEnd | { readonly stat
   if (assignment.owner !== undefined) outcome.router_id = assignment.owner.router_id;
   if (facts.firstContentMs !== undefined) outcome.ttft_ms = facts.firstContentMs;
   if (assignment.shadow === true) outcome.shadow = true;
-  if (assignment.shadow === true) outcome.shadow = true;
   if (end.state === 'committed') return outcome;
   if (end.state !== 'succeeded') outcome.error = outcomeError(end.failure);
   if (end.usage !== undefined) outcome.output_tokens = end.usage.output_tokens;
-  if (assignment.shadow === true && end.usage !== undefined) outcome.cost_micro_usd = end.usage.cost_micro_usd;
   if (assignment.shadow === true && end.usage !== undefined) outcome.cost_micro_usd = end.usage.cost_micro_usd;
   return outcome;
 }
@@ -102,7 +100,6 @@ export function resultOf(facts: AttemptFacts, end: AttemptEnd): ExecResult {
   if (traceId !== undefined) result.trace_id = traceId;
   if (facts.firstContentMs !== undefined) result.ttft_ms = facts.firstContentMs;
   if (end.usage !== undefined) result.usage = end.usage;
-  if (assignment.shadow === true) result.shadow = true;
   if (assignment.shadow === true) result.shadow = true;
   if (assignment.run_id !== undefined) result.run_id = assignment.run_id;
   if (assignment.flow_id !== undefined) result.flow_id = assignment.flow_id;

@@ -9,12 +9,13 @@ import type { CancelReason } from '../contracts/cancel.ts';
 import type { Usage } from '../contracts/fields.ts';
 import { type EndFrame, frames, type StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
-import { INLINE_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
+import { ANSWER_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
 import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
-import type { ChatEnd, ChatSink, Consumed, Provider, RunningCall, TokenUsage } from '../provider/provider.ts';
+import type { ChatEnd, ChatSink, Consumed, ProviderSide, RunningCall, TokenUsage } from '../provider/provider.ts';
+import { answerParts } from './answer-parts.ts';
 import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from './attempt-messages.ts';
 import { type CostOf, estimateTokens, meter } from './metering.ts';
 import { postProcessed } from './post-processed.ts';
@@ -39,7 +40,7 @@ export interface CallDeps {
 
 /** The provider that runs the call, and its own name of the model. */
 export interface CallTarget {
-  readonly provider: Provider;
+  readonly provider: ProviderSide;
   readonly upstreamModel: string;
 }
 
@@ -173,13 +174,16 @@ export class Call implements ChatSink, SlotWaiter {
 
   end(end: ChatEnd): void {
     if (this.#phase.kind === 'ended') return;
-    if (end.raw !== undefined && Buffer.byteLength(end.raw) > INLINE_BYTES_MAX) {
+    const large = answerParts(end.raw);
+    if (large !== undefined && Buffer.byteLength(end.raw ?? '') > ANSWER_BYTES_MAX) {
       return this.fail({
         code: 'OUTPUT_TOO_LARGE',
-        message: `an answer holds at most ${INLINE_BYTES_MAX} bytes`,
+        message: `an answer holds at most ${ANSWER_BYTES_MAX} bytes`,
       });
     }
-    if (!this.#isCommitted && this.#held.length > 0) this.#commit();
+    if (!this.#isCommitted && (large !== undefined || this.#held.length > 0)) this.#commit();
+    for (const part of large?.parts ?? []) this.#send({ type: 'chunk', ...this.#head(), part });
+    if (this.#hasEnded) return;
     const usage = this.#usageOf(end);
     const frame: EndFrame = {
       type: 'end',
@@ -190,7 +194,8 @@ export class Call implements ChatSink, SlotWaiter {
       usage,
       total_cost_micro_usd: usage.cost_micro_usd + (this.assignment.prior_cost_micro_usd ?? 0),
     };
-    if (end.raw !== undefined) frame.raw = end.raw;
+    if (large !== undefined) Object.assign(frame, large.sum);
+    else if (end.raw !== undefined) frame.raw = end.raw;
     this.#finish({ state: 'succeeded', usage, finishReason: end.finishReason }, frame);
   }
 
@@ -253,6 +258,11 @@ export class Call implements ChatSink, SlotWaiter {
       failure,
       usage: this.#outputChars > 0 ? this.#estimate() : undefined,
     });
+  }
+
+  /** A frame that could not leave ends the call. */
+  get #hasEnded(): boolean {
+    return this.#phase.kind === 'ended';
   }
 
   #finish(end: AttemptEnd, frame?: StreamFrame): void {

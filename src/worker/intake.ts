@@ -5,6 +5,7 @@ import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contra
 import type { Cancel } from '../contracts/cancel.ts';
 import { LiveMap } from '../core/live-map.ts';
 import { RecentNumbers } from '../core/recent-numbers.ts';
+import type { ProviderSide } from '../provider/provider.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { AttemptEnd } from './attempt-messages.ts';
 import { attemptCounters } from './attempt-metrics.ts';
@@ -12,6 +13,7 @@ import { Call, type CallDeps, type CallTarget } from './call.ts';
 import type { CancelMemory } from './cancel-memory.ts';
 import type { OverloadLevel } from './overload.ts';
 import type { ProviderMetrics } from './provider-metrics.ts';
+import { isModelTask, type ModelTask, PROVIDER_SIDES, type ProviderTarget } from './provider-sides.ts';
 import type { Slots } from './slots.ts';
 
 /** Finished attempts that are still known, so that a repeat of one is refused. */
@@ -20,7 +22,7 @@ const FINISHED_MAX = 10_000;
 export interface IntakeDeps extends Omit<CallDeps, 'onEnd'> {
   readonly telemetry: Telemetry;
   /** The provider that runs an assignment, or undefined when this worker does not have it. */
-  readonly target: (providerId: string, model: string) => CallTarget | undefined;
+  readonly target: (providerId: string, model: string) => ProviderTarget | undefined;
   /** Shared with the jobs of this worker. */
   readonly slots: Slots;
   readonly cancelled: CancelMemory;
@@ -55,13 +57,15 @@ export class Intake {
   }
 
   accept(assignment: ExecAssignment): ExecAssignmentAck {
-    const target = this.#deps.target(assignment.executor.provider_id, assignment.executor.model ?? '');
-    const refusal = this.#refusal(assignment, target);
+    const { executor, job } = assignment;
+    const found = this.#deps.target(executor.provider_id, executor.model ?? '');
+    const side = found === undefined || !isModelTask(job.type) ? undefined : PROVIDER_SIDES[job.type](found.provider);
+    const refusal = this.#refusal(assignment, found, side);
     if (refusal !== undefined) {
       this.#metrics.rejections.of(refusal).add();
       return { ...this.#ack(assignment, 'rejected'), reason: refusal };
     }
-    if (target !== undefined) this.#start(assignment, target);
+    if (found !== undefined && side !== undefined) this.#start(assignment, { ...found, provider: side });
     return this.#ack(assignment, 'accepted');
   }
 
@@ -98,15 +102,19 @@ export class Intake {
     return { abandoned };
   }
 
-  #refusal(assignment: ExecAssignment, target: CallTarget | undefined): RefusalReason | undefined {
+  #refusal(
+    assignment: ExecAssignment,
+    found: ProviderTarget | undefined,
+    side: ProviderSide | undefined,
+  ): RefusalReason | undefined {
     const { assignment_id: id, attempt = 1 } = assignment;
     if (this.#isDraining) return 'draining';
     if (attempt <= (this.#calls.get(id)?.attempt ?? this.#finished.get(id) ?? 0)) return 'duplicate';
-    if (assignment.job.type !== 'ai.chat') return 'unknown_job_type';
-    if (target === undefined) return 'unsupported_provider';
+    if (!isModelTask(assignment.job.type)) return 'unknown_job_type';
+    if (found === undefined) return 'unsupported_provider';
     // Translation between dialects is not built: only a provider of the caller's own dialect can serve it.
-    if (assignment.dialect !== target.provider.dialect || assignment.job.payload === undefined)
-      return 'invalid_request';
+    if (side === undefined || assignment.dialect !== side.dialect) return 'invalid_request';
+    if (assignment.job.payload === undefined) return 'invalid_request';
     if (!this.#hasRoomFor(assignment)) return 'queue_full';
     if (this.#deps.cancelled.has(id, attempt)) return 'duplicate';
     return undefined;
@@ -144,7 +152,8 @@ export class Intake {
 
   #count({ assignment, receivedMs, startedMs, firstContentMs }: Call, end: AttemptEnd): void {
     const nowMs = this.#deps.timers.clock.nowMs();
-    this.#metrics.ended(end, (nowMs - receivedMs) / 1_000);
+    const { type } = assignment.job;
+    if (isModelTask(type)) this.#metrics.ended[type](end, (nowMs - receivedMs) / 1_000);
     if (startedMs === undefined) return;
     const { provider_id: provider, model = '-' } = assignment.executor;
     this.#deps.providerMetrics.ended({
@@ -173,7 +182,10 @@ export class Intake {
 const declareMetrics = (telemetry: Telemetry) => {
   const { metrics } = telemetry;
   return {
-    ended: attemptCounters(telemetry, 'ai.chat', 'call'),
+    ended: {
+      'ai.chat': attemptCounters(telemetry, 'ai.chat', 'call'),
+      'ai.embed': attemptCounters(telemetry, 'ai.embed', 'call'),
+    } satisfies Record<ModelTask, unknown>,
     rejections: metrics.counter({ name: 'worker_rejections_total', help: 'Assignments refused.', labels: ['reason'] }),
     cancels: metrics.counter({ name: 'worker_cancels_total', help: 'Calls cancelled.', labels: ['reason'] }),
   };

@@ -7,7 +7,7 @@ import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { Timers } from '../core/timers.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
 import { readCompletion } from '../dialect/openai-chat.ts';
-import type { ChatCall, ChatEnd, ChatSink, Consumed, Provider, RunningCall } from '../provider/provider.ts';
+import type { ChatCall, ChatEnd, ChatSink, Consumed, ProviderSide, RunningCall } from '../provider/provider.ts';
 import { streamWhole } from '../provider/whole-answer.ts';
 import type { Output, PostProcessors } from './post-processors.ts';
 
@@ -18,11 +18,11 @@ export interface PostDeps {
 
 /** The provider itself where nothing is to be asked: optional items are skipped on streams. */
 export function postProcessed(
-  provider: Provider,
+  provider: ProviderSide,
   assignment: ExecAssignment,
   stream: boolean,
   deps: PostDeps,
-): Provider {
+): ProviderSide {
   const { post = [] } = assignment;
   const items = stream ? post.filter(({ mode }) => mode === 'required') : post;
   if (items.length === 0) return provider;
@@ -34,7 +34,6 @@ export function postProcessed(
       running.begin(provider);
       return running;
     },
-    [Symbol.asyncDispose]: () => provider[Symbol.asyncDispose](),
   };
 }
 
@@ -60,7 +59,7 @@ class PostProcessedCall implements RunningCall, ChatSink {
     this.#deadlineMs = order.timers.clock.nowMs() + order.assignment.options.deadline_ms;
   }
 
-  begin(provider: Provider): void {
+  begin(provider: ProviderSide): void {
     const { stream, firstChunkMs } = this.#call;
     // The limit of a first chunk says nothing of a whole answer, which the deadline bounds.
     const wholeMs = stream ? Math.max(firstChunkMs, this.#order.assignment.options.deadline_ms) : firstChunkMs;

@@ -11,7 +11,7 @@ import { resultStream, routerResults } from '../contracts/streams.ts';
 import { ManualClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { readChunk } from '../dialect/openai-chat.ts';
-import type { ChatCall, ChatSink, Provider } from '../provider/provider.ts';
+import type { ChatCall, ChatSink, Provider, ProviderSide } from '../provider/provider.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { startWorker } from './worker.ts';
@@ -25,6 +25,7 @@ export const ROLE = JSON.stringify({ choices: [{ index: 0, delta: { role: 'assis
 export class HandProvider implements Provider {
   readonly id = 'hand';
   readonly dialect = 'openai.chat';
+  embeddings?: ProviderSide;
   readonly sinks: ChatSink[] = [];
   aborted = 0;
   readonly calls: ChatCall[] = [];

@@ -12,20 +12,20 @@ import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { startBeats } from './beats.ts';
 import { type Block, openBlocks } from './blocks/block.ts';
-import type { CallTarget } from './call.ts';
 import { CancelMemory } from './cancel-memory.ts';
 import { heartbeatOf } from './heartbeat.ts';
 import { Intake } from './intake.ts';
-import { aiChat } from './jobs/ai-chat.ts';
 import { attemptBucket, AttemptMarkers } from './jobs/attempt-markers.ts';
 import type { JobBlobs } from './jobs/job-blobs.ts';
 import type { FetchHold, JobFetch } from './jobs/job-fetch.ts';
 import { JobIntake } from './jobs/job-intake.ts';
+import { modelBlocks } from './jobs/model-blocks.ts';
 import type { CostOf } from './metering.ts';
 import type { Outbox } from './outbox.ts';
 import { PostProcessors } from './post-processors.ts';
 import { type NamedModels, ProviderMetrics } from './provider-metrics.ts';
 import { measure, type Measured, OverloadWatch } from './overload-watch.ts';
+import type { ProviderTarget } from './provider-sides.ts';
 import { Reporter } from './reporter.ts';
 import type { WorkerSettings } from './settings.ts';
 import { slotLimits, Slots } from './slots.ts';
@@ -42,12 +42,12 @@ export interface WorkerDeps {
   readonly settings: WorkerSettings;
   readonly costOf: CostOf;
   /** The provider that runs an assignment, or undefined when this worker does not have it. */
-  readonly target: (providerId: string, model: string) => CallTarget | undefined;
+  readonly target: (providerId: string, model: string) => ProviderTarget | undefined;
   /** Ids of the providers that this worker serves, for the heartbeat. */
   readonly providers: readonly string[];
   /** Models that metrics may name; absent: `other` for each provider. */
   readonly models?: NamedModels;
-  /** Job types beside `ai.chat`. */
+  /** Job types beside those that ask a model. */
   readonly blocks?: readonly Block[];
   /** Absent without a data directory; whoever opened it closes it. */
   readonly outbox?: Outbox | undefined;
@@ -68,7 +68,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const watch = new OverloadWatch({ timers, measured, queueShare: () => slots.io.queueShare });
   const cancelled = new CancelMemory(timers.clock);
   const posts = new PostProcessors(shared);
-  const blocks = openBlocks([aiChat({ ...deps, posts, limits: settings }), ...(deps.blocks ?? [])]);
+  const blocks = openBlocks([...modelBlocks({ ...deps, posts, limits: settings }), ...(deps.blocks ?? [])]);
   await bus.ensureStream(resultStream);
   const records = await bus.openBucket(jobBucket);
   // Of this start: a process that comes back is another one.

@@ -35,7 +35,7 @@ const BAD: readonly (readonly [name: string, sent: Sent, status: number, code: s
   ['an unknown policy', { headers: { 'x-beamline-policy': 'oak' } }, 404, 'policy_not_found'],
   ['an unknown path', { path: '/v1/oak' }, 404, 'not_found'],
   ['a wrong method', { method: 'DELETE' }, 405, 'method_not_allowed'],
-  ['a route that is not built', { path: '/v1/embeddings' }, 501, 'not_implemented'],
+  ['a route that is not built', { path: '/v1/completions' }, 501, 'not_implemented'],
 ];
 
 type Ending = readonly [status: number, code: string];

@@ -72,6 +72,23 @@ function openAiSuite(stack: () => Stack): void {
     assert.equal(chunks.at(-1)?.choices[0]?.finish_reason, 'stop');
   });
 
+  test('gets embeddings, also many that are too large for one message', async () => {
+    const input = Array.from({ length: 300 }, (_, n) => `lake number ${n}`);
+    const ask = { model: 'alder/test-chat', dimensions: 1_536 };
+    const many = await open().embeddings.create({ ...ask, input });
+    assert.equal(many.data.length, 300);
+    assert.deepEqual([many.model, many.data[7]?.index, many.data[7]?.embedding.length], ['test-chat', 7, 1_536]);
+    assert.equal(many.usage.prompt_tokens, many.usage.total_tokens);
+    const [text = ''] = input;
+    const { data, response } = await open()
+      .embeddings.create({ ...ask, input: text, encoding_format: 'float' })
+      .withResponse();
+    assert.deepEqual(data.data[0]?.embedding, many.data[0]?.embedding, 'the client asks for base64 by itself');
+    // 4 tokens at 1 micro-USD each, and no output.
+    assert.deepEqual([data.usage.prompt_tokens, response.headers.get('x-beamline-cost')], [4, '4']);
+    await assert.rejects(open().embeddings.create({ ...ask, input: [] }), BadRequestError);
+  });
+
   test('gets the usage of a stream where it asked for it, and nowhere else', async () => {
     const ask = { model: 'alder/test-chat', messages, stream: true } as const;
     const told = await all(await open().chat.completions.create({ ...ask, stream_options: { include_usage: true } }));

@@ -29,6 +29,13 @@ export interface JobSetting {
 /** A record holds the request one level deeper. */
 const DEPTH_MAX = JSON_DEPTH_MAX - 2;
 const CHARS_PER_TOKEN = 4;
+const REFERRED_BYTES_MAX = 4_194_304;
+
+/** The wire format of a payload, by the type of its task. */
+const DIALECTS: ReadonlyMap<string, string> = new Map([
+  ['ai.chat', 'openai.chat'],
+  ['ai.embed', 'openai.embeddings'],
+]);
 
 /** Throws `forbidden` for what the key may not order, `invalid_request` for a body that makes no legal message. */
 export function requestOfDraft(
@@ -58,9 +65,10 @@ export function requestOfDraft(
   if (draft.metadata !== undefined) request.metadata = draft.metadata;
   if (draft.context !== undefined) request.context = draft.context;
   if (Object.keys(options).length > 0) request.options = options;
-  // What comes in the words of the chat dialect needs no translation on its way to a provider of it.
-  if (task.type === 'ai.chat') request.dialect = 'openai.chat';
-  if (isModelWork && task.payload !== undefined) request.estimate = { input_tokens: tokensOf(task.payload) };
+  // What comes in the words of a dialect needs no translation on its way to a provider of it.
+  const dialect = DIALECTS.get(task.type);
+  if (dialect !== undefined) request.dialect = dialect;
+  if (isModelWork) request.estimate = { input_tokens: tokensOf(task) };
   return checked(call, request);
 }
 
@@ -163,7 +171,9 @@ function withModel(task: JobDraft['task']): JobDraft['task'] {
   throw invalidField('task.payload.model', 'must be a model name of 1 to 256 characters');
 }
 
-const tokensOf = (payload: unknown): number => Math.ceil(JSON.stringify(payload).length / CHARS_PER_TOKEN);
+/** A payload that nobody here has seen may be as large as one is read. */
+const tokensOf = ({ payload }: JobDraft['task']): number =>
+  Math.ceil((payload === undefined ? REFERRED_BYTES_MAX : JSON.stringify(payload).length) / CHARS_PER_TOKEN);
 
 /** `fault` is a pointer of the message, a colon and what is wrong there. */
 function asField(fault: string): BeamlineError {

@@ -298,3 +298,16 @@ test('the jobs of one tenant are not there for another', async () => {
   const own = await send('POST', '/api/v1/jobs', { task: TASK }, { ...other, 'idempotency-key': 'same' });
   assert.notEqual(own.body['id'], id);
 });
+
+test('the words of a dialect are told with the work, whatever its type is called', async () => {
+  const { send, router } = shared;
+  for (const [type, dialect] of [
+    ['embedding', 'openai.embeddings'],
+    ['ai.chat', 'openai.chat'],
+    ['constructor', undefined],
+  ] as const) {
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    assert.equal((await send('POST', '/api/v1/jobs', { task: { type, payload: { input: 'a' } } })).status, 202);
+    assert.equal(router.asked.at(-1)?.dialect, dialect);
+  }
+});

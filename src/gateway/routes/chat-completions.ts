@@ -1,14 +1,13 @@
 // POST /v1/chat/completions: reads the request, resolves its model, and lets a reader answer it (gateway 13).
-import type { Principal } from '../../auth/principal.ts';
-import { BeamlineError } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import { readChatRequest } from '../../dialect/openai-chat.ts';
-import type { Call } from '../call.ts';
 import { answerAsync } from '../jobs/answer-async.ts';
 import type { Jobs } from '../jobs/jobs.ts';
 import { preferenceOf } from '../jobs/prefer.ts';
-import type { ModelTarget, ModelNames } from '../model-port.ts';
-import type { Exchanges, Order } from '../order.ts';
+import type { ModelNames } from '../model-port.ts';
+import type { Exchanges } from '../order.ts';
 import { readOrderHeaders } from '../order-headers.ts';
+import { orderOf } from '../order-of.ts';
 import { overloaded } from '../overload.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
@@ -17,14 +16,32 @@ import { StreamAnswer } from '../stream-answer.ts';
 import { WholeAnswer } from '../whole-answer.ts';
 import type { EdgeMetrics } from '../edge-metrics.ts';
 
-interface ChatNeeds {
+/** What an inference route works with. */
+export interface InferenceNeeds {
   readonly settings: GatewaySettings;
   readonly bodyLimits: { readonly inference: BodyLimits };
   readonly exchanges: Exchanges;
   readonly jobs: Jobs;
   readonly names: ModelNames;
+}
+
+interface ChatNeeds extends InferenceNeeds {
   readonly metrics: EdgeMetrics;
 }
+
+export const INFERENCE_ERRORS: readonly ErrorCode[] = [
+  'idempotency_conflict',
+  'rate_limit_exceeded',
+  'model_not_found',
+  'context_length_exceeded',
+  'content_blocked',
+  'provider_error',
+  'provider_protocol_error',
+  'provider_rate_limited',
+  'provider_unavailable',
+  'no_provider_available',
+  'worker_lost',
+];
 
 const requestSchema: JsonSchema = {
   type: 'object',
@@ -54,47 +71,21 @@ export const chatCompletions: Route<ChatNeeds> = {
   request: requestSchema,
   response: responseSchema,
   statuses: [200, 202],
-  errors: [
-    'idempotency_conflict',
-    'rate_limit_exceeded',
-    'model_not_found',
-    'context_length_exceeded',
-    'content_blocked',
-    'provider_error',
-    'provider_protocol_error',
-    'provider_rate_limited',
-    'provider_unavailable',
-    'no_provider_available',
-    'worker_lost',
-  ],
+  errors: INFERENCE_ERRORS,
   async handle(call, { settings, bodyLimits, exchanges, jobs, names, metrics }) {
     const headers = readOrderHeaders(call.req.headers, settings.http.deadline_ms);
     const body = await readJson(call, bodyLimits.inference);
     const asked = readChatRequest(body.value, body.bytes);
-    const target = resolveModel(names, call, { model: asked.model, policyId: headers.policyId });
-    const preference = asked.stream ? undefined : preferenceOf(call);
-    if (preference?.isAsync !== true && exchanges.active >= settings.backpressure.max_in_flight)
-      throw overloaded(call.requestId);
-    const order: Order = {
-      requestId: call.requestId,
-      traceId: call.traceId,
-      tenantId: call.tenantId,
-      keyId: call.principal?.keyId ?? '',
-      userId: headers.userId ?? userOf(asked.user),
+    const order = orderOf(call, headers, names, {
+      ...asked,
       taskType: 'ai.chat',
       dialect: 'openai.chat',
       body: body.value,
-      stream: asked.stream,
-      policyId: target.policyId,
-      model: target.model,
-      providersAllow: narrowed(target.providersAllow, headers.providerId),
-      context: headers.sessionId === undefined ? NOTHING : { session_id: headers.sessionId },
-      inputTokensEstimate: asked.estimateInputTokens,
       outputTokensMax: asked.maxOutputTokens,
-      deadlineMs: headers.deadlineMs,
-      idleMs: headers.idleMs,
-      attemptsMax: headers.attemptsMax,
-    };
+    });
+    const preference = asked.stream ? undefined : preferenceOf(call);
+    if (preference?.isAsync !== true && exchanges.active >= settings.backpressure.max_in_flight)
+      throw overloaded(call.requestId);
     if (call.isOver) return;
     if (preference?.isAsync === true) return answerAsync(call, jobs, order, preference.waitS);
     if (asked.stream) {
@@ -106,31 +97,3 @@ export const chatCompletions: Route<ChatNeeds> = {
     } else new WholeAnswer(call, exchanges, order);
   },
 };
-
-/** Throws `model_not_found` also for what the key may not call: a caller learns nothing of foreign names. */
-function resolveModel(
-  names: ModelNames,
-  { principal, tenantId }: Call,
-  asked: { readonly model: string; readonly policyId: string | undefined },
-): ModelTarget {
-  const target = names.resolve(tenantId, asked.model, asked.policyId);
-  if (target !== undefined && mayCall(principal, asked.model, target.policyId)) return target;
-  throw new BeamlineError('model_not_found', `The model '${asked.model.slice(0, 64)}' is not available to this key.`, {
-    details: { param: 'model' },
-  });
-}
-
-const mayCall = (principal: Principal | undefined, model: string, policyId: string): boolean =>
-  (principal?.models?.has(model) ?? true) && (principal?.policies?.has(policyId) ?? true);
-
-const NOTHING = {};
-
-/** An empty list, where the header names a provider that does not serve the model, leaves no candidate. */
-function narrowed(allowed: readonly string[] | undefined, only: string | undefined): readonly string[] | undefined {
-  if (only === undefined) return allowed;
-  return allowed === undefined || allowed.includes(only) ? [only] : [];
-}
-
-/** The body's `user` is for attribution only: a text that the contracts cannot carry is left out. */
-const userOf = (user: string | undefined): string | undefined =>
-  user === undefined || user === '' || Buffer.byteLength(user) > 256 ? undefined : user;

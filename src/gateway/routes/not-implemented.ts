@@ -7,7 +7,6 @@ type Row = readonly [methods: string, path: string, permission: string, release?
 
 const INFERENCE: readonly Row[] = [
   ['POST', '/v1/completions', 'inference:call'],
-  ['POST', '/v1/embeddings', 'inference:call'],
   ['POST', '/v1/responses', 'inference:call'],
   ['GET DELETE', '/v1/responses/:id', 'inference:call'],
   ['POST', '/v1/responses/:id/cancel', 'inference:call'],

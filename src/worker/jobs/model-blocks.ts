@@ -1,33 +1,38 @@
-// The block `ai.chat`: one whole answer of a provider, as its own dialect writes it.
+// The blocks that ask a model: one whole answer of a provider, as its own dialect writes it.
 import { payload } from '../../contracts/contract.ts';
 import { FilledObject, OpenObject } from '../../contracts/fields.ts';
 import type { ExecutionFailure } from '../../core/execution-errors.ts';
 import { executionRow } from '../../core/execution-errors.ts';
 import type { ChatEnd, ChatSink, Consumed, RunningCall, TokenUsage } from '../../provider/provider.ts';
 import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
-import type { CallTarget } from '../call.ts';
 import { type CostOf, estimateTokens, meter } from '../metering.ts';
 import { postProcessed } from '../post-processed.ts';
 import type { PostProcessors } from '../post-processors.ts';
+import { type ModelTask, PROVIDER_SIDES, type ProviderTarget } from '../provider-sides.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
-export interface AiChatDeps {
-  readonly target: (providerId: string, model: string) => CallTarget | undefined;
+export interface ModelBlockDeps {
+  readonly target: (providerId: string, model: string) => ProviderTarget | undefined;
   readonly costOf: CostOf;
   readonly posts: PostProcessors;
   readonly limits: { readonly first_chunk_ms: number; readonly idle_ms: number };
 }
 
-export const aiChat = (deps: AiChatDeps): Block<Body, Body> => ({
-  type: 'ai.chat',
+export const modelBlocks = (deps: ModelBlockDeps): readonly Block[] => [
+  modelBlock(deps, 'ai.chat', 'AiChat'),
+  modelBlock(deps, 'ai.embed', 'AiEmbed'),
+];
+
+const modelBlock = (deps: ModelBlockDeps, type: ModelTask, name: string): Block<Body, Body> => ({
+  type,
   version: '1',
   class: 'io',
   effect: () => 'external',
   scopes: ['ai:invoke'],
-  input: payload('beamline.block.AiChatInput', '1', FilledObject),
-  output: payload('beamline.block.AiChatOutput', '1', OpenObject),
-  execute: (body, context) => new Promise((resolve, reject) => ask(deps, body, context, { resolve, reject })),
+  input: payload(`beamline.block.${name}Input`, '1', FilledObject),
+  output: payload(`beamline.block.${name}Output`, '1', OpenObject),
+  execute: (body, context) => new Promise((resolve, reject) => ask(deps, type, body, context, { resolve, reject })),
   estimate(body, { assignment: { executor } }) {
     const { provider_id: providerId, model = '-' } = executor;
     return meter(deps.costOf, { providerId, model, tokens: estimateTokens(body, 0), isEstimated: true });
@@ -39,7 +44,13 @@ interface Answering {
   readonly reject: (failure: BlockFailure) => void;
 }
 
-function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, reject }: Answering): void {
+function ask(
+  deps: ModelBlockDeps,
+  type: ModelTask,
+  body: Body,
+  context: BlockContext,
+  { resolve, reject }: Answering,
+): void {
   const { assignment, signal } = context;
   const { provider_id: providerId, model = '-' } = assignment.executor;
   const { dialect, limits } = assignment;
@@ -48,8 +59,12 @@ function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, rej
     const message = 'this worker does not have the provider';
     return reject(new BlockFailure('WORKER_UNAVAILABLE', message, { detailCode: 'unsupported_provider' }));
   }
+  const side = PROVIDER_SIDES[type](target.provider);
+  if (side === undefined) {
+    return reject(new BlockFailure('INVALID_INPUT', 'the provider does not do this', { detailCode: 'feature' }));
+  }
   // Translation between dialects is not built: only a provider of the order's own dialect can serve it.
-  if (dialect !== undefined && dialect !== target.provider.dialect) {
+  if (dialect !== undefined && dialect !== side.dialect) {
     return reject(new BlockFailure('INVALID_INPUT', 'the provider speaks another dialect', { detailCode: 'dialect' }));
   }
   const usageOf = (tokens: TokenUsage, isEstimated: boolean): BlockUsage =>
@@ -88,7 +103,7 @@ function ask(deps: AiChatDeps, body: Body, context: BlockContext, { resolve, rej
   };
   signal.addEventListener('abort', stop, { once: true });
   const { timers } = context;
-  running = postProcessed(target.provider, assignment, false, { ...deps, timers }).chat(
+  running = postProcessed(side, assignment, false, { ...deps, timers }).chat(
     {
       callId: `${assignment.assignment_id}:${assignment.attempt ?? 1}`,
       order: assignment,

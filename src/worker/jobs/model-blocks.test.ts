@@ -23,7 +23,7 @@ const END: ChatEnd = {
   outputChars: 2,
 };
 
-async function open() {
+async function open(more: Partial<Provider> = {}) {
   const asked: { call: ChatCall; sink: ChatSink }[] = [];
   let aborted = 0;
   const provider: Provider = {
@@ -34,6 +34,7 @@ async function open() {
       return { abort: () => void aborted++ };
     },
     [Symbol.asyncDispose]: async () => undefined,
+    ...more,
   };
   const jobs = await openJobs({
     worker: {
@@ -188,4 +189,44 @@ test('the answer of a job passes its post-processors; what a required one stops 
       ['error', 'POST_PROCESSOR_FAILED', undefined, 18],
     ],
   );
+});
+
+const EMBED: Partial<ExecAssignment> = {
+  ...ORDER,
+  job: { type: 'ai.embed', payload: { input: ['a', 'b'] } },
+  dialect: 'openai.embeddings',
+};
+
+test('vectors are made by the side of the provider that makes them', async () => {
+  const asked: { call: ChatCall; sink: ChatSink }[] = [];
+  const chat = (call: ChatCall, sink: ChatSink) => {
+    asked.push({ call, sink });
+    return { abort: () => undefined };
+  };
+  const { jobs } = await open({ embeddings: { id: 'hand', dialect: 'openai.embeddings', chat } });
+  await using _ = jobs;
+  await jobs.assign(EMBED);
+  await jobs.assign({ ...EMBED, assignment_id: 'a-2', job: { type: 'embedding', payload: { input: 'c' } } });
+  await settled();
+  assert.deepEqual(
+    asked.map(({ call }) => call.body),
+    [{ input: ['a', 'b'] }, { input: 'c' }],
+  );
+  const usage = { inputTokens: 7, outputTokens: 0, cachedInputTokens: 0, reasoningTokens: 0 };
+  asked[0]?.sink.end({ ...END, usage, raw: '{"data":[{"embedding":"AAAAPw=="}]}' });
+  await settled();
+  const [result] = jobs.heard.results;
+  assert.deepEqual(
+    [result?.status, result?.output, result?.usage?.cost_micro_usd],
+    ['success', { data: [{ embedding: 'AAAAPw==' }] }, 7],
+  );
+});
+
+test('a provider without that side is not asked', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign(EMBED);
+  await settled();
+  const [result] = jobs.heard.results;
+  assert.deepEqual([result?.error_code, result?.error?.detail_code, asked.length], ['INVALID_INPUT', 'feature', 0]);
 });
