@@ -107,27 +107,28 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const administered = administer(deps.administration, { ...deps, telemetry, live, bindings, overrides, extensions });
   for (const served of administered) opened.use(served);
   for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
-  showInFlight(inFlight, telemetry);
+  const state = shown(deps, inFlight, fleet);
   log.info('router_ready', { source: settings.id });
 
   const started = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
-  const state = (): object => ({
-    router_id: settings.id,
-    requests_in_flight: inFlight.size,
-    workers: fleet.size,
-    slots: fleetSlots(),
-  });
   return { name: 'router', state, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
-function showInFlight(inFlight: LiveMap<string, Attempts>, { metrics }: Telemetry): void {
-  const gauge = metrics
+/** What it does now, in a gauge and for its operators. */
+function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, Attempts>, fleet: Fleet): () => object {
+  const gauge = telemetry.metrics
     .gauge({
       name: 'router_requests_in_flight',
       help: 'Interactive requests whose attempts this router owns.',
     })
     .of();
-  metrics.beforeRender(() => gauge.set(inFlight.size));
+  telemetry.metrics.beforeRender(() => gauge.set(inFlight.size));
+  return () => ({
+    router_id: settings.id,
+    requests_in_flight: inFlight.size,
+    workers: fleet.size,
+    slots: fleet.slots(DEFAULT_POOL),
+  });
 }
 
 const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
