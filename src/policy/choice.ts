@@ -4,7 +4,7 @@ import { canaryDraw, canaryShare } from './canary.ts';
 import { unit } from '../core/hash.ts';
 import { draw } from './draw.ts';
 import type { Facts, Snapshot } from './facts.ts';
-import { effectiveWeight, removedBy } from './filters.ts';
+import { effectiveWeight, type Filter, removedBy } from './filters.ts';
 import type { Course, Policy, Rejection, Target } from './policy.ts';
 import type { Reason } from './reasons.ts';
 import { emptyScope, refusalOf } from './rescue.ts';
@@ -28,7 +28,16 @@ export type Choice =
       readonly hasOpenBreaker: boolean;
     }
   | { readonly how: 'rejected'; readonly rejection: Rejection }
-  | { readonly how: 'none'; readonly onlyBreakers: boolean; readonly hasOpenBreaker: boolean };
+  | {
+      readonly how: 'none';
+      readonly onlyBreakers: boolean;
+      /** Whoever may serve the request at all is over budget. */
+      readonly onlyBudgets: boolean;
+      readonly hasOpenBreaker: boolean;
+    };
+
+/** Filters of the moment, beside breakers and budgets. */
+const PASSING: ReadonlySet<Filter> = new Set<Filter>(['failed', 'cooldown', 'capacity']);
 
 export function choose(
   policy: Policy,
@@ -51,6 +60,8 @@ export function choose(
   let sum = 0;
   let removed = 0;
   let breakers = 0;
+  let budgets = 0;
+  let others = 0;
   let bound: Target | undefined;
   for (const target of targets) {
     const filter = removedBy(target, facts, snapshot.failed, snapshot, course);
@@ -58,6 +69,8 @@ export function choose(
       shares.push(REMOVED);
       removed++;
       if (filter === 'breaker') breakers++;
+      else if (filter === 'budget') budgets++;
+      else if (PASSING.has(filter)) others++;
       continue;
     }
     if (target === canary?.to) {
@@ -81,7 +94,7 @@ export function choose(
     const target = walk(targets, shares, drawn * sum);
     if (target !== undefined) return { how: 'drawn', target, reason: isFirst ? strategy : 'failover', draw: drawn };
   }
-  return rescue(policy, facts, snapshot, course, { removed, breakers });
+  return rescue(policy, facts, snapshot, course, { removed, breakers, budgets, others });
 }
 
 /** Subtracts the shares in document order; the first that makes `x` negative wins. Weight 0 never does. */
@@ -104,7 +117,7 @@ function rescue(
   facts: Facts,
   snapshot: Snapshot,
   course: Course,
-  lost: { removed: number; breakers: number },
+  lost: { removed: number; breakers: number; budgets: number; others: number },
 ): Choice {
   const hasOpenBreaker = lost.breakers > 0;
   const scope = emptyScope(policy, facts, snapshot, hasOpenBreaker);
@@ -113,6 +126,7 @@ function rescue(
     return {
       how: 'none',
       onlyBreakers: hasOpenBreaker && lost.breakers === lost.removed,
+      onlyBudgets: lost.budgets > 0 && lost.breakers === 0 && lost.others === 0,
       hasOpenBreaker,
     };
   return {

@@ -1,4 +1,5 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
+import { compileBudget } from './budget-document.ts';
 import { compileExtensions, compilePost } from './compile-extensions.ts';
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
 import { compileRule, conditionOf } from './compile-rule.ts';
@@ -68,6 +69,7 @@ export function compilePolicy(document: PolicyDocument, key: PolicyKey): Policy 
     escalations: Object.freeze((document.escalate_on ?? []).map((item) => compileEscalation(item, targets))),
     breaker: compileBreaker(document.circuit_breaker),
     rateLimit: compileRateLimit(document.rate_limit),
+    budgets: Object.freeze((document.budgets ?? []).map(compileBudget)),
     extensions: compileExtensions(document.pre, document.validators),
     post: compilePost(document.post),
   } satisfies Policy);

@@ -1,7 +1,7 @@
 // The decision: a pure function of policy, facts, snapshot and seed (policy 6, steps 6 to 8 and 10 to 12).
 // D1. Equal inputs give an equal verdict and explanation, byte for byte, on every router.
 // D2. The choice never depends on whether it is explained: the explanation is told afterwards from the same inputs.
-import { choose } from './choice.ts';
+import { type Choice, choose } from './choice.ts';
 import { courseOf } from './course.ts';
 import { expectedCost, expectedLatency } from './expectations.ts';
 import { type Explanation, explanationOf } from './explanation.ts';
@@ -39,7 +39,7 @@ export type Verdict =
     }
   | {
       readonly kind: 'none';
-      readonly code: 'no_provider_available' | 'circuit_breaker_open' | Rejection['code'];
+      readonly code: 'no_provider_available' | 'circuit_breaker_open' | 'budget_exceeded' | Rejection['code'];
       readonly message: string;
       readonly explanation: Explanation | undefined;
     };
@@ -55,19 +55,7 @@ export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain
   const explanation = explain ? explanationOf({ policy, facts, snapshot, course, seed, choice }) : undefined;
   if (choice.how === 'rejected') return { kind: 'none', ...choice.rejection, explanation };
   if (choice.how === 'none') {
-    return choice.onlyBreakers
-      ? {
-          kind: 'none',
-          code: 'circuit_breaker_open',
-          message: 'the breakers of all providers are open',
-          explanation,
-        }
-      : {
-          kind: 'none',
-          code: 'no_provider_available',
-          message: 'no provider can serve this request',
-          explanation,
-        };
+    return { kind: 'none', ...emptyBecause(choice), explanation };
   }
   const { target, reason } = choice;
   return {
@@ -89,4 +77,10 @@ export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain
     seed,
     explanation,
   };
+}
+
+function emptyBecause({ onlyBreakers, onlyBudgets }: Extract<Choice, { how: 'none' }>) {
+  if (onlyBreakers) return { code: 'circuit_breaker_open', message: 'the breakers of all providers are open' } as const;
+  if (onlyBudgets) return { code: 'budget_exceeded', message: 'a budget of the policy is spent' } as const;
+  return { code: 'no_provider_available', message: 'no provider can serve this request' } as const;
 }

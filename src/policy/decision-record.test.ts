@@ -85,6 +85,7 @@ const EVERY_STATE: Required<Snapshot> = {
   latency: (name, stream) => ({ ms: name.length + (stream ? 0.5 : 0), samples: 9 }),
   errorRate: (name) => 1 / name.length,
   costMicroUsd: ({ name }, model, input, output) => name.length + model.length + input + output,
+  overBudget: new Set(['willow']),
   budget: () => ({ id: 'month', limitMicroUsd: 9, spentMicroUsd: 2, reservedMicroUsd: 1 }),
 };
 
@@ -98,6 +99,7 @@ const ASKED: Readonly<Record<keyof Live, (live: Required<Live>, target: Target) 
   latency: (live, { name }) => live.latency(name, true),
   errorRate: (live, { name }) => live.errorRate(name),
   costMicroUsd: (live, target) => live.costMicroUsd(target, target.model ?? 'small', 12, 34),
+  overBudget: (live, { name }) => live.overBudget?.has(name),
   budget: (live) => live.budget(),
 };
 

@@ -10,7 +10,6 @@ export const text = (charsMin: number, charsMax: number, pattern?: RegExp): Shap
 export const word = (words: readonly string[]): Shape => ({ kind: 'word', words });
 export const list = (of: Shape, min: number, max: number): Shape => ({ kind: 'list', of, min, max });
 
-export const later: Shape = { kind: 'later' };
 export const boolean: Shape = { kind: 'boolean' };
 
 export const PROVIDER_NAME = /^[a-z0-9][a-z0-9_.:/-]{0,127}$/;

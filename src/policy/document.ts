@@ -1,11 +1,11 @@
 // The policy document: its keys with their ranges (policy 2), and its type once it has been checked.
-// `isV2` marks keys that need version 2; `later` marks keys of the language that are not built yet.
+// `isV2` marks keys that need version 2.
+import { budget, type BudgetDocument } from './budget-document.ts';
 import type { Label, Strategy } from './policy.ts';
 import {
   boolean,
   id,
   integer,
-  later,
   list,
   number,
   PROVIDER_NAME,
@@ -89,6 +89,7 @@ export interface PolicyDocument {
   readonly validators?: readonly ValidatorDocument[];
   readonly circuit_breaker?: BreakerDocument;
   readonly rate_limit?: RateLimitDocument;
+  readonly budgets?: readonly BudgetDocument[];
   readonly fallback?: { readonly provider: string; readonly conditions?: readonly string[] };
 }
 
@@ -193,7 +194,7 @@ export const POLICY_SHAPE: Shape = {
     escalate_on: { shape: list(escalation, 0, 10), isV2: true },
     circuit_breaker: { shape: breaker },
     rate_limit: { shape: rateLimit },
-    budgets: { shape: later, isV2: true },
+    budgets: { shape: list(budget, 0, 10), isV2: true },
     pre: { shape: processors },
     post: { shape: processors },
     validators: { shape: validators },

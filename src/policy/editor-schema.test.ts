@@ -26,7 +26,7 @@ const documents: readonly (readonly [what: string, document: unknown, isValid: b
   ['a key of version 2 in version 2', { version: '2.1', providers: [{ ...ONE[0], pool: 'lab' }] }, true],
   ['a key of version 2 in version 1', { version: '1.1', providers: ONE, timeouts: {} }, false],
   ['a key of version 2 within version 1', { version: '1.1', providers: [{ ...ONE[0], pool: 'lab' }] }, false],
-  ['an unbuilt key that changes nothing', { version: '2.0', providers: ONE, rate_limit: { enabled: false } }, true],
+  ['a limit that is off', { version: '2.0', providers: ONE, rate_limit: { enabled: false } }, true],
 ];
 
 for (const [what, document, isValid] of documents) {

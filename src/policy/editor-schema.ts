@@ -47,22 +47,11 @@ function schemaOf(shape: Shape): JsonSchema {
       return { type: 'object' };
     case 'idle':
       return { type: 'object', description: 'accepted without effect' };
-    case 'later':
-      return UNBUILT;
     case 'own':
       // Checked by a function, of which a table can tell nothing.
       return {};
   }
 }
-
-/** Only what changes nothing is accepted. */
-const UNBUILT: JsonSchema = {
-  description: 'not implemented in this release',
-  anyOf: [
-    { type: 'array', maxItems: 0 },
-    { type: 'object', properties: { enabled: { const: false } }, required: ['enabled'] },
-  ],
-};
 
 function recordOf({ fields }: Extract<Shape, { kind: 'record' }>): JsonSchema {
   const entries = Object.entries(fields);

@@ -5,6 +5,7 @@ import { canaryTold } from './canary.ts';
 import { forgetFault } from './conditions-told.ts';
 import { courseOf } from './course.ts';
 import type { ExplanationStep, Told } from './explanation-step.ts';
+import type { Live } from './facts.ts';
 import { effectiveWeight, FILTERS, type Filter, removedBy } from './filters.ts';
 import type { Target } from './policy.ts';
 import { REASONS, type Reason } from './reasons.ts';
@@ -40,7 +41,7 @@ export function explanationOf(decided: Decided): Explanation {
   const { policy, facts, snapshot, course, seed, choice } = decided;
   const faults = new Map<string, string>();
   const candidates = candidatesOf(decided, faults);
-  const removed = removals(candidates, faults);
+  const removed = removals(candidates, faults, snapshot);
   const steps = removed.filter(({ stage }) => EARLY.has(stage));
   courseOf(policy, facts, snapshot, snapshot, (step) => void steps.push(step));
   steps.push(
@@ -102,16 +103,17 @@ function candidatesOf(decided: Decided, faults: Map<string, string>): readonly C
 }
 
 /** One step for each filter that removed somebody. */
-const removals = (candidates: readonly Candidate[], faults: ReadonlyMap<string, string>): Told[] =>
+const removals = (candidates: readonly Candidate[], faults: ReadonlyMap<string, string>, live: Live): Told[] =>
   Object.entries(FILTERS).flatMap(([stage, text]): Told[] => {
     const providers = candidates
       .filter((one) => one.state === 'removed' && one.by === stage)
       .map((one) => one.provider_id);
     if (providers.length === 0) return [];
     const failed = EXPRESSIONS.has(stage) ? providers.filter((name) => faults.has(name)) : [];
-    const data =
-      failed.length === 0
-        ? { providers }
-        : { providers, faults: Object.fromEntries(failed.map((name) => [name, faults.get(name)])) };
+    const data = {
+      providers,
+      ...(failed.length === 0 ? {} : { faults: Object.fromEntries(failed.map((name) => [name, faults.get(name)])) }),
+      ...(stage === 'budget' ? { tightest: live.budget?.() } : {}),
+    };
     return [{ stage, outcome: 'removed', detail: `${providers.join(', ')}: ${text}`, data }];
   });

@@ -61,6 +61,8 @@ export interface Live {
   errorRate?(provider: string): number;
   /** Of a request with so many tokens, from the price book; undefined for an unpriced model. */
   costMicroUsd?(target: Target, model: string, inputTokens: number, outputTokens: number): number | undefined;
+  /** Providers that a budget of the policy leaves out: it is spent, or cannot bear what they cost. */
+  overBudget?: ReadonlySet<string> | undefined;
   /** The tightest budget of the policy; undefined without budgets. */
   budget?(): Budget | undefined;
 }

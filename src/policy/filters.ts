@@ -17,6 +17,7 @@ export const FILTERS = {
   breaker: 'breaker open',
   cooldown: 'cooling down',
   capacity: 'no capacity',
+  budget: 'over budget',
 } as const;
 
 export type Filter = keyof typeof FILTERS;
@@ -61,6 +62,7 @@ export function busyBy(target: Target, live: Live, afterMs: number): Filter | un
   if (live.isCooling?.(target.name, afterMs) === true) return 'cooldown';
   if (target.maxInFlight !== undefined && (live.inFlight?.(target.name) ?? 0) >= target.maxInFlight) return 'capacity';
   if (live.hasCapacity?.(target) === false) return 'capacity';
+  if (live.overBudget?.has(target.name) === true) return 'budget';
   return undefined;
 }
 

@@ -1,5 +1,6 @@
 // A policy that was checked and compiled: one revision, frozen, read by every decision and changed by none.
 import type { BreakerSettings } from '../core/breaker-settings.ts';
+import type { PolicyBudget } from './budget-document.ts';
 import type { RateLimit } from './rate-limit-document.ts';
 import type { FailureClass } from '../core/execution-errors.ts';
 import type { Condition, Scope } from './condition.ts';
@@ -196,6 +197,8 @@ export interface Policy {
   readonly escalations: readonly Escalation[];
   readonly breaker: BreakerSettings | undefined;
   readonly rateLimit: RateLimit | undefined;
+  /** What its traffic may cost; empty for most. */
+  readonly budgets: readonly PolicyBudget[];
   /** What is asked before the decision; empty for most. */
   readonly extensions: readonly ExtensionItem[];
   /** What a worker asks about the output; undefined for most. */

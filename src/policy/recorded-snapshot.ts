@@ -9,6 +9,7 @@ interface RecordedProvider {
   readonly open?: true | undefined;
   readonly cooling?: true | undefined;
   readonly has_capacity?: false | undefined;
+  readonly over_budget?: true | undefined;
   readonly in_flight?: number | undefined;
   readonly capacity?: number | undefined;
   readonly latency_ms?: number | undefined;
@@ -59,7 +60,7 @@ export function recordedSnapshotOf(policy: Policy, facts: Facts, snapshot: Snaps
 const targets = new WeakMap<Policy, readonly Target[]>();
 
 /** Every target that a decision of the policy may ask about: the document's, then those that it only names. */
-function targetsOf(policy: Policy): readonly Target[] {
+export function targetsOf(policy: Policy): readonly Target[] {
   const known = targets.get(policy);
   if (known !== undefined) return known;
   const all = new Map(policy.targets.map((target) => [target.name, target]));
@@ -81,6 +82,7 @@ function providersOf(asked: readonly Target[], facts: Facts, live: Live): readon
       open: live.isOpen?.(name) === true ? true : undefined,
       cooling: live.isCooling?.(name, 0) === true ? true : undefined,
       has_capacity: live.hasCapacity?.(target) === false ? false : undefined,
+      over_budget: live.overBudget?.has(name) === true ? true : undefined,
       in_flight: unless(0, live.inFlight?.(name)),
       capacity: live.capacity?.(target),
       latency_ms: latency?.ms,
@@ -118,6 +120,7 @@ export function snapshotFrom(known: RecordedSnapshot, attempt: number, requested
     currentProvider: known.current_provider,
     canaryAborted: known.canary_aborted,
     sticky: known.sticky,
+    overBudget: new Set(known.providers.flatMap(({ name, over_budget }) => (over_budget === true ? [name] : []))),
     isOpen: (provider) => byName.get(provider)?.open === true,
     isCooling: (provider) => byName.get(provider)?.cooling === true,
     hasCapacity: ({ name }) => byName.get(name)?.has_capacity !== false,

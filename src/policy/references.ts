@@ -37,6 +37,9 @@ export function referencesIn(document: Members): readonly Reference[] {
   for (const key of ['fallbacks', 'escalate_on'] as const) {
     for (const [path, item] of itemsOf(document[key], `/${key}`)) add(`${path}/to`, item['to']);
   }
+  for (const [path, { restrict_to: names }] of itemsOf(document['budgets'], '/budgets')) {
+    if (Array.isArray(names)) for (const [index, name] of names.entries()) add(`${path}/restrict_to/${index}`, name);
+  }
   const { canary, shadow, fallback } = document as { canary?: unknown; shadow?: unknown; fallback?: unknown };
   if (isMembers(canary)) add('/canary/to', canary['to']);
   if (isMembers(shadow)) add('/shadow/to', shadow['to']);

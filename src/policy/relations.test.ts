@@ -136,8 +136,30 @@ const FINDINGS: readonly (readonly [
     ],
   ],
   ['a shadow without a share', { ...V2, shadow: { to: 'elder' } }, [['/shadow/share', 'required']]],
-  ['a rate limit', { ...V1, rate_limit: { enabled: true } }, [['/rate_limit', 'not_implemented']]],
-  ['budgets', { ...V2, budgets: [{ id: 'b' }] }, [['/budgets', 'not_implemented']]],
+  ['budgets in version 1', { ...V1, budgets: [] }, [['/budgets', 'requires_version_2']]],
+  [
+    'budgets without what they need, beyond their ranges, and twice',
+    {
+      ...V2,
+      budgets: [
+        { id: 'b', limit_micro_usd: 1.5, window: 'week', scope: 'tenant', warn_at: 2 },
+        { id: 'b', limit_micro_usd: 1, on_exceed: 'restrict' },
+        { id: 'c', limit_micro_usd: 1, restrict_to: ['oak'], limit: 1 },
+        { id: 'd', limit_micro_usd: 1, on_exceed: 'restrict', restrict_to: ['elder'] },
+      ],
+    },
+    [
+      ['/budgets/0/limit_micro_usd', 'type'],
+      ['/budgets/0/scope', 'pattern'],
+      ['/budgets/0/window', 'pattern'],
+      ['/budgets/0/warn_at', 'range'],
+      ['/budgets/2/limit', 'unknown_key'],
+      ['/budgets/2/restrict_to/0', 'unknown_provider'],
+      ['/budgets/1/id', 'duplicate'],
+      ['/budgets/1/restrict_to', 'required'],
+      ['/budgets/2/restrict_to', 'no_effect'],
+    ],
+  ],
   [
     'a bound of no request',
     listed({ name: 'a', weight: 1, max_in_flight: 0 }),

@@ -1,5 +1,6 @@
 // What one place of a policy document says about another (policy 11.5). Parts of a wrong type were told of already.
 import { checkExtensions } from './extension-relations.ts';
+import { checkBudgets } from './budget-document.ts';
 import { type Findings, pathTo } from './issue.ts';
 import type { ExtensionStage } from './policy.ts';
 import { itemsOf, referencesIn } from './references.ts';
@@ -40,6 +41,8 @@ export function relate(document: Members, around: Surroundings, findings: Findin
   checkFallbacks(document, entries, findings);
   checkRules(document, findings);
   checkExperiments(document, findings);
+  checkIds(itemsOf(document['budgets'], '/budgets'), 'id', 'budget', findings);
+  checkBudgets(document['budgets'], findings);
   checkExtensions(document, around.knownExtensions, findings);
 }
 

@@ -16,8 +16,6 @@ export type Shape =
   | { readonly kind: 'open' }
   /** Accepted without effect. */
   | { readonly kind: 'idle' }
-  /** Part of the language that is not built; only what changes nothing is accepted. */
-  | { readonly kind: 'later' }
   /** Checked by a function of its own. */
   | { readonly kind: 'own'; readonly check: (value: unknown, path: string, context: Context) => void };
 
@@ -70,9 +68,6 @@ export function check(value: unknown, shape: Shape, path: string, context: Conte
     case 'idle':
       if (!isMembers(value)) findings.error(path, 'type', 'must be an object');
       else findings.warning(path, 'no_effect', 'is accepted and has no effect');
-      return;
-    case 'later':
-      if (!changesNothing(value)) findings.error(path, 'not_implemented', 'is not implemented in this release');
       return;
     case 'own':
       shape.check(value, path, context);
@@ -144,7 +139,3 @@ function unknownKey(key: string, fields: Fields, findings: Findings): string {
   const guess = findings.isFull ? undefined : nearest(key, Object.keys(fields));
   return `unknown key${guess === undefined ? '' : `; did you mean '${guess}'?`}`;
 }
-
-/** The defaults of what is not built: nothing counted, nothing listed, nothing enabled. */
-const changesNothing = (value: unknown): boolean =>
-  value === 0 || (Array.isArray(value) && value.length === 0) || (isMembers(value) && value['enabled'] === false);

@@ -21,6 +21,8 @@ export interface SnapshotDocument {
   readonly failed?: readonly string[];
   /** Providers that have no room. */
   readonly full?: readonly string[];
+  /** Providers that a budget of the policy leaves out. */
+  readonly over_budget?: readonly string[];
   /** The provider that is bound to the session. */
   readonly sticky?: string;
   /** Status words of the last failure. */
@@ -57,6 +59,7 @@ export const SNAPSHOT_SHAPE: Shape = {
     cooling: { shape: names },
     failed: { shape: names },
     full: { shape: names },
+    over_budget: { shape: names },
     sticky: { shape: text },
     status: { shape: names },
     error_class: { shape: text },
@@ -84,7 +87,7 @@ export const SNAPSHOT_SHAPE: Shape = {
 
 /** The providers that the document names, each with its place in it. */
 export function providersNamed(document: SnapshotDocument): readonly (readonly [path: string, name: string])[] {
-  const lists = (['open', 'cooling', 'failed', 'full'] as const).flatMap((key) =>
+  const lists = (['open', 'cooling', 'failed', 'full', 'over_budget'] as const).flatMap((key) =>
     (document[key] ?? []).map((name, index) => [`/${key}/${index}`, name] as const),
   );
   const maps = (['latency_ms', 'error_rate', 'cost_micro_usd', 'in_flight', 'capacity'] as const).flatMap((key) =>
@@ -110,6 +113,7 @@ export function snapshotOf(document: SnapshotDocument): Snapshot {
     currentProvider: document.current_provider,
     sticky: document.sticky,
     canaryAborted: document.canary_aborted,
+    overBudget: document.over_budget === undefined ? undefined : new Set(document.over_budget),
     isOpen: (provider) => open?.has(provider) === true,
     isCooling: (provider) => cooling?.has(provider) === true,
     hasCapacity: ({ name }) => full?.has(name) !== true,

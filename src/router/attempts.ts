@@ -16,7 +16,8 @@ import type { AttemptOutcome } from '../contracts/outcome.ts';
 import { BeamlineError, errorRow, type ErrorCode } from '../core/errors.ts';
 import { answerCode, executionRow } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { decide, type Verdict } from '../policy/decide.ts';
+import { decide } from '../policy/decide.ts';
+import { expectedCost } from '../policy/expectations.ts';
 import type { Facts } from '../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../policy/history.ts';
 import { nextStep, type Step } from '../policy/next-step.ts';
@@ -30,6 +31,7 @@ import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { Extensions } from './extensions.ts';
 import type { Hold, LiveState } from './live-state.ts';
 import { postOrders } from './post-orders.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
 
@@ -56,7 +58,6 @@ export interface First {
   readonly priority: number;
 }
 
-type Chosen = Extract<Verdict, { kind: 'chosen' }>;
 type NextTry = Exclude<Step, { kind: 'end' }>;
 
 type Phase =
@@ -75,6 +76,8 @@ export class Attempts {
   readonly #deadlineMs: number;
   readonly #onOver: (attempts: Attempts) => void;
   readonly #budget: RetryBudget | undefined;
+  /** Of the policy; undefined for most. Whoever made this settles it. */
+  readonly #money: RequestBudgets | undefined;
   #history: History;
   #hold: Hold | undefined;
   #chosen: First;
@@ -91,6 +94,7 @@ export class Attempts {
       ordered: Ordered;
       facts: Facts;
       first: First;
+      budgets?: RequestBudgets | undefined;
       deadlineMs: number;
       onOver: (attempts: Attempts) => void;
     },
@@ -100,6 +104,7 @@ export class Attempts {
     this.#facts = of.facts;
     this.#chosen = of.first;
     this.#onOver = of.onOver;
+    this.#money = of.budgets;
     this.#deadlineMs = of.deadlineMs;
     const { request } = of.ordered;
     this.#deliverTo = addressIn(frames, request.deliver_to ?? '');
@@ -123,6 +128,7 @@ export class Attempts {
   outcome(outcome: AttemptOutcome): void {
     if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
     this.outputTokens = outcome.output_tokens;
+    if (outcome.state !== 'committed') this.#money?.ended(this.#tookMicroUsd(outcome));
     this.#deps.decisions?.ended(this.#facts, outcome);
     if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
     switch (outcome.state) {
@@ -165,6 +171,7 @@ export class Attempts {
       timeLeftMs: this.#timeLeftMs(),
       post,
     });
+    this.#money?.sent(this.#costOf(this.#chosen.target));
     this.#phase = { kind: 'pushed', workerId: undefined };
     bus
       .request(callTo(this.#chosen.target.pool), assignment, {
@@ -224,7 +231,7 @@ export class Attempts {
 
   #follow(failure: Failure, message: string): void {
     const { policy, request } = this.ordered;
-    const live = this.#deps.live.now(request.tenant_id, policy);
+    const live = this.#deps.live.now(request.tenant_id, policy, this.#money);
     const step = nextStep(policy, this.#facts, this.#history, failure, this.#timeLeftMs(), live);
     this.#deps.telemetry.log.debug('attempt_failed', {
       request_id: this.ordered.request.request_id,
@@ -249,29 +256,64 @@ export class Attempts {
         return this.#retry();
       case 'to': {
         const { target, reason } = step;
-        if (!this.#take(target)) return this.#follow(failure, message);
-        const { priority } = REASONS[reason];
-        return this.#move({ target, model: target.model ?? this.#facts.model, reason, priority }, reason);
+        return this.#afford(target, (isHeld) => {
+          if (!isHeld || !this.#take(target)) return this.#follow(failure, message);
+          const { priority } = REASONS[reason];
+          this.#move({ target, model: target.model ?? this.#facts.model, reason, priority }, reason);
+        });
       }
       case 'redraw': {
-        const drawn = this.#draw(failure);
-        if (drawn === undefined) return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
-        return this.#move(drawn, drawn.reason === 'failover' ? 'failover' : 'fallback');
+        const { targets, fallbacks } = this.ordered.policy;
+        return this.#draw(failure, message, targets.length + fallbacks.length);
       }
     }
   }
 
-  /** Decides until the chosen provider admits the attempt, at most once per candidate (policy 6, step 13). */
-  #draw(failure: Failure): Chosen | undefined {
+  /** Decides until a provider admits the attempt and the budgets bear it, at most once per candidate (policy 6, step 13). */
+  #draw(failure: Failure, message: string, left: number): void {
     const { policy, request } = this.ordered;
-    for (let left = policy.targets.length + policy.fallbacks.length; left > 0; left--) {
-      const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure);
-      const verdict = decide(policy, this.#facts, snapshot, false);
-      this.#deps.decisions?.decided(policy, this.#facts, snapshot, verdict);
-      if (verdict.kind === 'none') return undefined;
-      if (this.#take(verdict.target)) return verdict;
+    const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure, this.#money);
+    const verdict = left > 0 ? decide(policy, this.#facts, snapshot, false) : undefined;
+    if (verdict !== undefined) this.#deps.decisions?.decided(policy, this.#facts, snapshot, verdict);
+    if (verdict === undefined || verdict.kind === 'none') {
+      return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
     }
-    return undefined;
+    this.#afford(verdict.target, (isHeld) => {
+      if (!isHeld || !this.#take(verdict.target)) return this.#draw(failure, message, left - 1);
+      this.#move(verdict, verdict.reason === 'failover' ? 'failover' : 'fallback');
+    });
+  }
+
+  /** Holds what the attempt may cost, then goes on: at once unless the lease of a budget is short. */
+  #afford(target: Target, go: (isHeld: boolean) => void): void {
+    const held = this.#money?.hold(target.name, this.#costOf(target)) ?? true;
+    if (typeof held === 'boolean') return go(held);
+    const waiting: Phase = { kind: 'waiting', go: () => undefined, atMs: Number.POSITIVE_INFINITY };
+    this.#phase = waiting;
+    this.#timer.cancel();
+    this.#timer = this.#arm();
+    const goOn = (isHeld: boolean): void => {
+      if (this.#phase !== waiting) return;
+      this.#phase = { kind: 'pushed', workerId: undefined };
+      go(isHeld);
+    };
+    held.then(goOn, (thrown: unknown) => {
+      const { code, message } = BeamlineError.from(thrown);
+      if (this.#phase === waiting) this.#end(code, message, undefined);
+    });
+  }
+
+  /** Undefined for a model without a price. */
+  #costOf(target: Target, outputTokens = this.#facts.maxOutputTokens): number | undefined {
+    if (this.#money === undefined) return undefined;
+    const { policy, request } = this.ordered;
+    const facts = { ...this.#facts, maxOutputTokens: outputTokens };
+    return expectedCost(target, facts, this.#deps.live.now(request.tenant_id, policy));
+  }
+
+  /** By the output that its worker counted; what is not known stays as it was estimated. */
+  #tookMicroUsd({ output_tokens: outputTokens }: AttemptOutcome): number | undefined {
+    return outputTokens === undefined ? undefined : this.#costOf(this.#chosen.target, outputTokens);
   }
 
   #move(chosen: First, reason: 'fallback' | 'failover' | 'escalated'): void {

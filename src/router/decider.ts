@@ -22,7 +22,9 @@ import type { Acceptance } from './jobs/acceptance.ts';
 import { DurableDecide } from './jobs/durable-decide.ts';
 import { isDurable } from './jobs/durable-request.ts';
 import type { Policies } from './policies.ts';
+import type { PolicyBudgets } from './policy-budgets.ts';
 import type { Admitted, RateLimits } from './rate-limits.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 import type { Shadows } from './shadows.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
@@ -37,12 +39,27 @@ export interface DeciderDeps extends AttemptsDeps {
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
   readonly rateLimits: RateLimits;
+  readonly budgets: PolicyBudgets;
   readonly shadows: Shadows;
   /** Takes what is pushed without a way back. */
   readonly acceptance: Acceptance;
 }
 
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
+
+interface How {
+  readonly explain: boolean;
+  readonly version: 'v1' | 'v2';
+  readonly isDry?: boolean;
+}
+
+/** One question for a decision. */
+interface Asked {
+  readonly request: DecideRequest;
+  readonly facts: Facts;
+  readonly policy: Policy;
+  readonly how: How;
+}
 
 export class Decider {
   readonly #deps: DeciderDeps;
@@ -59,9 +76,11 @@ export class Decider {
       decide: (facts, policy, version) => {
         // It takes no place among those that run: a job waits for its turn.
         deps.rateLimits.admit(policy, facts, deps.timers.clock.nowMs(), false);
-        const decided = this.#decide(facts, policy, { explain: false, version });
-        this.#bind(decided, policy);
-        return { decided, decision: decisionOf(decided, policy) };
+        return this.#told(policy, facts, (budgets) => {
+          const decided = this.#decide(facts, policy, { explain: false, version }, budgets);
+          this.#bind(decided, policy);
+          return { decided, decision: decisionOf(decided, policy) };
+        });
       },
     });
     this.#decisions = deps.telemetry.metrics.counter({
@@ -80,28 +99,30 @@ export class Decider {
     return this.#prepare(request, policy, deadlineMs).then((prepared) => this.#answerV1(prepared, policy));
   }
 
-  #answerV1(request: DecideRequestV1, policy: Policy): DecideResponseV1 {
+  #answerV1(request: DecideRequestV1, policy: Policy): DecideResponseV1 | Promise<DecideResponseV1> {
     const { request_id, trace_id } = request;
     const facts = factsOf(request, this.#deps.timers.clock.epochMs());
     this.#deps.rateLimits.admit(policy, facts, this.#deps.timers.clock.nowMs(), false);
     const how = { explain: request.options?.explain ?? false, version: 'v1' } as const;
-    const verdict = this.#decide(facts, policy, how);
-    return {
-      ok: true,
-      decision: {
-        provider_id: verdict.target.name,
-        reason: verdict.reason,
-        priority: verdict.priority,
-        expected_latency_ms: Math.round(verdict.expectedLatencyMs ?? 0),
-        expected_cost: (verdict.expectedCostMicroUsd ?? 0) / MICRO,
-        metadata: {},
-        policy_id: policy.policyId,
-        policy_revision: policy.revision,
-        fallback_used: verdict.fallbackUsed,
-      },
-      ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
-      context: { request_id, ...(trace_id === undefined ? {} : { trace_id }) },
-    };
+    return this.#told(policy, facts, (budgets) => {
+      const verdict = this.#decide(facts, policy, how, budgets);
+      return {
+        ok: true,
+        decision: {
+          provider_id: verdict.target.name,
+          reason: verdict.reason,
+          priority: verdict.priority,
+          expected_latency_ms: Math.round(verdict.expectedLatencyMs ?? 0),
+          expected_cost: (verdict.expectedCostMicroUsd ?? 0) / MICRO,
+          metadata: {},
+          policy_id: policy.policyId,
+          policy_revision: policy.revision,
+          fallback_used: verdict.fallbackUsed,
+        },
+        ...(verdict.explanation === undefined ? {} : { explanation: { ...verdict.explanation } }),
+        context: { request_id, ...(trace_id === undefined ? {} : { trace_id }) },
+      };
+    });
   }
 
   /** At once, unless the policy asks extensions first. */
@@ -143,47 +164,74 @@ export class Decider {
     });
   }
 
-  #answer(request: DecideRequest, policy: Policy): DecideResponse {
-    const { rateLimits, timers } = this.#deps;
+  #answer(request: DecideRequest, policy: Policy): DecideResponse | Promise<DecideResponse> {
+    const { rateLimits, timers, budgets } = this.#deps;
     const facts = factsOf(request, timers.clock.epochMs());
-    const isDry = request.options?.dry_run === true;
-    if (isDry) return this.#decided(request, facts, policy, undefined);
-    const admitted = rateLimits.admit(policy, facts, timers.clock.nowMs(), request.push_assignment === true);
+    const isPush = request.push_assignment === true;
+    const asked = { request, facts, policy, how: howOf(request) };
+    if (asked.how.isDry) return this.#told(policy, facts, (known) => this.#decided(asked, undefined, known));
+    const admitted = rateLimits.admit(policy, facts, timers.clock.nowMs(), isPush);
+    if (!isPush) return this.#told(policy, facts, (known) => this.#decided(asked, undefined, known));
+    const within = budgets.of(policy, facts, Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs));
+    if (within !== undefined) return this.#decidedWithin(asked, admitted, within);
     try {
-      return this.#decided(request, facts, policy, admitted);
+      return this.#decided(asked, admitted);
     } catch (fault) {
       admitted.end(0);
       throw fault;
     }
   }
 
-  /** `admitted` is undefined for a dry run. */
-  #decided(request: DecideRequest, facts: Facts, policy: Policy, admitted: Admitted | undefined): DecideResponse {
-    const { policies, settings, timers } = this.#deps;
-    const { request_id, tenant_id, trace_id, options, deliver_to } = request;
-    const isDry = admitted === undefined;
-    const isPush = request.push_assignment === true && !isDry;
-    const how = {
-      explain: options?.explain !== undefined && options.explain !== 'none',
-      version: 'v2',
-      isDry,
-    } as const;
-    let verdict = this.#decide(facts, policy, how);
-    let assignment: DecideResponse['assignment'];
-    if (isPush) {
-      assignment = this.#push(request, facts, policy, verdict, admitted);
-      // Who admits nobody now is open for the next decision, so each candidate is refused at most once (policy 6, step 13).
-      for (let left = candidates(policy); assignment === undefined && left > 0; left--) {
-        verdict = this.#decide(facts, policy, how);
-        assignment = this.#push(request, facts, policy, verdict, admitted);
-      }
-      if (assignment === undefined) {
-        throw new BeamlineError('circuit_breaker_open', 'no provider admits the request', {
-          retryAfterMs: FULL_RETRY_MS,
-        });
-      }
+  /** `make` with what budgets say, once that is known; it holds nothing in them, as nobody would tell how it ended. */
+  #told<T>(policy: Policy, facts: Facts, make: (budgets?: RequestBudgets) => T): T | Promise<T> {
+    const budgets = this.#deps.budgets.of(policy, facts, policy.timeoutMs);
+    const reading = budgets?.known();
+    return reading === undefined ? make(budgets) : reading.then(() => make(budgets));
+  }
+
+  /** `admitted` is undefined where nothing is pushed. */
+  #decided(asked: Asked, admitted: Admitted | undefined, budgets?: RequestBudgets): DecideResponse {
+    const { facts, policy, how } = asked;
+    let verdict = this.#decide(facts, policy, how, budgets);
+    if (admitted === undefined) return this.#responseTo(asked, verdict, undefined);
+    let assignment = this.#push(asked, verdict, admitted);
+    // Who admits nobody now is open for the next decision, so each candidate is refused at most once (policy 6, step 13).
+    for (let left = candidates(policy); assignment === undefined && left > 0; left--) {
+      verdict = this.#decide(facts, policy, how);
+      assignment = this.#push(asked, verdict, admitted);
     }
-    if (!isDry) this.#bind(verdict, policy);
+    if (assignment === undefined) throw nobodyAdmits();
+    return this.#responseTo(asked, verdict, assignment);
+  }
+
+  /** The same where the policy has budgets: what an attempt may cost is held before it is pushed. */
+  async #decidedWithin(asked: Asked, admitted: Admitted, budgets: RequestBudgets): Promise<DecideResponse> {
+    const { facts, policy, how } = asked;
+    try {
+      await budgets.known();
+      for (let left = candidates(policy); left >= 0; left--) {
+        const verdict = this.#decide(facts, policy, how, budgets);
+        // eslint-disable-next-line no-await-in-loop -- a refusal counts for the next decision
+        const isHeld = await budgets.hold(verdict.target.name, verdict.expectedCostMicroUsd);
+        const assignment = isHeld ? this.#push(asked, verdict, admitted, budgets) : undefined;
+        if (assignment !== undefined) return this.#responseTo(asked, verdict, assignment);
+      }
+      throw nobodyAdmits();
+    } catch (fault) {
+      admitted.end(0);
+      budgets.settle();
+      throw fault;
+    }
+  }
+
+  #responseTo(
+    { request, policy, how }: Asked,
+    verdict: Chosen,
+    assignment: DecideResponse['assignment'],
+  ): DecideResponse {
+    const { policies, settings, timers } = this.#deps;
+    const { request_id, tenant_id, trace_id, deliver_to } = request;
+    if (!how.isDry) this.#bind(verdict, policy);
     const response: DecideResponse = {
       version: '2',
       ok: true,
@@ -200,18 +248,15 @@ export class Decider {
     return response;
   }
 
-  #decide(
-    facts: Facts,
-    policy: Policy,
-    { explain, version, isDry = false }: { explain: boolean; version: 'v1' | 'v2'; isDry?: boolean },
-  ): Chosen {
+  #decide(facts: Facts, policy: Policy, { explain, version, isDry = false }: How, budgets?: RequestBudgets): Chosen {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
-    const snapshot = this.#deps.live.first(facts.tenantId, policy, bound);
+    const snapshot = this.#deps.live.first(facts.tenantId, policy, bound, budgets);
     const verdict = decide(policy, facts, snapshot, explain);
     if (!isDry) this.#deps.decisions?.decided(policy, facts, snapshot, verdict);
     this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
+    if (verdict.code === 'budget_exceeded' && budgets !== undefined) throw budgets.exceeded(verdict.explanation);
     throw new BeamlineError(verdict.code, verdict.message, {
       ...(errorRow(verdict.code).retry ? { retryAfterMs: FULL_RETRY_MS } : {}),
       ...(verdict.explanation === undefined ? {} : { details: { explanation: verdict.explanation } }),
@@ -220,11 +265,10 @@ export class Decider {
 
   /** Starts the attempts of an interactive request; undefined if the chosen provider admits nobody now. */
   #push(
-    request: DecideRequest,
-    facts: Facts,
-    policy: Policy,
+    { request, facts, policy }: Asked,
     first: Chosen,
-    admitted: Admitted | undefined,
+    admitted: Admitted,
+    budgets?: RequestBudgets,
   ): DecideResponse['assignment'] {
     const { settings, timers, inFlight, shadows } = this.#deps;
     const pushed = `${request.tenant_id} ${request.request_id}`;
@@ -246,12 +290,15 @@ export class Decider {
       ordered: { request, policy, assignmentId, routerId: settings.id, marks: marksOf(first) },
       facts,
       first,
+      budgets,
       deadlineMs: timers.clock.nowMs() + timeLeftMs,
       onOver: ({ outputTokens }) => {
         inFlight.delete(assignmentId);
         if (this.#pushed.get(pushed) === assignmentId) this.#pushed.delete(pushed);
         // One that was never sent is tried again with another provider, under the same admission.
-        if (isBegun) admitted?.end(outputTokens === undefined ? undefined : (facts.inputTokens ?? 0) + outputTokens);
+        if (!isBegun) return;
+        admitted.end(outputTokens === undefined ? undefined : (facts.inputTokens ?? 0) + outputTokens);
+        budgets?.settle();
       },
     });
     inFlight.set(assignmentId, attempts);
@@ -259,8 +306,10 @@ export class Decider {
     isBegun = attempts.begin();
     if (!isBegun) return undefined;
     // It may have ended at once, for want of a model.
-    if (inFlight.get(assignmentId) === undefined) admitted?.end(0);
-    else if (policy.shadow !== undefined) {
+    if (inFlight.get(assignmentId) === undefined) {
+      admitted.end(0);
+      budgets?.settle();
+    } else if (policy.shadow !== undefined) {
       shadows.offer({ request, policy, facts, timeLeftMs, inFlight: inFlight.size }, policy.shadow);
     }
     return {
@@ -298,6 +347,15 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   }
   return decision;
 }
+
+const howOf = ({ options }: DecideRequest): How & { readonly isDry: boolean } => ({
+  explain: options?.explain !== undefined && options.explain !== 'none',
+  version: 'v2',
+  isDry: options?.dry_run === true,
+});
+
+const nobodyAdmits = (): BeamlineError =>
+  new BeamlineError('circuit_breaker_open', 'no provider admits the request', { retryAfterMs: FULL_RETRY_MS });
 
 /** Most decisions have none, and cost nothing. */
 const marksOf = ({ tags, arms }: Chosen): Marks | undefined =>

@@ -4,7 +4,7 @@ import type { PriceBook } from '../catalog/price-book.ts';
 import type { BreakerSettings } from '../core/breaker-settings.ts';
 import type { Failure } from '../policy/status-words.ts';
 import { statusWords } from '../policy/status-words.ts';
-import type { Snapshot } from '../policy/facts.ts';
+import type { Budget, Snapshot } from '../policy/facts.ts';
 import { allFailed, type History } from '../policy/history.ts';
 import type { Target } from '../policy/policy.ts';
 import { type Breakers, isOpen, type KeptBreaker } from './breakers.ts';
@@ -12,6 +12,7 @@ import type { Cooldown, Cooldowns } from './cooldowns.ts';
 import type { Fleet } from './fleet.ts';
 import type { InFlight, Running } from './in-flight.ts';
 import type { Latencies, Latency } from './latencies.ts';
+import type { BudgetStanding } from './request-budgets.ts';
 
 export interface LiveParts {
   readonly breakers: Breakers;
@@ -34,6 +35,8 @@ export class LiveSnapshot implements Snapshot {
   currentProvider: string | undefined;
   sticky: string | undefined;
   canaryAborted = false;
+  overBudget: ReadonlySet<string> | undefined;
+  #budget: Budget | undefined;
   readonly #parts: LiveParts;
   #nowMs = 0;
   #breaker: BreakerSettings | undefined;
@@ -62,7 +65,20 @@ export class LiveSnapshot implements Snapshot {
     this.currentProvider = undefined;
     this.sticky = sticky;
     this.canaryAborted = false;
+    this.overBudget = undefined;
+    this.#budget = undefined;
     return this;
+  }
+
+  /** What the budgets of the policy say of the request. */
+  within({ over, tightest }: BudgetStanding): this {
+    this.overBudget = over;
+    this.#budget = tightest;
+    return this;
+  }
+
+  budget(): Budget | undefined {
+    return this.#budget;
   }
 
   /** The same for the attempt that follows a failed one. */

@@ -17,6 +17,7 @@ import type { Fleet } from './fleet.ts';
 import { InFlight } from './in-flight.ts';
 import { Latencies } from './latencies.ts';
 import { LiveSnapshot } from './live-snapshot.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 import { type RetryBudget, RetryBudgets } from './retry-budgets.ts';
 
 /** Codes that say something of our workers and nothing of the provider (worker 7). */
@@ -63,22 +64,25 @@ export class LiveState {
   }
 
   /** For the first attempt of a request. Valid in this turn only, as the others. */
-  first(tenantId: string, policy: Policy, sticky: string | undefined): Snapshot {
+  first(tenantId: string, policy: Policy, sticky: string | undefined, budgets?: RequestBudgets): Snapshot {
     const snapshot = this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs(), sticky);
     if (policy.canary !== undefined) snapshot.canaryAborted = this.#canaries.isAborted(policy);
+    if (budgets !== undefined) snapshot.within(budgets.standing());
     return snapshot;
   }
 
   /** For the draw that follows a failed attempt. */
-  after(tenantId: string, policy: Policy, history: History, failure: Failure): Snapshot {
+  after(tenantId: string, policy: Policy, history: History, failure: Failure, budgets?: RequestBudgets): Snapshot {
     const snapshot = this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs()).after(history, failure);
     if (policy.canary !== undefined) snapshot.canaryAborted = this.#canaries.isAborted(policy);
+    if (budgets !== undefined) snapshot.within(budgets.standing());
     return snapshot;
   }
 
   /** For what follows a failure without a draw. */
-  now(tenantId: string, policy: Policy): Live {
-    return this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs());
+  now(tenantId: string, policy: Policy, budgets?: RequestBudgets): Live {
+    const snapshot = this.#snapshot.aim(tenantId, policy.breaker, this.#clock.nowMs());
+    return budgets === undefined ? snapshot : snapshot.within(budgets.standing());
   }
 
   /** Undefined when there is no room for another budget. */

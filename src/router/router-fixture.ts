@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Bus } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
+import type { PriceBook } from '../catalog/price-book.ts';
 import { type ExecAssignment, type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
 import { type Cancel, cancel } from '../contracts/cancel.ts';
 import { at, everyOf } from '../contracts/contract.ts';
@@ -83,7 +84,8 @@ export async function openRouter(
   {
     inFlightMax: in_flight_max = 100,
     extensions = new Map(),
-  }: { inFlightMax?: number; extensions?: ReadonlyMap<string, Descriptor> } = {},
+    prices,
+  }: { inFlightMax?: number; extensions?: ReadonlyMap<string, Descriptor>; prices?: PriceBook } = {},
 ) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
@@ -97,7 +99,9 @@ export async function openRouter(
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
     const settings = { ...times, ...jobs, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
-    routers.push(await startRouter({ bus, timers, telemetry, policies, settings, extensions }));
+    routers.push(
+      await startRouter({ bus, timers, telemetry, policies, settings, extensions, ...(prices && { prices }) }),
+    );
   };
   await join();
   const pass = async (ms: number): Promise<void> => {
@@ -140,7 +144,7 @@ export async function openRouter(
   };
   const providers = (): string[] => heard.pushed.map(({ executor }) => executor.provider_id);
   const { metrics } = telemetry;
-  return { bus, heard, script, metrics, decide, outcome, fail, pass, beat, join, stop, providers };
+  return { bus, clock, heard, script, metrics, decide, outcome, fail, pass, beat, join, stop, providers };
 }
 
 const HEARTBEAT: WorkerHeartbeat = {

@@ -3,9 +3,11 @@ import type { Bus } from '../bus/bus.ts';
 import { DeadLetters } from '../bus/dead-letters.ts';
 import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
+import { budgetBucket } from '../contracts/budget.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
+import { newProcessId } from '../core/ids.ts';
 import { LiveMap } from '../core/live-map.ts';
 import type { PriceBook } from '../catalog/price-book.ts';
 import type { Role } from '../core/role.ts';
@@ -22,6 +24,7 @@ import { Fleet } from './fleet.ts';
 import { startJobs } from './jobs/jobs.ts';
 import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
+import { PolicyBudgets } from './policy-budgets.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
 import { serveDecide } from './serve-decide.ts';
@@ -71,10 +74,13 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const live = new LiveState({ clock: timers.clock, telemetry, fleet, prices: deps.prices });
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
+  const budgets = opened.use(await openBudgets(deps, telemetry));
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live }));
   const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
-  const jobs = opened.use(await startJobs({ ...deps, telemetry, live, bindings, extensions, fleetSlots, deadLetters }));
+  const jobs = opened.use(
+    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters }),
+  );
   opened.use(await startUsageEmitter({ bus, timers, telemetry, jobs, deadLetters }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
@@ -101,6 +107,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     bindings,
     acceptance: jobs.acceptance,
     rateLimits: new RateLimits(deps.routers ?? (() => 1)),
+    budgets,
     extensions,
     shadows,
   });
@@ -130,6 +137,10 @@ function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, At
     slots: fleet.slots(DEFAULT_POOL),
   });
 }
+
+/** Leases stand under a name of this process alone: one that starts anew takes over nothing. */
+const openBudgets = async ({ bus, timers }: RouterDeps, telemetry: Telemetry): Promise<PolicyBudgets> =>
+  new PolicyBudgets({ bucket: await bus.openBucket(budgetBucket), timers, telemetry, holder: newProcessId('router') });
 
 const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
   new DeadLetters({

@@ -16,7 +16,8 @@ import type { Approvals } from './approvals.ts';
 import type { Endings } from './endings.ts';
 import { jobAssignmentOf } from './job-assignment.ts';
 import { dueOf } from './job-due.ts';
-import type { Decided, Plan, Planner } from './job-plan.ts';
+import type { HeldAttempts } from './held-attempts.ts';
+import { type Decided, type Plan, type Planner, UNCLAIMED_MS } from './job-plan.ts';
 import { begun, published } from './job-state.ts';
 import type { FoundJob, JobRef, JobStore } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
@@ -33,8 +34,6 @@ const CONFIRM_MS = 20_000;
 const AGAIN_MS = 2_000;
 /** How long a decision of the acceptance is good. */
 const FRESH_MS = 1_000;
-/** A worker should have begun by then, beside the time of the attempt itself. */
-const UNCLAIMED_MS = 600_000;
 
 export interface DispatcherDeps {
   readonly bus: Bus;
@@ -47,6 +46,7 @@ export interface DispatcherDeps {
   readonly store: JobStore;
   readonly approvals: Approvals;
   readonly planner: Planner;
+  readonly held: HeldAttempts;
   readonly keeper: Keeper;
   readonly slots: Slots;
   readonly endings: Endings;
@@ -143,14 +143,14 @@ export class Dispatcher {
   }
 
   async #dispatch(item: InLine): Promise<Sent> {
-    const { store, keeper, planner, endings, approvals, timers } = this.#deps;
+    const { store, keeper, held, endings, approvals, timers } = this.#deps;
     const fresh = timers.clock.nowMs() - (item.accepted?.atMs ?? -Infinity) <= FRESH_MS ? item.accepted : undefined;
     const found = fresh?.found ?? (await store.read(item));
     if (found === undefined) return 'left';
     const due = dueOf(found.request, found.state, this.#nowMs()).kind;
     const asked = due === 'ask' ? (await approvals.read(item))?.asked : undefined;
     if (due !== 'dispatch' && asked?.verdict === undefined) return 'again';
-    const plan = planner.plan(found, fresh?.decided);
+    const { plan, budgets } = await held.plan(found, fresh?.decided);
     switch (plan.kind) {
       case 'wait':
         keeper.wakeAt(item, this.#nowMs() + plan.waitMs);
@@ -159,7 +159,7 @@ export class Dispatcher {
         await endings.give(item, 'failed', plan.error);
         return 'left';
       case 'go':
-        return this.#send(item, found, plan, asked?.verdict);
+        return held.whileOut(found, { plan, budgets }, () => this.#send(item, found, plan, asked?.verdict));
     }
   }
 

@@ -16,6 +16,11 @@ const MICRO = 1_000_000;
 
 type Decision = Order['decision'];
 
+interface Made {
+  readonly decided: Decided;
+  readonly decision: Decision;
+}
+
 export interface DurableDecideDeps {
   readonly timers: Timers;
   readonly policies: Policies;
@@ -23,7 +28,7 @@ export interface DurableDecideDeps {
   /** Asks the extensions of the policy; the request as they left it. */
   readonly prepare: (request: DecideRequest, policy: Policy) => DecideRequest | Promise<DecideRequest>;
   /** Throws what no decision is. */
-  readonly decide: (facts: Facts, policy: Policy, version: 'v1' | 'v2') => { decided: Decided; decision: Decision };
+  readonly decide: (facts: Facts, policy: Policy, version: 'v1' | 'v2') => Made | Promise<Made>;
 }
 
 export class DurableDecide {
@@ -57,18 +62,18 @@ export class DurableDecide {
     const known = await acceptance.known(asked);
     if (known !== undefined) return known;
     const prepared = await prepare(asked, policy);
-    const { decided, decision } = this.#decide(prepared, policy, version);
+    const { decided, decision } = await this.#decide(prepared, policy, version);
     if (version === 'v1') prepared.deadline_ms ??= v1DeadlineMs(decided?.expectedLatencyMs);
     return acceptance.accept({ asked, prepared, policy, decision, decided });
   }
 
-  #decide(
+  async #decide(
     request: DecideRequest,
     policy: Policy,
     version: 'v1' | 'v2',
-  ): { readonly decided: Decided | undefined; readonly decision: Decision } {
+  ): Promise<{ readonly decided: Decided | undefined; readonly decision: Decision }> {
     if (!isRouted(request.task.type)) return { decided: undefined, decision: blockDecision(policy) };
-    const made = this.#deps.decide(factsOf(request, this.#deps.timers.clock.epochMs()), policy, version);
+    const made = await this.#deps.decide(factsOf(request, this.#deps.timers.clock.epochMs()), policy, version);
     // Callers of version 1 may name the model inside the payload, which is their worker's.
     if (made.decided.model !== undefined || version === 'v1') return made;
     throw new BeamlineError('invalid_request', 'neither the request nor the policy names a model');

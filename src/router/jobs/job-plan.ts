@@ -8,11 +8,13 @@ import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../../contracts/limits.ts';
 import { BeamlineError, errorRow, type ErrorCode } from '../../core/errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import { decide, type Verdict } from '../../policy/decide.ts';
+import { expectedCost } from '../../policy/expectations.ts';
 import type { Facts } from '../../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
-import type { Policy } from '../../policy/policy.ts';
+import type { Policy, Target } from '../../policy/policy.ts';
 import { REASONS } from '../../policy/reasons.ts';
 import { scopeOf } from '../../policy/scope-of.ts';
+import { targetsOf } from '../../policy/recorded-snapshot.ts';
 import type { Failure } from '../../policy/status-words.ts';
 import { stickyKey } from '../../policy/sticky.ts';
 import type { Try } from '../assignment-of.ts';
@@ -21,6 +23,8 @@ import type { Extensions } from '../extensions.ts';
 import { factsOf } from '../facts-of.ts';
 import type { LiveState } from '../live-state.ts';
 import type { Policies } from '../policies.ts';
+import type { PolicyBudgets } from '../policy-budgets.ts';
+import type { RequestBudgets } from '../request-budgets.ts';
 import { postOrders } from '../post-orders.ts';
 import type { StickyBindings } from '../sticky-bindings.ts';
 import { type Follow, failureTold, followOf } from './job-follow.ts';
@@ -30,6 +34,11 @@ import { blockChoice, type Chosen, isRouted } from './job-target.ts';
 
 /** How long a job waits that nobody can serve now. */
 const NOBODY_WAIT_MS = 5_000;
+
+/** A worker should have begun by then, beside the time of the attempt itself. */
+export const UNCLAIMED_MS = 600_000;
+
+type MaybeBudgets = RequestBudgets | undefined;
 
 export type Decided = Extract<Verdict, { kind: 'chosen' }>;
 
@@ -45,6 +54,7 @@ export interface PlannerDeps {
   readonly extensions: Extensions;
   readonly bindings: StickyBindings;
   readonly decisions?: DecisionLog | undefined;
+  readonly budgets: PolicyBudgets;
 }
 
 /** The next attempt before anybody knows whether it can be made. */
@@ -61,13 +71,16 @@ export class Planner {
   }
 
   /** `decided` is the choice of a first attempt that was made a moment ago. */
-  plan({ request: record, state }: FoundJob, decided?: Decided): Plan {
+  plan({ request: record, state }: FoundJob, decided?: Decided, budgets?: RequestBudgets): Plan {
     const { request } = record;
     const found = this.#policyOf(request);
     if (found instanceof BeamlineError) return refused(found);
     const kept = state === undefined ? undefined : (keptIn(state) ?? bareKept(state.attempts.at(-1)));
     const facts = this.#factsOf(record);
-    const drawn = kept === undefined ? this.#first(request, facts, found, decided) : this.#further(kept, facts, found);
+    const drawn =
+      kept === undefined
+        ? this.#first(request, decided ?? this.#decide.bind(this, facts, found, budgets))
+        : this.#further(kept, facts, found, budgets);
     if ('kind' in drawn) return drawn;
     const { chosen, history } = drawn;
     const attemptMs = attemptMsOf(record, found, this.#deps.timers.clock.epochMs());
@@ -85,6 +98,37 @@ export class Planner {
         deadline_ms: attemptMs,
       }),
     };
+  }
+
+  /** What the budgets of its policy say of the next attempt; undefined where none is about it. */
+  budgetsOf({ request: record }: FoundJob): RequestBudgets | undefined {
+    const policy = isRouted(record.request.task.type) ? this.#policyOf(record.request) : undefined;
+    if (policy === undefined || policy instanceof BeamlineError) return undefined;
+    return this.#deps.budgets.of(policy, this.#factsOf(record), this.outMs(record, policy));
+  }
+
+  /** Everybody to whom the next attempt may go. */
+  candidatesOf({ request: { request } }: FoundJob): readonly Target[] {
+    const policy = this.#policyOf(request);
+    return policy instanceof BeamlineError ? [] : targetsOf(policy);
+  }
+
+  /** Micro-USD; undefined for a model without a price. */
+  costOf(
+    record: JobRequest,
+    { attempt, policy }: Pick<Extract<Plan, { kind: 'go' }>, 'attempt' | 'policy'>,
+    outputTokens?: number,
+  ): number | undefined {
+    const known = this.#factsOf(record);
+    const facts = outputTokens === undefined ? known : { ...known, maxOutputTokens: outputTokens };
+    return expectedCost(attempt.target, facts, this.#deps.live.now(facts.tenantId, policy));
+  }
+
+  /** How long an attempt that is sent now may be out. */
+  outMs(record: JobRequest, policy: Policy): number {
+    const nowMs = this.#deps.timers.clock.epochMs();
+    const mostMs = attemptMsOf(record, policy, nowMs) + UNCLAIMED_MS;
+    return Math.max(0, Math.min(record.expires_at_ms - nowMs, mostMs));
   }
 
   /** What follows the failure of the attempt that is out. */
@@ -147,15 +191,15 @@ export class Planner {
     return postOrders(policy.post, this.#deps.extensions.registry, scope);
   }
 
-  #first(request: DecideRequest, facts: Facts, policy: Policy, decided: Decided | undefined): Drawn | Plan {
+  #first(request: DecideRequest, decided: Decided | (() => Verdict)): Drawn | Plan {
     if (!isRouted(request.task.type)) return { chosen: blockChoice, history: begun(blockChoice.target) };
-    const verdict = decided ?? this.#decide(facts, policy);
+    const verdict = typeof decided === 'function' ? decided() : decided;
     if (verdict.kind === 'chosen') return { chosen: verdict, history: begun(verdict.target) };
     if (errorRow(verdict.code).retry) return { kind: 'wait', waitMs: NOBODY_WAIT_MS };
     return refused(new BeamlineError(verdict.code, verdict.message));
   }
 
-  #further(kept: Kept, facts: Facts, policy: Policy): Drawn | Plan {
+  #further(kept: Kept, facts: Facts, policy: Policy, budgets: MaybeBudgets): Drawn | Plan {
     const history = historyOf(kept, policy);
     const { next = { kind: 'same' } } = kept;
     const same = { target: history.current, model: history.current.model ?? facts.model };
@@ -174,14 +218,17 @@ export class Planner {
         return { chosen, history: moved(history, target, reason) };
       }
       case 'redraw':
-        return this.#redraw(kept, history, facts, policy);
+        return this.#redraw(kept, { history, facts, policy, budgets });
     }
   }
 
-  #redraw(kept: Kept, history: History, facts: Facts, policy: Policy): Drawn | Plan {
+  #redraw(
+    kept: Kept,
+    { history, facts, policy, budgets }: { history: History; facts: Facts; policy: Policy; budgets: MaybeBudgets },
+  ): Drawn | Plan {
     const { live, decisions } = this.#deps;
     const failure = failureIn(kept.failure ?? { code: 'UNKNOWN_ERROR', retryable: false });
-    const snapshot = live.after(facts.tenantId, policy, history, failure);
+    const snapshot = live.after(facts.tenantId, policy, history, failure, budgets);
     const verdict = decide(policy, facts, snapshot, false);
     decisions?.decided(policy, facts, snapshot, verdict);
     if (verdict.kind === 'none') {
@@ -191,10 +238,10 @@ export class Planner {
     return { chosen: verdict, history: moved(history, verdict.target, reason) };
   }
 
-  #decide(facts: Facts, policy: Policy): Verdict {
+  #decide(facts: Facts, policy: Policy, budgets: MaybeBudgets): Verdict {
     const { live, bindings, decisions } = this.#deps;
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
-    const snapshot = live.first(facts.tenantId, policy, key === undefined ? undefined : bindings.get(key));
+    const snapshot = live.first(facts.tenantId, policy, key === undefined ? undefined : bindings.get(key), budgets);
     const verdict = decide(policy, facts, snapshot, false);
     decisions?.decided(policy, facts, snapshot, verdict);
     return verdict;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import type { Bus, Delivery } from '../../bus/bus.ts';
 import { openMemoryBus } from '../../bus/memory.ts';
+import type { PriceBook } from '../../catalog/price-book.ts';
 import { type ExecAssignment, execAssign, execAssignAck } from '../../contracts/assignment.ts';
 import { type Cancel, cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
@@ -110,11 +111,12 @@ export interface JobsOptions {
   /** Absent: nobody works. */
   readonly hasWorker?: boolean;
   readonly extensions?: Registry;
+  readonly prices?: PriceBook;
 }
 
 /** The bus, and a first router with the policy `test` unless told otherwise. */
 export async function openJobs(document: object = { weights: { alder: 1 } }, options: JobsOptions = {}) {
-  const { dispatch_window = 10, jobs_outstanding = 100, hasWorker = true, extensions = new Map() } = options;
+  const { dispatch_window = 10, jobs_outstanding = 100, hasWorker = true, extensions = new Map(), prices } = options;
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
@@ -132,7 +134,8 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000 };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
-    const router = await startRouter({ bus: on, timers, telemetry, policies, settings, extensions });
+    const deps = { timers, telemetry, policies, settings, extensions, ...(prices && { prices }) };
+    const router = await startRouter({ ...deps, bus: on });
     if (on === bus) routers.push(router);
     return router;
   };

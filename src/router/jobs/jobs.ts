@@ -26,6 +26,7 @@ import { serveJobControl } from './job-control.ts';
 import { declareMetrics } from './job-metrics.ts';
 import { Planner, type PlannerDeps } from './job-plan.ts';
 import { type FoundJob, JobStore } from './job-store.ts';
+import { HeldAttempts } from './held-attempts.ts';
 import { Keeper } from './keeper.ts';
 import { Outstanding } from './outstanding.ts';
 import { Slots } from './slots.ts';
@@ -54,6 +55,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const store = new JobStore(await bus.openBucket(jobBucket));
   const approvals = new Approvals(await bus.openBucket(approvalBucket));
   const planner = new Planner(deps);
+  const held = new HeldAttempts({ timers, planner });
   const outstanding = new Outstanding();
   const metrics = declareMetrics(telemetry, outstanding);
   const slots: Slots = new Slots(() => dispatcher.pump());
@@ -64,6 +66,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const dispatcher: Dispatcher = new Dispatcher({
     ...shared,
     endings,
+    held,
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
@@ -71,6 +74,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const outstandingMax = settings.jobs_outstanding;
 
   await using opened = new AsyncDisposableStack();
+  opened.use(held);
   opened.defer(() => dispatcher.drain());
   opened.use(keeper);
   const acks = opened.use(new Acks({ bus, timers, telemetry, store, keeper }));
@@ -92,7 +96,9 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       acks.ended(assignmentId);
       await endings.attemptEnded({ tenantId: result.tenant_id, assignmentId }, heardEnd(result));
     },
-    heard({ state, assignment_id }) {
+    heard(outcome) {
+      const { state, assignment_id } = outcome;
+      held.heard(outcome);
       if (state !== 'committed') slots.free(assignment_id);
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),

@@ -1,0 +1,70 @@
+// Budgets of policies (policy 9.2): each revision brings its own, under ids that no budget of a gateway has.
+import { type Budget, policyBudgetId } from '../contracts/budget.ts';
+import { Leases, type LeasesDeps } from '../limit/leases.ts';
+import type { PolicyBudget } from '../policy/budget-document.ts';
+import type { Facts } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import { targetsOf } from '../policy/recorded-snapshot.ts';
+import type { Counter } from '../telemetry/metrics.ts';
+import { type BudgetAccount, type HoldResult, RequestBudgets } from './request-budgets.ts';
+
+export class PolicyBudgets implements AsyncDisposable {
+  readonly #deps: LeasesDeps;
+  readonly #leases: Leases;
+  readonly #count: (result: HoldResult) => Counter;
+
+  constructor(deps: LeasesDeps) {
+    this.#deps = deps;
+    this.#leases = new Leases(deps);
+    const results = deps.telemetry.metrics.counter({
+      name: 'router_budget_reservations_total',
+      help: 'Reservations in the budgets of policies by result; unpriced ones hold nothing.',
+      labels: ['result'],
+    });
+    this.#count = (result) => results.of(result);
+  }
+
+  /** Of one request; undefined if no budget of the policy is about it. `withinMs` is when it is over at the latest. */
+  of(policy: Policy, facts: Facts, withinMs: number): RequestBudgets | undefined {
+    if (policy.budgets.length === 0) return undefined;
+    const accounts = policy.budgets.flatMap((item) => this.#accountOf(policy, item, facts));
+    if (accounts.length === 0) return undefined;
+    const { timers } = this.#deps;
+    return new RequestBudgets({
+      accounts,
+      providers: targetsOf(policy).map(({ name }) => name),
+      holdUntilMs: timers.clock.epochMs() + withinMs,
+      timers,
+      count: this.#count,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leases[Symbol.asyncDispose]();
+  }
+
+  #accountOf({ policyId }: Policy, item: PolicyBudget, facts: Facts): readonly BudgetAccount[] {
+    const subject = SUBJECTS[item.scope](policyId, facts);
+    if (subject === undefined) return [];
+    const budget: Budget = {
+      // A built-in policy is every tenant's, and each has its own budgets of it.
+      id: policyBudgetId(policyId, item),
+      tenant_id: facts.tenantId,
+      scope: item.scope,
+      subject,
+      policy_id: policyId,
+      unit: 'micro_usd',
+      limit: item.limitMicroUsd,
+      window: item.window,
+      action: item.onExceed === 'warn' ? 'warn' : 'block',
+      warn_at: item.warnAt,
+    };
+    return [{ item, budget, leased: this.#leases.of(budget, subject) }];
+  }
+}
+
+const SUBJECTS: Readonly<Record<PolicyBudget['scope'], (policyId: string, facts: Facts) => string | undefined>> = {
+  policy: (policyId) => policyId,
+  key: (_, { keyId }) => keyId,
+  user: (_, { userId }) => userId,
+};
