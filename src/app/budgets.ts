@@ -1,7 +1,7 @@
 // The wiring of budgets: definitions of the configuration and of the API, leases in a bucket, estimates by the dearest price.
 import type { Bus } from '../bus/bus.ts';
-import { costOf, priceLines } from '../catalog/price-book.ts';
-import { type CeilingOf, openPriceCeiling } from '../catalog/price-ceiling.ts';
+import { costOf } from '../catalog/price-book.ts';
+import type { CeilingOf } from '../catalog/price-ceiling.ts';
 import type { Config } from '../config/schema.ts';
 import { type Budget, budgetBucket } from '../contracts/budget.ts';
 import { newProcessId } from '../core/ids.ts';
@@ -13,6 +13,7 @@ import type { Exchanges, Order } from '../gateway/order.ts';
 import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { type Amounts, Budgets } from '../limit/budgets.ts';
 import type { Ground } from './ground.ts';
+import { openLivePrices } from './live-prices.ts';
 
 export interface OpenedBudgets extends AsyncDisposable {
   readonly book: BudgetBook;
@@ -25,7 +26,8 @@ export interface OpenedBudgets extends AsyncDisposable {
  * Jobs lease under a name of their own: a lease outlives its process until the last reservation would have ended, and
  * that of a job may be a day away.
  */
-export async function openBudgets({ config, timers, telemetry }: Ground, bus: Bus): Promise<OpenedBudgets> {
+export async function openBudgets(ground: Ground, bus: Bus): Promise<OpenedBudgets> {
+  const { config, timers, telemetry } = ground;
   await using opening = new AsyncDisposableStack();
   const definitions = new BudgetDefinitions(budgetsOf(config));
   const bucket = await bus.openBucket(budgetBucket);
@@ -35,7 +37,7 @@ export async function openBudgets({ config, timers, telemetry }: Ground, bus: Bu
   const jobs = opening.use(new Budgets({ ...shared, holder: `${holder}-jobs` }));
   const log = telemetry.log.for('gateway');
   const book = opening.use(await BudgetBook.open({ bus, timers, log, definitions }));
-  const ceilingOf = openPriceCeiling(priceLines(config.providers.list));
+  const { ceilingOf } = opening.use(await openLivePrices(ground, bus, log));
   const estimate = estimateBy(ceilingOf, config.gateway.budget_output_tokens);
   const opened = opening.move();
   return {

@@ -7,7 +7,6 @@ import { type Check, mustHold, shouldHold } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
-import { openPriceBook, priceLines } from '../catalog/price-book.ts';
 import type { Config } from '../config/schema.ts';
 import type { Condition } from '../policy/condition.ts';
 import { Findings } from '../policy/issue.ts';
@@ -16,6 +15,7 @@ import type { Descriptor } from '../router/extensions.ts';
 import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
+import { openLivePrices } from './live-prices.ts';
 import { openPeers } from './peers.ts';
 import type { OpenedPolicies } from './policies.ts';
 
@@ -30,16 +30,17 @@ export async function openRouter(
   policies: OpenedPolicies,
   authenticator: Authenticator,
 ): Promise<Role> {
-  const { router, frames, worker, providers, extensions, gateway } = ground.config;
+  const { router, frames, worker, extensions, gateway } = ground.config;
   const decisions = await openDecisionLog(ground);
   const peers = ground.config.nats.url === undefined ? undefined : await openPeers(bus, ground.timers, 'router');
+  const prices = await openLivePrices(ground, bus, ground.telemetry.log.for('router'));
   const role = await startRouter({
     ...ground,
     routers: () => peers?.count() ?? 1,
     bus,
     policies: policies.replica,
     decisions,
-    prices: openPriceBook(priceLines(providers.list)),
+    prices,
     extensions: new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)])),
     administration: administrationOf(policies, authenticator, ground.timers.clock),
     settings: {
@@ -61,6 +62,7 @@ export async function openRouter(
     async [Symbol.asyncDispose]() {
       peers?.[Symbol.dispose]();
       await role[Symbol.asyncDispose]();
+      await prices[Symbol.asyncDispose]();
       await decisions?.[Symbol.asyncDispose]();
     },
   };

@@ -1,7 +1,6 @@
 // The worker's wiring: reads like its deployment.
 import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/bus.ts';
-import { openPriceBook, priceLines } from '../catalog/price-book.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { Outbox } from '../worker/outbox.ts';
@@ -11,6 +10,7 @@ import { openBlockList } from './blocks.ts';
 import { crashPoints } from './crash-points.ts';
 import { dataFolder } from './data-dir.ts';
 import type { Ground } from './ground.ts';
+import { openLivePrices } from './live-prices.ts';
 import { openProviders } from './providers.ts';
 
 export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
@@ -18,7 +18,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   await using opening = new AsyncDisposableStack();
   const providers = opening.use(openProviders(ground, bus, worker.pool));
   const blocks = opening.use(await openBlockList(ground, bus));
-  const { costOf } = openPriceBook(priceLines(limits.list));
+  const { costOf } = opening.use(await openLivePrices(ground, bus, ground.telemetry.log.for('worker')));
   const outbox = await openOutbox(ground);
   opening.use(outbox);
   const role = opening.use(

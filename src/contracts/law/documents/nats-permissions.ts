@@ -22,7 +22,7 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     sticky: { writers: ['router'], readers: [] },
     webhooks: { writers: ['gateway'], readers: [] },
     budgets: { writers: ['gateway', 'router', 'ledger'], readers: [] },
-    prices: { writers: ['ledger'], readers: [] },
+    prices: { writers: ['ledger'], readers: ['gateway', 'router', 'worker'] },
     control: { writers: ['router', 'cli'], readers: ['gateway'] },
     presence: { writers: ['gateway', 'router', 'worker', 'ledger'], readers: ['cli'] },
   };
