@@ -3,7 +3,6 @@ import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config/schema.ts';
 import type { Checks } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
-import { PRODUCT_VERSION } from './product.ts';
 import type { Role } from '../core/role.ts';
 import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
@@ -35,12 +34,7 @@ const ROLES = {
 export type RoleName = keyof typeof ROLES;
 
 /** Throws `unavailable` if a process serves whose version does not fit `version`. */
-export async function runRole(
-  name: RoleName,
-  config: Config,
-  sink: LogSink,
-  version: string = PRODUCT_VERSION,
-): Promise<Role> {
+export async function runRole(name: RoleName, config: Config, sink: LogSink, version: string): Promise<Role> {
   await using opening = new AsyncDisposableStack();
   const ground = openGround(config, sink);
   opening.use(ground.timers);

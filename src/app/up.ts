@@ -12,7 +12,6 @@ import { openGround } from './ground.ts';
 import { openLedger } from './ledger.ts';
 import { openPolicies, tenantsOf } from './policies.ts';
 import { openPresence } from './presence.ts';
-import { PRODUCT_VERSION } from './product.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
@@ -27,7 +26,8 @@ export interface Running extends AsyncDisposable {
   readonly key: string | undefined;
 }
 
-export async function openUp(config: Config, sink: LogSink): Promise<Running> {
+/** `version` is that of the product, for peers on NATS. */
+export async function openUp(config: Config, sink: LogSink, version: string): Promise<Running> {
   await using opening = new AsyncDisposableStack();
   const ground = openGround(config, sink);
   opening.use(ground.timers);
@@ -36,9 +36,7 @@ export async function openUp(config: Config, sink: LogSink): Promise<Running> {
   const presence =
     config.nats.url === undefined
       ? undefined
-      : opening.use(
-          await openPresence(ground, bus, { module: 'up', id: newProcessId('up'), version: PRODUCT_VERSION }),
-        );
+      : opening.use(await openPresence(ground, bus, { module: 'up', id: newProcessId('up'), version }));
   const ledger = opening.use(await openLedger(ground, bus));
   const worker = opening.use(await openWorker(ground, bus));
   const tenants = own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)];

@@ -1,7 +1,7 @@
 // The root command: one file per command, loaded when it is called.
 // The parser lets unknown options pass; here they are wrong usage, so that a slip is told and not ignored.
 import { type ArgsDef, type CommandDef, renderUsage, runCommand } from 'citty';
-import { PRODUCT_VERSION } from '../app/product.ts';
+import { PRODUCT_VERSION } from './product.ts';
 import { complain, print } from './print.ts';
 import { EXIT, exitOf, UsageError } from './exit.ts';
 

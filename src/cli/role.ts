@@ -4,6 +4,7 @@ import { type RoleName, runRole } from '../app/run.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { EXIT } from './exit.ts';
 import { openLogSink } from './log-sink.ts';
+import { PRODUCT_VERSION } from './product.ts';
 import { readRoleConfig, roleArgs } from './role-config.ts';
 import { untilSignal } from './signal.ts';
 
@@ -36,7 +37,7 @@ export const roleCommand = (name: RoleName) =>
           },
         );
       }
-      const role = await runRole(name, config, openLogSink(process.stdout));
+      const role = await runRole(name, config, openLogSink(process.stdout), PRODUCT_VERSION);
       {
         await using running = role;
         void running;

@@ -9,6 +9,7 @@ import { environment } from '../config/environment.ts';
 import type { Config } from '../config/schema.ts';
 import { EXIT } from './exit.ts';
 import { openLogSink } from './log-sink.ts';
+import { PRODUCT_VERSION } from './product.ts';
 import { print } from './print.ts';
 import { readRoleConfig, roleArgs } from './role-config.ts';
 import { untilSignal } from './signal.ts';
@@ -31,7 +32,7 @@ export const upCommand = defineCommand({
       },
     });
     if (effective === undefined) return EXIT.ok;
-    const up = await openUp(effective.config, openLogSink(process.stderr));
+    const up = await openUp(effective.config, openLogSink(process.stderr), PRODUCT_VERSION);
     {
       await using running = up;
       print(banner(effective.config, running));

@@ -101,7 +101,7 @@ export class Extensions {
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */
   async prepare<R extends Request>(request: R, items: readonly ExtensionItem[], of: Stage): Promise<R> {
     if (items.length > ITEMS_MAX) throw new BeamlineError('invalid_request', 'the policy has too many extensions');
-    if (items.length > 0 && request.task.payload === undefined) {
+    if (items.length > 0 && request.task.payload_ref !== undefined) {
       throw new BeamlineError('invalid_request', 'extensions of the policy read the payload: it cannot be a reference');
     }
     let prepared = request;

@@ -5,7 +5,7 @@ import type { Bus } from '../../src/bus/bus.ts';
 import { openGround } from '../../src/bus/conformance-fixture.ts';
 import { openNatsBus } from '../../src/bus/nats.ts';
 import { presenceBucket, presenceKey } from '../../src/contracts/presence.ts';
-import { PRODUCT_VERSION } from '../../src/app/product.ts';
+import { PRODUCT_VERSION } from '../../src/cli/product.ts';
 import { startNatsServer } from '../nats-server.ts';
 import { startBeamline } from '../process.ts';
 import { until } from '../until.ts';
