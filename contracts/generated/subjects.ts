@@ -241,6 +241,7 @@ export type StreamFrameV2 = {
   readonly usage_only?: boolean;
   readonly delta?: Readonly<Record<string, unknown>>;
   readonly index?: number;
+  readonly part?: string;
 } | {
   readonly type: 'start';
   readonly assignment_id: string;
@@ -277,6 +278,8 @@ export type StreamFrameV2 = {
   readonly total_cost_micro_usd?: number;
   readonly raw?: string;
   readonly output?: unknown;
+  readonly output_parts?: number;
+  readonly output_sha256?: string;
 } | {
   readonly type: 'error';
   readonly assignment_id: string;
