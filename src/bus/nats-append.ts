@@ -2,15 +2,18 @@
 // A1. One message id from the first try to the last, so a repeated publish is stored once.
 // A2. "No responders", "JetStream is not enabled", a lost connection and silence are temporary: a failover looks like
 //     them. A full stream is not: whoever publishes must keep the message.
+// A3. Only a sequence is a confirmation. A leader that lost its majority knows ids of messages that never were stored, and
+//     answers `duplicate` without one until its window is over.
 import type { Msg } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { PubAck, Urgency } from './bus.ts';
 import type { WrittenHeaders } from './nats-headers.ts';
 import type { NatsLink } from './nats-link.ts';
 import type { NatsRequests } from './nats-requests.ts';
-import { FULL, storeFull, TEMPORARY_STATUS } from './nats-stream.ts';
+import { FULL, isServersTrouble, storeFull } from './nats-stream.ts';
 
 const TRY_MS = 2_000;
+const WRONG_REVISION = new Set([10_071, 10_164]);
 
 export interface Append {
   readonly subject: string;
@@ -64,14 +67,19 @@ interface WirePubAck {
   };
 }
 
-function readPubAck(msg: Msg): PubAck {
+/** Of a publish into a stream or a bucket; throws `precondition_failed` for an entry of another revision. */
+export function readPubAck(msg: Msg): PubAck {
   const { stream, seq, duplicate = false, error } = JSON.parse(msg.string()) as WirePubAck;
   if (error !== undefined) {
     if (FULL.has(error.err_code ?? 0)) throw storeFull();
+    if (WRONG_REVISION.has(error.err_code ?? 0)) {
+      throw new BeamlineError('precondition_failed', 'the entry has another revision');
+    }
     const details = { store_code: error.err_code ?? error.code };
-    const code = error.code === TEMPORARY_STATUS ? 'unavailable' : 'internal';
+    const code = isServersTrouble(error.code, error.err_code ?? 0) ? 'unavailable' : 'internal';
     throw new BeamlineError(code, error.description ?? 'the store refused', { details });
   }
   if (typeof stream !== 'string' || typeof seq !== 'number') throw new BeamlineError('invalid_reply', 'not a PubAck');
+  if (seq < 1) throw new BeamlineError('unavailable', 'the id is known and the message is not stored');
   return { stream, seq, duplicate };
 }

@@ -1,12 +1,14 @@
 // A key-value bucket of a NATS server, bound anew with every connection. Its stream carries the prefix `beamline_`.
-import { JetStreamApiError, StorageType } from '@nats-io/jetstream';
+import { StorageType } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { Entry, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
+import { BucketCalls } from './nats-bucket-calls.ts';
 import type { NatsLink } from './nats-link.ts';
+import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
@@ -15,38 +17,50 @@ import { WatchQueue } from './watch-queue.ts';
 const ALL = '>' as KeyPattern;
 const END_WAIT_MS = 2_000;
 const LIST_WAIT_MS = 5_000;
-const WRONG_REVISION = new Set([10_071, 10_164]);
+
+export interface NatsBucketDeps {
+  readonly link: NatsLink;
+  readonly requests: NatsRequests;
+  readonly replicas: Replicas;
+}
+
+/** Any copy answers a direct read, also one that has not heard of the last write yet. */
+const isAlone = (nc: NatsConnection | undefined): boolean => nc?.info?.cluster === undefined;
 
 export class NatsBucket implements KeyValue {
   readonly #spec: BucketSpec;
   readonly #link: NatsLink;
   readonly #replicas: Replicas;
+  readonly #calls: BucketCalls;
   readonly #watchers = new Set<() => Promise<void>>();
   #bound: { readonly nc: NatsConnection; readonly kv: Promise<KV> } | undefined;
 
-  constructor(spec: BucketSpec, link: NatsLink, replicas: Replicas) {
+  constructor(spec: BucketSpec, { link, requests, replicas }: NatsBucketDeps) {
     this.#spec = spec;
     this.#link = link;
     this.#replicas = replicas;
-  }
-
-  get(key: string): Promise<Entry | undefined> {
-    return this.#on(key, async (kv) => {
-      const entry = await kv.get(key);
-      return entry === null || entry.operation !== 'PUT' ? undefined : entryOf(entry);
+    this.#calls = new BucketCalls({
+      requests,
+      stream: this.#stream,
+      subjectOf: (key) => this.#subjectOf(key),
+      readsDirectly: () => isAlone(link.nc),
     });
   }
 
+  get(key: string): Promise<Entry | undefined> {
+    return this.#on(key, () => this.#calls.get(key));
+  }
+
   put(key: string, value: string): Promise<number> {
-    return this.#on(key, (kv) => kv.put(key, value));
+    return this.#on(key, () => this.#calls.put(key, value));
   }
 
   update(key: string, value: string, revision: number): Promise<number> {
-    return this.#on(key, (kv) => (revision === 0 ? kv.create(key, value) : kv.update(key, value, revision)));
+    return this.#on(key, () => this.#calls.update(key, value, revision));
   }
 
   delete(key: string): Promise<void> {
-    return this.#on(key, (kv) => kv.delete(key));
+    return this.#on(key, () => this.#calls.delete(key));
   }
 
   erase(key: string): Promise<void> {
@@ -123,8 +137,7 @@ export class NatsBucket implements KeyValue {
       storage: StorageType.File,
       replicas: copiesOn(nc, this.#replicas),
       max_bytes: bytesMax,
-      // Any copy answers a direct read, also one that has not heard of the last write yet.
-      allow_direct: nc.info?.cluster === undefined,
+      allow_direct: isAlone(nc),
       ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
     });
     const { num_replicas: are } = (await kv.status()).streamInfo.config;
@@ -185,10 +198,7 @@ export class NatsBucket implements KeyValue {
     try {
       return await work(await this.#bind(nc), nc);
     } catch (cause) {
-      if (cause instanceof JetStreamApiError && WRONG_REVISION.has(cause.code)) {
-        throw new BeamlineError('precondition_failed', 'the entry has another revision', { cause });
-      }
-      throw storeFault(cause);
+      throw cause instanceof BeamlineError ? asUnavailable(cause) : storeFault(cause);
     }
   }
 
@@ -203,6 +213,10 @@ export class NatsBucket implements KeyValue {
     }
   }
 }
+
+/** Silence and nobody there are the same to who asks a bucket: it cannot be used now. */
+const asUnavailable = (fault: BeamlineError): BeamlineError =>
+  fault.code === 'timeout' ? new BeamlineError('unavailable', 'the bucket does not answer', { cause: fault }) : fault;
 
 const entryOf = (entry: KvEntry): Entry => ({
   key: entry.key,

@@ -22,7 +22,11 @@ const API_MS = 5_000;
 const STREAM_EXISTS = 10_058;
 /** Codes that say that there is no room: repeating soon does not help. */
 export const FULL = new Set([10_023, 10_047, 10_077]);
-export const TEMPORARY_STATUS = 503;
+/** An id that a publish under way has taken. */
+const IN_PROCESS = 10_158;
+
+/** Whether what the server says is its own trouble, which may be over soon: no leader, not ready, offline. */
+export const isServersTrouble = (status: number, code: number): boolean => status >= 500 || code === IN_PROCESS;
 
 /**
  * A 2.9 server counts a message without its framing when it looks for room, so near `max_bytes` it may drop the oldest
@@ -81,7 +85,7 @@ export function storeFault(cause: unknown): BeamlineError {
   if (!(cause instanceof JetStreamApiError))
     return new BeamlineError('unavailable', 'the store does not answer', { cause });
   if (FULL.has(cause.code)) return storeFull();
-  if (cause.status === TEMPORARY_STATUS) return new BeamlineError('unavailable', 'the store is not ready', { cause });
+  if (isServersTrouble(cause.status, cause.code)) return new BeamlineError('unavailable', 'the store is not ready', { cause });
   return new BeamlineError('internal', 'the store refused', {
     cause,
     details: { store_code: cause.code },

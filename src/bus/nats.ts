@@ -187,7 +187,9 @@ class NatsBus implements Bus {
 
   async openBucket(spec: BucketSpec): Promise<KeyValue> {
     assertBucketName(spec.name);
-    const bucket = this.#buckets.get(spec.name) ?? new NatsBucket(spec, this.#link, this.#replicas);
+    const bucket =
+      this.#buckets.get(spec.name) ??
+      new NatsBucket(spec, { link: this.#link, requests: this.#requests, replicas: this.#replicas });
     this.#buckets.set(spec.name, bucket);
     await bucket.prepare();
     return bucket;
