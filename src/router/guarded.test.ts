@@ -72,7 +72,13 @@ test('a silent guard ends before the gateway would ask another router', async ()
   const asking = bus
     .request(
       at(decideV1),
-      { version: '1', request_id: 'rq-9', tenant_id: 'acme', policy_id: 'test', task: { type: 'ai.chat' } },
+      {
+        version: '1',
+        request_id: 'rq-9',
+        tenant_id: 'acme',
+        policy_id: 'test',
+        task: { type: 'ai.chat', payload: { a: 1 } },
+      },
       { timeoutMs: 10_000, correlation: CORRELATION },
     )
     .then(({ error }) => (code = error?.code));
