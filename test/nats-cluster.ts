@@ -1,5 +1,5 @@
 // A real cluster of three nats-servers for tests, each a process with its own store that can be killed and stopped.
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { freePort, type NatsServer, startNatsServer } from './nats-server.ts';
 import { until } from './until.ts';
@@ -53,11 +53,6 @@ function clusterOf(nodes: readonly NatsNode[], url: string): Omit<NatsCluster, k
       },
       START_MS,
     );
-  const isSettled = async (stream: string): Promise<boolean> => {
-    const info = await infoOf(stream);
-    const copies = info?.cluster?.replicas ?? [];
-    return copies.length + 1 >= (info?.config.num_replicas ?? Infinity) && copies.every(({ current }) => current);
-  };
   return {
     url,
     nodes,
@@ -69,26 +64,39 @@ function clusterOf(nodes: readonly NatsNode[], url: string): Omit<NatsCluster, k
       await until(`another leader of ${stream}`, async () => (await leaderOf(stream)) !== before, START_MS);
     },
     async settled(stream) {
-      const names = async (): Promise<readonly string[] | undefined> =>
-        stream === undefined ? askAny(nodes, ({ streams }) => streams.names().next()) : [stream];
       const areAll = async (): Promise<boolean> => {
-        const found = await names();
-        return found !== undefined && (await Promise.all(found.map(isSettled))).every(Boolean);
+        const found = await askAny(nodes, async ({ streams }) =>
+          stream === undefined ? streams.list().next() : [await streams.info(stream)],
+        );
+        return found !== undefined && found.every(isSettled);
       };
       await until('all copies to be as new as their leaders', areAll, 2 * START_MS);
     },
   };
 }
 
+function isSettled({ config, cluster }: StreamInfo): boolean {
+  const copies = cluster?.replicas ?? [];
+  return (
+    cluster?.leader !== undefined && copies.length + 1 >= config.num_replicas && copies.every((copy) => copy.current)
+  );
+}
+
 type Manager = Awaited<ReturnType<typeof jetstreamManager>>;
 
-/** The first answer of a node, or undefined where none has one now. */
+/** The answer of the first node that has one now, or undefined. */
 async function askAny<R>(nodes: readonly NatsNode[], ask: (manager: Manager) => Promise<R>): Promise<R | undefined> {
-  const asked = nodes.map(async ({ url }) => {
-    await using nc = await connect({ servers: url, timeout: ASK_MS, reconnect: false });
-    return ask(await jetstreamManager(nc, { checkAPI: false, timeout: ASK_MS }));
-  });
-  return Promise.any(asked).catch(() => undefined);
+  for (const { url } of nodes) {
+    try {
+      // eslint-disable-next-line no-await-in-loop -- one after the other
+      await using nc = await connect({ servers: url, timeout: ASK_MS, reconnect: false });
+      // eslint-disable-next-line no-await-in-loop -- as above
+      return await ask(await jetstreamManager(nc, { checkAPI: false, timeout: ASK_MS }));
+    } catch {
+      continue;
+    }
+  }
+  return undefined;
 }
 
 /** Of different servers, though each was free when it was asked for. */

@@ -10,6 +10,7 @@ import { BucketCalls } from './nats-bucket-calls.ts';
 import type { NatsLink } from './nats-link.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
+import { removeStored } from './nats-stored.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
@@ -66,7 +67,11 @@ export class NatsBucket implements KeyValue {
   erase(key: string): Promise<void> {
     return this.#on(key, async (_, nc) => {
       const { streams } = await managerOf(nc);
-      await streams.purge(this.#stream, { filter: this.#subjectOf(key) });
+      const subject = this.#subjectOf(key);
+      if (isAlone(nc)) return void (await streams.purge(this.#stream, { filter: subject }));
+      // When it starts again, a 2.9 server of a cluster repeats a purge of one key as a purge of all that was before it.
+      const message = await streams.getMessage(this.#stream, { last_by_subj: subject });
+      if (message !== null) await removeStored(this.#link, { name: this.#stream }, message.seq);
     });
   }
 

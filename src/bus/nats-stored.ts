@@ -38,7 +38,7 @@ export function readStored(
 /** Asked of the leader, who has what was just stored; the library's type names this query for followers only. */
 const nextOf = (subject: string, seq: number): MsgRequest => ({ next_by_subj: subject, seq }) as MsgRequest;
 
-export const removeStored = (link: NatsLink, { name }: StreamSpec, seq: number): Promise<boolean> =>
+export const removeStored = (link: NatsLink, { name }: Pick<StreamSpec, 'name'>, seq: number): Promise<boolean> =>
   managing(link, ({ streams }) =>
     streams.deleteMessage(name, seq, false).catch((fault: unknown) => {
       if (fault instanceof JetStreamApiError && NO_MESSAGE.has(fault.code)) return false;

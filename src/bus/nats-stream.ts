@@ -85,7 +85,8 @@ export function storeFault(cause: unknown): BeamlineError {
   if (!(cause instanceof JetStreamApiError))
     return new BeamlineError('unavailable', 'the store does not answer', { cause });
   if (FULL.has(cause.code)) return storeFull();
-  if (isServersTrouble(cause.status, cause.code)) return new BeamlineError('unavailable', 'the store is not ready', { cause });
+  if (isServersTrouble(cause.status, cause.code))
+    return new BeamlineError('unavailable', 'the store is not ready', { cause });
   return new BeamlineError('internal', 'the store refused', {
     cause,
     details: { store_code: cause.code },

@@ -116,8 +116,11 @@ function grantBucket(grant: Grant, name: string, isWriter: boolean): void {
   const bucket = `beamline_${name}`;
   const stream = `KV_${bucket}`;
   grant.subscribe.add('_INBOX.>');
-  // A writer also removes what it deleted for good.
-  if (isWriter) grant.publish.add(`$KV.${bucket}.>`).add(`${API}.STREAM.PURGE.${stream}`);
+  // A writer also removes what it deleted for good: by its key, or in a cluster by its number.
+  if (isWriter) {
+    grant.publish.add(`$KV.${bucket}.>`);
+    for (const action of ['PURGE', 'MSG.DELETE']) grant.publish.add(`${API}.STREAM.${action}.${stream}`);
+  }
   grantStream(grant, stream);
   // From any copy where that is enough, and from the one that was written where it must be the newest.
   grant.publish.add(`${API}.DIRECT.GET.${stream}.$KV.${bucket}.>`);
