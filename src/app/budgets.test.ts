@@ -57,7 +57,7 @@ async function open(definitions: readonly Budget[], gateways = 1, wrap = (bucket
     stored,
     metrics: telemetry.metrics,
     entries,
-    async fold(settled: number, watermarkMs = clock.epochMs()) {
+    fold: async (settled: number, watermarkMs = clock.epochMs()): Promise<void> => {
       for (const { key, entry, revision } of await entries()) {
         const next = withSettled(entry, { settled, watermarkMs, nowMs: clock.epochMs() });
         // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -215,6 +215,38 @@ test('definitions come, change and go while requests run', async () => {
     written,
     'nobody tends what is gone',
   );
+});
+
+test('a lower limit holds at once where it is heard, and others give back what is free beyond it', async () => {
+  using opened = await open([budgetOf(1_600)], 2);
+  const { each, stored, entries, clock, timers, fold } = opened;
+  const ask = (n: number) => refusal(each[n]?.reserve(spender, usd(1), clock.epochMs() + 60_000) ?? Promise.reject());
+  assert.deepEqual([await ask(0), await ask(0), await ask(1)], ['reserved', 'reserved', 'reserved']);
+  stored.set(budgetOf(3));
+  assert.equal(await ask(0), 'budget_exceeded');
+  clock.advance(2_000);
+  timers.tick();
+  await new Promise(setImmediate);
+  const leased = async () => Object.values((await entries())[0]?.entry.leases ?? {}).map(({ amount }) => amount);
+  assert.deepEqual(
+    (await leased()).toSorted((a, b) => a - b),
+    [1, 2],
+    'only what is open',
+  );
+  // What nobody expected to cost so much leaves nothing free either.
+  stored.set(budgetOf(1_600));
+  assert.equal(await ask(0), 'reserved');
+  await fold(1_600);
+  for (let n = 0; n < 2; n++) {
+    clock.advance(2_000);
+    timers.tick();
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(
+    (await leased()).toSorted((a, b) => a - b),
+    [1, 3],
+  );
+  assert.equal(await ask(0), 'budget_exceeded');
 });
 
 test('an entry that counted something else under the same id is written anew', async () => {

@@ -7,8 +7,8 @@ import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Administer } from './admin-client.ts';
-import type { Edge } from './call.ts';
 import type { BudgetBook } from './budget-book.ts';
+import type { Edge } from './call.ts';
 import { openEdgeMetrics } from './edge-metrics.ts';
 import { Gate } from './gate.ts';
 import { HTTP_DIALECTS } from './http-dialect.ts';
@@ -34,9 +34,9 @@ export interface GatewayDeps {
   readonly askLedger: AskLedger;
   /** Durable work; closed by whoever opened it. */
   readonly jobs: Jobs;
-  readonly authenticator: Authenticator;
   /** Closed by whoever opened it. */
   readonly budgets: BudgetBook;
+  readonly authenticator: Authenticator;
   readonly names: ModelNames;
   readonly busState: () => BusState;
   /** What else must be well for requests to be served, such as the roles of the same process. */

@@ -18,6 +18,20 @@ export function availableIn({ limit, settled, leases }: BudgetEntry): number {
   return Math.max(0, free);
 }
 
+/** What is settled and leased beyond the limit, which was lowered or met by costs that nobody expected. */
+export function overdrawnIn({ limit, settled, leases }: BudgetEntry): number {
+  let over = settled - limit;
+  for (const { amount } of Object.values(leases)) over += amount;
+  return Math.max(0, over);
+}
+
+/** The most that a holder may lease; less than 0 where others hold too much already. */
+export const roomFor = ({ limit, settled, leases }: BudgetEntry, holder: string): number =>
+  Object.entries(leases).reduce(
+    (room, [name, { amount }]) => (name === holder ? room : room - amount),
+    limit - settled,
+  );
+
 export const leaseOf = ({ leases }: BudgetEntry, holder: string): number => leases[holder]?.amount ?? 0;
 
 export const holdOf = ({ leases }: BudgetEntry, holder: string): number => leases[holder]?.hold_until_ms ?? 0;

@@ -67,16 +67,17 @@ export class BudgetLease {
   }
 
   /**
-   * What may go back to the budget now: what was folded, and what lies idle, or at the last all that is free. The lease
-   * is smaller by it afterwards.
+   * What may go back to the budget now: what was folded, and of what is free all that lies idle, else `wanted`. The
+   * lease is smaller by it afterwards.
    */
-  release(watermarkMs: number, nowMs: number, isLast = false): number {
+  release(watermarkMs: number, nowMs: number, wanted = 0): number {
     let folded = 0;
     while (this.#spent[0] !== undefined && this.#spent[0].atMs + FOLD_SLACK_MS <= watermarkMs) {
       folded += this.#spent.shift()?.amount ?? 0;
     }
     this.#spentSum -= folded;
-    const idle = isLast || nowMs - this.#neededAtMs >= IDLE_MS ? Math.max(0, this.free - folded) : 0;
+    const free = Math.max(0, this.free - folded);
+    const idle = nowMs - this.#neededAtMs >= IDLE_MS ? free : Math.min(free, wanted);
     this.#amount -= folded + idle;
     return folded + idle;
   }

@@ -29,6 +29,9 @@ export interface Reservation {
   settle(actual: Amounts): void;
 }
 
+/** What callers are told to wait for a budget that is never reset: only its change helps, and nobody knows when. */
+const NO_RESET_MS = 86_400_000;
+
 export interface BudgetsDeps extends LeasesDeps {
   readonly definitions: BudgetDefinitions;
 }
@@ -135,10 +138,10 @@ export class Budgets implements AsyncDisposable {
 /** With the time to the next window; `name` replaces the id where callers know the budget by another. */
 export function budgetExceeded(budget: Budget, epochMs: number, name = budget.id): BeamlineError {
   const { scope, unit, window } = budget;
-  const endMs = windowEndMs(window, epochMs);
+  const endMs = windowEndMs(window, epochMs) ?? epochMs + NO_RESET_MS;
   return new BeamlineError('budget_exceeded', `The budget ${name} is spent.`, {
     details: { budget: name, scope, unit, window },
-    ...(endMs === undefined ? {} : { retryAfterMs: endMs - epochMs }),
+    retryAfterMs: endMs - epochMs,
   });
 }
 

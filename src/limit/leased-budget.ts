@@ -6,7 +6,7 @@
 import { type BudgetAccount, type BudgetEntry, budgetEntry, budgetKey } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
-import { availableIn, holdOf, leaseOf, newEntry, withLease } from './budget-entry.ts';
+import { availableIn, holdOf, leaseOf, newEntry, overdrawnIn, roomFor, withLease } from './budget-entry.ts';
 import { BudgetLease } from './budget-lease.ts';
 
 /** The part of a bucket that budgets need. */
@@ -81,7 +81,7 @@ export class LeasedBudget {
 
   /** Nothing is held here, nobody waits, and what was read is old: it may be forgotten. */
   get isIdle(): boolean {
-    const isUsed = !this.#lease.isEmpty || this.#waiting.length > 0 || this.#isExtending;
+    const isUsed = !this.#isEmpty || this.#waiting.length > 0 || this.#isExtending;
     return !isUsed && this.#options.clock.nowMs() - this.#readAtMs >= VIEW_KEPT_MS;
   }
 
@@ -112,17 +112,26 @@ export class LeasedBudget {
     });
   }
 
+  /** The limit is lower: nothing more is given from what is free here. The bucket hears of it by `tend`. */
+  forgo(): void {
+    this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), Number.POSITIVE_INFINITY);
+  }
+
   settle(reserved: number, actual: number): void {
     this.#lease.settle(reserved, actual, this.#nowMs());
   }
 
-  /** Gives back what is folded or idle, and at the last all that is free. Throws what the bucket throws; the next call makes up for it. */
+  /**
+   * Gives back what is folded, idle or beyond the limit, and at the last all that is free. Throws what the bucket throws;
+   * the next call makes up for it.
+   */
   async tend(limit: number, isLast = false): Promise<void> {
-    if (this.#lease.isEmpty || this.#isExtending) return;
+    if (this.#isEmpty || this.#isExtending) return;
     this.#isExtending = true;
     try {
       const amountOf = (): number => {
-        this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), isLast);
+        const wanted = isLast ? Number.POSITIVE_INFINITY : overdrawnIn(this.#entry);
+        this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), wanted);
         return this.#lease.amount;
       };
       await this.#write(limit, amountOf, isLast && this.#lease.isSettled);
@@ -163,7 +172,9 @@ export class LeasedBudget {
       // oxlint-disable-next-line no-await-in-loop -- each try sees what the one before met
       const { entry, revision } = await this.#read(limit);
       const held = leaseOf(entry, holder);
-      const amount = Math.min(amountOf(availableIn(entry)), held + availableIn(entry));
+      const room = roomFor(entry, holder);
+      // What is held and open beyond the room of a lower limit stays.
+      const amount = Math.min(amountOf(Math.max(0, room - this.#lease.amount)), Math.max(held, room));
       if (amount === held && (isLast ? amount === 0 : this.#isHeldLong(entry, amount)))
         return this.#keep(entry, amount);
       const holdUntilMs = isLast ? this.#nowMs() + LAST_MS : this.#neededUntilMs() + HOLD_AHEAD_MS;
@@ -177,6 +188,11 @@ export class LeasedBudget {
       }
     }
     throw new BeamlineError('unavailable', 'the budget is written by too many at once');
+  }
+
+  /** Neither here nor, as far as is known, in the bucket. */
+  get #isEmpty(): boolean {
+    return this.#lease.isEmpty && leaseOf(this.#entry, this.#options.holder) === 0;
   }
 
   #neededUntilMs = (): number => Math.max(this.#lease.holdUntilMs, this.#nowMs()) + SKEW_MS;

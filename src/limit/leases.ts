@@ -52,7 +52,10 @@ export class Leases implements AsyncDisposable {
     for (const [key, known] of this.#known) {
       if (known.budget.tenant_id !== tenantId || known.budget.id !== budgetId) continue;
       if (budget === undefined) this.#known.delete(key);
-      else known.budget = budget;
+      else {
+        if (budget.limit < known.budget.limit) known.leased.forgo();
+        known.budget = budget;
+      }
     }
   }
 

@@ -111,11 +111,8 @@ export class RequestBudgets {
     if (by === undefined) return new BeamlineError('budget_exceeded', 'A budget of the policy is spent.');
     const told = budgetExceeded(by.budget, this.#options.timers.clock.epochMs(), by.item.id);
     if (explanation === undefined) return told;
-    const { message, retryAfterMs, details } = told;
-    return new BeamlineError('budget_exceeded', message, {
-      details: { ...details, explanation },
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    });
+    const { message, retryAfterMs = 0, details } = told;
+    return new BeamlineError('budget_exceeded', message, { details: { ...details, explanation }, retryAfterMs });
   }
 
   /** An attempt was pushed. One that repeats another which nobody took costs nothing more. */
