@@ -15,6 +15,7 @@ import { crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { jobWitness, leasesPastHold } from './ledger-witness.ts';
 import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
+import { openSpilledLetters } from './spilled-letters.ts';
 
 /** Rows of a ledger in memory; at most some hundred megabytes. */
 const MEMORY_ROWS_MAX = 100_000;
@@ -25,6 +26,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   const { config, timers } = ground;
   await using opening = new AsyncDisposableStack();
   const store = opening.use(await openLedgerStore(ground));
+  const { spill } = opening.use(await openSpilledLetters(ground, bus, 'ledger'));
   let tables = store;
   const ledger = opening.use(
     await startLedger({
@@ -32,6 +34,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       bus,
       store,
       id: newProcessId('ledger'),
+      spill,
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
       crash: crashPoints(ground),

@@ -16,6 +16,7 @@ import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
 import { openLivePrices } from './live-prices.ts';
+import { openSpilledLetters } from './spilled-letters.ts';
 import { openPeers } from './peers.ts';
 import type { OpenedPolicies } from './policies.ts';
 
@@ -34,6 +35,7 @@ export async function openRouter(
   const decisions = await openDecisionLog(ground);
   const peers = ground.config.nats.url === undefined ? undefined : await openPeers(bus, ground.timers, 'router');
   const prices = await openLivePrices(ground, bus, ground.telemetry.log.for('router'));
+  const letters = await openSpilledLetters(ground, bus, 'router');
   const role = await startRouter({
     ...ground,
     routers: () => peers?.count() ?? 1,
@@ -41,6 +43,7 @@ export async function openRouter(
     policies: policies.replica,
     decisions,
     prices,
+    spill: letters.spill,
     extensions: new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)])),
     administration: administrationOf(policies, authenticator, ground.timers.clock),
     settings: {
@@ -63,6 +66,7 @@ export async function openRouter(
       peers?.[Symbol.dispose]();
       await role[Symbol.asyncDispose]();
       await prices[Symbol.asyncDispose]();
+      await letters[Symbol.asyncDispose]();
       await decisions?.[Symbol.asyncDispose]();
     },
   };

@@ -12,6 +12,7 @@ import { dataFolder } from './data-dir.ts';
 import type { Ground } from './ground.ts';
 import { openLivePrices } from './live-prices.ts';
 import { openProviders } from './providers.ts';
+import { openSpilledLetters } from './spilled-letters.ts';
 
 export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
@@ -19,6 +20,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
   const providers = opening.use(openProviders(ground, bus, worker.pool));
   const blocks = opening.use(await openBlockList(ground, bus));
   const { costOf } = opening.use(await openLivePrices(ground, bus, ground.telemetry.log.for('worker')));
+  const { spill } = opening.use(await openSpilledLetters(ground, bus, 'worker'));
   const outbox = await openOutbox(ground);
   opening.use(outbox);
   const role = opening.use(
@@ -31,6 +33,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       crash: crashPoints(ground),
       blocks: blocks.list,
       blobs: blocks.blobs,
+      spill,
       target: (providerId, model) => providers.target(providerId, model),
       providers: providers.ids,
       models: providers.models,

@@ -2,6 +2,7 @@
 // D1. One message id for one message of a stream, so giving it up twice stores it once.
 // D2. A letter that was not confirmed throws: then the message is delivered again, and nothing is lost.
 // D3. No credential is kept: an `authorization` header is masked. The body is kept as it came.
+// D4. Where there is a file for it, a letter that the bus refuses waits there, and is as good as stored.
 import { createHash } from 'node:crypto';
 import { at } from '../contracts/contract.ts';
 import { type DeadLetterClass, deadLetter, type DlqEnvelope } from '../contracts/dead-letter.ts';
@@ -12,7 +13,7 @@ import { BeamlineError } from '../core/errors.ts';
 import { redactText } from '../core/redact.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Bus, Undeliverable } from './bus.ts';
+import type { Bus, PubAck, Undeliverable } from './bus.ts';
 
 const CONFIRM_MS = 20_000;
 const MASK = '***';
@@ -74,6 +75,12 @@ export function deadLetterOf(
   return Object.assign(envelope, idsIn(body, headers));
 }
 
+/** Where letters wait that the bus refuses. */
+export interface LetterSpill {
+  /** Resolves when the line is on the disk; throws where there is no room. */
+  append(line: string): Promise<void>;
+}
+
 export interface DeadLettersDeps {
   readonly bus: Bus;
   readonly clock: Clock;
@@ -82,6 +89,8 @@ export interface DeadLettersDeps {
   readonly producer: string;
   /** For example `router_dead_letters_total`; it gets the label `class`. */
   readonly metric: string;
+  /** Absent: what the bus refuses is delivered again. */
+  readonly spill?: LetterSpill | undefined;
 }
 
 export class DeadLetters {
@@ -115,16 +124,15 @@ export class DeadLetters {
 
   /** The same for a message that no consumer has. */
   async giveMessage(message: GivenMessage, why: GivenUp): Promise<void> {
-    const { bus, clock, telemetry, producer } = this.#deps;
+    const { bus, clock, telemetry, producer, spill } = this.#deps;
     const letter = deadLetterOf(message, why, { producer, nowMs: clock.epochMs() });
-    const { tenant_id: tenantId = '-', trace_id: traceId = '-' } = letter;
-    const { duplicate } = await bus.append(at(deadLetter), letter, {
-      messageId: letter.msg_id,
-      timeoutMs: CONFIRM_MS,
-      correlation: { tenantId, traceId },
-      headers: letterHeaders(letter),
-    });
-    if (duplicate) return;
+    try {
+      if ((await sendLetter(bus, letter)).duplicate) return;
+    } catch (fault) {
+      if (spill === undefined || !isRefusal(fault)) throw fault;
+      await spill.append(JSON.stringify(letter));
+      telemetry.log.warn('letter_spilled', { source: letter.original_subject, fault });
+    }
     this.#given.of(why.class).add();
     telemetry.log.warn('message_given_up', {
       source: letter.original_subject,
@@ -135,6 +143,20 @@ export class DeadLetters {
     });
   }
 }
+
+export function sendLetter(bus: Bus, letter: DlqEnvelope): Promise<PubAck> {
+  const { tenant_id: tenantId = '-', trace_id: traceId = '-' } = letter;
+  return bus.append(at(deadLetter), letter, {
+    messageId: letter.msg_id,
+    timeoutMs: CONFIRM_MS,
+    correlation: { tenantId, traceId },
+    headers: letterHeaders(letter),
+  });
+}
+
+/** The stream is full, or away: another time it may be taken. */
+const isRefusal = (fault: unknown): boolean =>
+  fault instanceof BeamlineError && (fault.code === 'unavailable' || fault.code === 'timeout');
 
 /** What an envelope carries beside the headers of every dead letter. */
 export function letterHeaders(letter: DlqEnvelope): Readonly<Record<string, string>> {

@@ -5,6 +5,7 @@ import { contractsSchema } from './contracts-schema.ts';
 import { blocksSchema } from './blocks-schema.ts';
 import { extensionsSchema } from './extension-schema.ts';
 import { decisionsSchema } from './decisions-schema.ts';
+import { dlqSchema } from './dlq-schema.ts';
 import { gatewaySchema } from './gateway-schema.ts';
 import { heirSettings } from './heir-schema.ts';
 import { ledgerSchema } from './ledger-schema.ts';
@@ -51,6 +52,7 @@ export const configSchema = section({
     silence_ms: span(15_000, 20, 'A stream without frames for this time is dead.'),
   }),
   contracts: contractsSchema,
+  dlq: dlqSchema,
   gateway: gatewaySchema,
   router: section({
     id: Type.Optional(token('Identifier of this process; absent generates one.')),

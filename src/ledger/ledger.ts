@@ -1,7 +1,7 @@
 // The ledger role: folds every usage event of the stream into SQL once, keeps prices, and answers what was used (worker 14).
 import type { PriceLine } from '../catalog/price-book.ts';
 import type { Bus, Subscription } from '../bus/bus.ts';
-import { DeadLetters } from '../bus/dead-letters.ts';
+import { DeadLetters, type LetterSpill } from '../bus/dead-letters.ts';
 import { encode } from '../contracts/codec.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { usageMetered } from '../contracts/usage.ts';
@@ -41,6 +41,8 @@ export interface LedgerDeps {
   readonly reconcile: Reconcile;
   /** Bytes of events that may wait for the process to rest; absent: each is folded at once, and acknowledged after it. */
   readonly backlogBytes?: number | undefined;
+  /** Where dead letters wait that the bus refuses. */
+  readonly spill?: LetterSpill | undefined;
   /** Absent in production. */
   readonly crash?: CrashPoints | undefined;
   /** After each commit, with the rows that are new: for whoever copies `spend` on. */
@@ -81,6 +83,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     telemetry,
     producer: `ledger@${deps.id}`,
     metric: 'ledger_dead_letters_total',
+    spill: deps.spill,
   });
   await letters.open();
   const intake = new UsageIntake({

@@ -1,6 +1,6 @@
 // The router role: answers decide v1 and v2, owns the attempts of what it pushed, and emits usage.
 import type { Bus } from '../bus/bus.ts';
-import { DeadLetters } from '../bus/dead-letters.ts';
+import { DeadLetters, type LetterSpill } from '../bus/dead-letters.ts';
 import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
 import { budgetBucket } from '../contracts/budget.ts';
@@ -51,6 +51,8 @@ export interface RouterDeps {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   /** Absent: no decision knows a cost. */
   readonly prices?: PriceBook;
+  /** Where dead letters wait that the bus refuses. */
+  readonly spill?: LetterSpill | undefined;
   /** How many routers share what policies limit; absent: this one alone. */
   readonly routers?: () => number;
 }
@@ -142,13 +144,14 @@ function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, At
 const openBudgets = async ({ bus, timers }: RouterDeps, telemetry: Telemetry): Promise<PolicyBudgets> =>
   new PolicyBudgets({ bucket: await bus.openBucket(budgetBucket), timers, telemetry, holder: newProcessId('router') });
 
-const deadLettersOf = ({ bus, timers, settings }: RouterDeps, telemetry: Telemetry): DeadLetters =>
+const deadLettersOf = ({ bus, timers, settings, spill }: RouterDeps, telemetry: Telemetry): DeadLetters =>
   new DeadLetters({
     bus,
     clock: timers.clock,
     telemetry,
     producer: `router@${settings.id}`,
     metric: 'router_dead_letters_total',
+    spill,
   });
 
 /** Resolves when no attempt is left, or lets go of those that are when the time is over. */

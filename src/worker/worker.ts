@@ -1,5 +1,6 @@
 // The worker role: takes calls and jobs of its pool, runs them, and says what became of them.
 import type { Bus, Subscription } from '../bus/bus.ts';
+import type { LetterSpill } from '../bus/dead-letters.ts';
 import { at } from '../contracts/contract.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { execCall } from '../contracts/assignment.ts';
@@ -52,6 +53,8 @@ export interface WorkerDeps {
   /** Absent without a data directory; whoever opened it closes it. */
   readonly outbox?: Outbox | undefined;
   readonly crash?: CrashPoints | undefined;
+  /** Where dead letters wait that the bus refuses. */
+  readonly spill?: LetterSpill | undefined;
   /** Where what is too large for a message is kept and found; absent: it is refused. */
   readonly blobs?: JobBlobs;
   /** The machine's load if absent. */

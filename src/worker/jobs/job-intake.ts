@@ -3,6 +3,7 @@
 // T2. An attempt runs at most once at a time here; what is delivered again meanwhile only renews the ack wait.
 // T3. While the records of jobs cannot be read nothing is fetched: an outage does not use up the deliveries.
 import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
+import type { LetterSpill } from '../../bus/dead-letters.ts';
 import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../../contracts/assignment.ts';
 import type { Cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
@@ -38,6 +39,8 @@ export interface JobIntakeDeps extends SettlingDeps {
   readonly providerMetrics: ProviderMetrics;
   /** The records of jobs, which routers write. */
   readonly records: KeyValue;
+  /** Where dead letters wait that the bus refuses. */
+  readonly spill?: LetterSpill | undefined;
   /** Absent: what is too large for a message is refused. */
   readonly blobs?: JobBlobs | undefined;
 }

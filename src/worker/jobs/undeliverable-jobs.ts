@@ -1,6 +1,6 @@
 // Assignments that cannot be delivered: kept as dead letters, and where one can be read its attempt ends (worker 4).
 import type { Bus, Undeliverable } from '../../bus/bus.ts';
-import { DeadLetters } from '../../bus/dead-letters.ts';
+import { DeadLetters, type LetterSpill } from '../../bus/dead-letters.ts';
 import { decode } from '../../contracts/codec.ts';
 import { type ExecAssignment, execAssign } from '../../contracts/assignment.ts';
 import { assignStream, workerAssignments } from '../../contracts/streams.ts';
@@ -17,6 +17,8 @@ export interface UndeliverableDeps {
   readonly telemetry: Telemetry;
   readonly settings: WorkerSettings;
   readonly reporter: Reporter;
+  /** Where dead letters wait that the bus refuses. */
+  readonly spill?: LetterSpill | undefined;
 }
 
 /** Throws where the letter or the result was not stored: the assignment then comes again. */
@@ -30,6 +32,7 @@ export function undeliverableJobs(deps: UndeliverableDeps): (message: Undelivera
     telemetry,
     producer: `worker@${settings.id}`,
     metric: 'worker_deadletters_total',
+    spill: deps.spill,
   });
   return async (message) => {
     await letters.open();
