@@ -49,7 +49,7 @@ async function open() {
     lines,
     stall: () => (isReady = false),
     put: (entry: BudgetEntry) => bucket.put(budgetKey(entry), JSON.stringify(entry)),
-    async read(of: BudgetAccount = account): Promise<BudgetEntry | undefined> {
+    read: async (of: BudgetAccount = account): Promise<BudgetEntry | undefined> => {
       const value: unknown = JSON.parse((await bucket.get(budgetKey(of)))?.value ?? 'null');
       return budgetEntry.check(value) ? value : undefined;
     },
