@@ -7,7 +7,7 @@ import { samplesOf } from './metrics-page.ts';
 /** A page of metrics after some decisions: how many, how long, how many unanswered, by version. */
 function page(
   runs: Readonly<Record<string, { count: number; seconds: number; unanswered?: number }>>,
-  more = (_: Metrics) => {},
+  more?: (metrics: Metrics) => unknown,
 ) {
   const metrics = new Metrics();
   const total = metrics.counter({ name: 'gateway_decides_total', help: '', labels: ['contract_version', 'result'] });
@@ -20,7 +20,7 @@ function page(
     total.of(version, 'unanswered').add(unanswered);
     for (let n = 0; n < count; n++) took.of(version).observe(seconds);
   }
-  more(metrics);
+  more?.(metrics);
   return samplesOf(metrics.render());
 }
 

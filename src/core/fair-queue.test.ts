@@ -130,7 +130,10 @@ test('while all wait, no tenant is ever a round behind its share', () => {
       }
       const round = shares.reduce((sum, weight) => sum + weight, 0);
       for (const [tenant, weight] of shares.entries()) {
-        assert.ok(Math.abs((served[tenant] ?? 0) - (count * weight) / round) <= weight, JSON.stringify([served, shares]));
+        assert.ok(
+          Math.abs((served[tenant] ?? 0) - (count * weight) / round) <= weight,
+          JSON.stringify([served, shares]),
+        );
       }
     }),
   );

@@ -231,7 +231,7 @@ test('the first enabled version whose condition holds is asked, and told which i
   ];
   const served = { guard: tell('guard'), 'guard-v2': tell('second'), 'guard-v3': tell('third') };
   await open(served, [{ id: 'guard', versions }]).prepare(item('guard', 'validator'));
-  const none = versions.map((version) => ({ ...version, holds: () => false }));
+  const none = versions.map(({ version, enabled }) => ({ version, enabled, holds: () => false }));
   await open(served, [{ id: 'guard', versions: none }]).prepare(item('guard', 'validator'));
   assert.deepEqual(seen, ['second 2', 'guard undefined']);
 });

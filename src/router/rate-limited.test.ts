@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openRouter as open } from './router-fixture.ts';
 
-const limited = (rate_limit: object) => ({ weights: { alder: 1, birch: 1 }, rate_limit: { enabled: true, ...rate_limit } });
+const limited = (rate_limit: object) => ({
+  weights: { alder: 1, birch: 1 },
+  rate_limit: { enabled: true, ...rate_limit },
+});
 
 test('what is over the rate is refused with the wait, and a dry run counts nothing', async () => {
   const { heard, decide, outcome, pass, stop } = await open(limited({ requests_per_second: 2, burst: 1 }));
