@@ -2,6 +2,7 @@
 // S1. Accepted means that the router said so, or that the record is there: never less.
 // S2. An unclear end, where the question may have arrived, is asked again under the same id; the router meets its record.
 // S3. After an unclear question only a refusal of the router itself counts: that nobody is there now says nothing.
+// S4. A look into the store is within the deadline too: a server that stands still does not hold the caller.
 import type { Bus, KeyValue } from '../../bus/bus.ts';
 import type { DecideRequest } from '../../contracts/decide.ts';
 import type { JobOrder } from '../../contracts/job-order.ts';
@@ -41,6 +42,9 @@ export interface SubmitDeps {
 
 const PAUSE_MIN_MS = 100;
 const PAUSE_MAX_MS = 2_000;
+/** Longest look into the store; it is a part of the caller's time, at most so much of it. */
+const LOOK_MS = 500;
+const LOOK_SHARE = 0.25;
 
 export const submitOver =
   (deps: SubmitDeps): SubmitJob =>
@@ -64,7 +68,8 @@ async function accept(
   { deadlineMs, isAbandoned }: SubmitOptions,
 ): Promise<boolean> {
   const { timers } = deps;
-  const endMs = timers.clock.nowMs() + deadlineMs;
+  const lookMs = Math.min(LOOK_MS, deadlineMs * LOOK_SHARE);
+  const endMs = timers.clock.nowMs() + deadlineMs - lookMs;
   let isUnclear = false;
   for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(PAUSE_MAX_MS, pauseMs * 2)) {
     // eslint-disable-next-line no-await-in-loop -- one question after the other
@@ -74,7 +79,7 @@ async function accept(
     isUnclear ||= answer.kind === 'unclear';
     if (endMs - timers.clock.nowMs() <= pauseMs || isAbandoned()) {
       // eslint-disable-next-line no-await-in-loop -- the last look
-      if (await isThere(deps, request)) return false;
+      if ((await found(deps, request, lookMs)) !== undefined) return false;
       throw notKnown(answer.error, request.job.id);
     }
     // eslint-disable-next-line no-await-in-loop -- as above
@@ -104,17 +109,27 @@ const notKnown = (cause: BeamlineError, jobId: string): BeamlineError =>
     cause,
   });
 
-const isThere = ({ jobs }: SubmitDeps, { tenant_id, job }: JobDecide): Promise<boolean> =>
-  findJob(jobs, tenant_id, job.id).then(
-    (found) => found !== undefined,
-    () => false,
-  );
+/** Undefined also where the store cannot be read in this time. */
+function found(
+  { jobs, timers }: SubmitDeps,
+  { tenant_id, job }: JobDecide,
+  ms: number,
+): Promise<JobRecord | undefined> {
+  return new Promise((resolve) => {
+    const timer = timers.after(ms, () => resolve(undefined));
+    const end = (record?: JobRecord): void => {
+      timer.cancel();
+      resolve(record);
+    };
+    findJob(jobs, tenant_id, job.id).then(end, () => end());
+  });
+}
 
 /** As it stands, or, where the store cannot be read now, as it was asked for. */
-async function recordOf({ jobs }: SubmitDeps, request: JobDecide, nowMs: number): Promise<JobRecord> {
+async function recordOf(deps: SubmitDeps, request: JobDecide, nowMs: number): Promise<JobRecord> {
   const { tenant_id, job } = request;
-  const found = await findJob(jobs, tenant_id, job.id).catch(() => undefined);
-  if (found !== undefined) return found;
+  const record = await found(deps, request, LOOK_MS);
+  if (record !== undefined) return record;
   return {
     request: {
       job_id: job.id,
