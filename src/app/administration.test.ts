@@ -8,7 +8,7 @@ import { Timers } from '../core/timers.ts';
 import { administerOver } from '../gateway/admin-client.ts';
 import { openEdge } from '../gateway/edge-fixture.ts';
 import { serveAdmin } from '../router/admin.ts';
-import { memoryPolicies } from '../router/admin-fixture.ts';
+import { memoryExtensions, memoryPolicies } from '../router/admin-fixture.ts';
 import { Breakers } from '../router/breakers.ts';
 import { decide } from '../policy/decide.ts';
 import type { Facts, Snapshot } from '../policy/facts.ts';
@@ -48,7 +48,7 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
     records: () => decisions.kept(),
     isAlone: () => true,
     routerId: 'r-1',
-    extensions: () => [],
+    extensions: await memoryExtensions({ bus, timers, telemetry }),
     breakers: {
       list: () => breakers.list(systemClock.nowMs()),
       async force({ tenantId, providerId, mode, reset }) {

@@ -2,16 +2,11 @@
 import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
-import { BeamlineError } from '../core/errors.ts';
 import { type Check, mustHold, shouldHold } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
-import type { Config } from '../config/schema.ts';
-import type { Condition } from '../policy/condition.ts';
-import { Findings } from '../policy/issue.ts';
-import { compileWhen } from '../policy/when.ts';
-import type { Descriptor } from '../router/extensions.ts';
+import { descriptorOf } from '../router/extension-document.ts';
 import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
@@ -22,8 +17,6 @@ import type { OpenedPolicies } from './policies.ts';
 
 /** Of the gateway's patience with a decision. */
 const EXTENSIONS_SHARE = 0.8;
-
-type ExtensionSetting = Config['extensions'][number];
 
 export async function openRouter(
   ground: Ground,
@@ -75,37 +68,4 @@ export async function openRouter(
 function policiesCheck({ replica }: OpenedPolicies, nowMs: number): Check {
   if (!replica.isReady) return mustHold(false, 'were not read yet');
   return shouldHold(!replica.isStale(nowMs), 'their source is out of reach');
-}
-
-const descriptorOf = ({
-  id,
-  type,
-  timeout_ms: timeoutMs,
-  retry,
-  enabled,
-  config = {},
-  versions,
-  instances,
-}: ExtensionSetting): Descriptor => ({
-  id,
-  type,
-  timeoutMs,
-  retry,
-  enabled,
-  config,
-  versions: versions.map(({ version, enabled: isEnabled, when }) => ({
-    version,
-    enabled: isEnabled,
-    holds: conditionFrom(when, `extensions ${id} version ${version}`),
-  })),
-  instances,
-});
-
-/** Throws `validation_failed` for a text that is no condition. */
-function conditionFrom(when: string | undefined, where: string): Condition {
-  const findings = new Findings();
-  const condition = when === undefined ? () => true : compileWhen(when, '/when', { findings, major: 2 });
-  const [fault] = findings.errors;
-  if (fault === undefined) return condition;
-  throw new BeamlineError('validation_failed', `${where}: ${fault.message}`, { details: { reason: 'configuration' } });
 }

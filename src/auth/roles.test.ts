@@ -23,6 +23,7 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'budget:write': { viewer: false, operator: false, admin: true, service: false },
   'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
   'extension:read': { viewer: true, operator: true, admin: true, service: false },
+  'extension:write': { viewer: false, operator: false, admin: true, service: false },
   'system:read': { viewer: true, operator: true, admin: true, service: false },
 };
 

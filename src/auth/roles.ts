@@ -22,6 +22,7 @@ const GRANTS = {
   'budget:write': ['admin'],
   'breaker:reset': ['operator', 'admin'],
   'extension:read': ['viewer', 'operator', 'admin'],
+  'extension:write': ['admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;
 

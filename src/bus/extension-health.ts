@@ -40,7 +40,7 @@ export interface EndpointHealth {
 }
 
 interface Kept {
-  readonly counts: SlidingCounts;
+  counts: SlidingCounts;
   readonly breaker: Breaker;
 }
 
@@ -81,6 +81,16 @@ export class ExtensionHealth {
       const calls = kept.counts.sum(CALLS, nowMs);
       return { endpoint, status: statusOf(successRate), successRate, calls, breaker: kept.breaker.state(nowMs) };
     });
+  }
+
+  /** Closes the breakers of these endpoints and forgets what was counted. */
+  reset(isMeant: (endpoint: string) => boolean, nowMs: number): void {
+    for (const [endpoint, kept] of this.#kept) {
+      if (!isMeant(endpoint)) continue;
+      kept.counts = new SlidingCounts(KINDS, WINDOW_SECONDS);
+      kept.breaker.force('force_closed', nowMs);
+      kept.breaker.force('auto', nowMs);
+    }
   }
 
   #of(endpoint: string, nowMs: number): Kept {

@@ -3,12 +3,14 @@ import { type Static, Type } from 'typebox';
 import { payload, type Payload } from './contract.ts';
 import { decideV2, type DecideRequest, type DecideResponse } from './decide.ts';
 import type { Failure } from './failure.ts';
+import type { ExtensionDocument } from './extension-descriptor.ts';
 import { Count, Id, maybe, OpenObject } from './fields.ts';
 
 const Policy = { tenant_id: Id, policy_id: Id };
 const Write = { ...Policy, expected_revision: maybe(Count) };
 /** New policies have names that are one path segment and one file name. */
 const NewPolicyId = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9_.-]+$' });
+const Extension = { extension_id: Id };
 const Scoped = { tenant_id: maybe(Id), provider_id: maybe(Id) };
 
 const PARAMS = {
@@ -55,6 +57,16 @@ const PARAMS = {
   }),
   get_breakers: Type.Object(Scoped),
   get_extension_health: Type.Object(Scoped),
+  /** Of the whole system, as its configuration is: an extension has no tenant. */
+  list_extensions: Type.Object({
+    cursor: maybe(Type.String({ maxLength: 512 })),
+    limit: maybe(Type.Integer({ minimum: 1, maximum: 200 })),
+  }),
+  get_extension: Type.Object(Extension),
+  put_extension: Type.Object({ ...Extension, extension: Type.Unknown(), expected_revision: maybe(Count) }),
+  delete_extension: Type.Object({ ...Extension, expected_revision: maybe(Count) }),
+  /** Closes the breakers of all its versions and instances, on every router. */
+  reset_extension_breaker: Type.Object(Extension),
   health: Type.Object({}),
   set_breaker: Type.Object({
     tenant_id: Id,
@@ -76,6 +88,15 @@ export interface ExtensionHealthStatus {
   readonly breaker: 'closed' | 'half_open' | 'open';
 }
 
+/** One extension of the registry; what stands in the configuration has the revision 0 and is not written here. */
+export interface RegisteredExtension {
+  readonly extension: ExtensionDocument;
+  readonly source: 'api' | 'configuration';
+  readonly revision: number;
+  readonly updated_at_ms?: number;
+  readonly updated_by?: string;
+}
+
 export type AdminOperation = keyof typeof PARAMS;
 export type AdminParams = { readonly [Op in AdminOperation]: Static<(typeof PARAMS)[Op]> };
 export type AdminScope =
@@ -85,6 +106,8 @@ export type AdminScope =
   | 'policy:delete'
   | 'policy:simulate'
   | 'breaker:reset'
+  | 'extension:read'
+  | 'extension:write'
   | 'system:read';
 export type BreakerMode = AdminParams['set_breaker']['mode'];
 
@@ -103,6 +126,11 @@ const SCOPES: Readonly<Record<AdminOperation, AdminScope>> = {
   get_decision: 'decision:read',
   get_breakers: 'system:read',
   get_extension_health: 'system:read',
+  list_extensions: 'extension:read',
+  get_extension: 'extension:read',
+  put_extension: 'extension:write',
+  delete_extension: 'extension:write',
+  reset_extension_breaker: 'breaker:reset',
   health: 'system:read',
   set_breaker: 'breaker:reset',
 };
@@ -112,6 +140,9 @@ const WRITES: ReadonlySet<AdminOperation> = new Set([
   'rollback_policy',
   'delete_policy',
   'set_breaker',
+  'put_extension',
+  'delete_extension',
+  'reset_extension_breaker',
 ] as const);
 
 /**
@@ -297,6 +328,12 @@ export interface AdminResults {
   readonly get_decision: StoredDecision;
   readonly get_breakers: { readonly states: readonly BreakerStatus[] };
   readonly get_extension_health: { readonly health: readonly ExtensionHealthStatus[] };
+  readonly list_extensions: { readonly items: readonly RegisteredExtension[]; readonly next_cursor?: string };
+  readonly get_extension: RegisteredExtension;
+  readonly put_extension: RegisteredExtension & { readonly created: boolean };
+  readonly delete_extension: Readonly<Record<string, never>>;
+  /** As the answering router knows them. */
+  readonly reset_extension_breaker: { readonly health: readonly ExtensionHealthStatus[] };
   readonly health: RouterHealth;
   readonly set_breaker: { readonly state: BreakerStatus };
 }

@@ -9,6 +9,7 @@ import { contractSwitch } from './contract-switch.ts';
 import { deadLetter } from './dead-letter.ts';
 import { decideV1, decideV2 } from './decide.ts';
 import { extensionPost, extensionPre, extensionValidate } from './extension.ts';
+import { extensionRecord, extensionReset } from './extension-descriptor.ts';
 import { frames } from './frames.ts';
 import { workerHeartbeat } from './heartbeat.ts';
 import { attemptOutcome } from './outcome.ts';
@@ -54,6 +55,8 @@ const RECORDS: readonly Payload<unknown>[] = [
   presence,
   contractSwitch,
   breakerOverride,
+  extensionRecord,
+  extensionReset,
   stickyBinding,
   webhookDelivery,
   webhookHealth,

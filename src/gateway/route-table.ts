@@ -13,6 +13,7 @@ import { decideRoute } from './routes/decide.ts';
 import { decisionRoute } from './routes/decisions.ts';
 import { embeddings } from './routes/embeddings.ts';
 import { extensionBreakersRoute, extensionHealthRoute } from './routes/extension-health.ts';
+import { extensionRoutes } from './routes/extensions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobEventsIn } from './routes/job-events.ts';
 import { jobResultIn } from './routes/job-result.ts';
@@ -48,6 +49,7 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   breakerResetRoute,
   extensionHealthRoute,
   extensionBreakersRoute,
+  ...extensionRoutes,
   ...jobRoutesIn('/api/v1/jobs'),
   ...jobActionRoutesIn('/api/v1/jobs'),
   jobEventsIn('/api/v1/jobs'),

@@ -1,7 +1,7 @@
 // The keys of the programs of others: pre-processors and validators before a decision, post-processors on the output
 // (policy 2, 10).
 import { integer, list, text, when, word } from './document-parts.ts';
-import type { Shape } from './shape.ts';
+import { isMembers, type Shape } from './shape.ts';
 
 interface ItemDocument {
   readonly id: string;
@@ -41,3 +41,10 @@ export const validators: Shape = list(
   0,
   ITEMS_MAX,
 );
+
+/** Whether the document of a policy has an item of this extension; one that is no policy has none. */
+export const namesExtension = (document: unknown, id: string): boolean =>
+  isMembers(document) &&
+  [document['pre'], document['validators'], document['post']]
+    .flat()
+    .some((listed) => isMembers(listed) && listed['id'] === id);

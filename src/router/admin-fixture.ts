@@ -1,12 +1,38 @@
-// The policies of a router on a source in memory, for tests of administration.
+// The policies and extensions of a router in memory, for tests of administration.
+import type { Bus } from '../bus/bus.ts';
+import type { EndpointHealth } from '../bus/extension-health.ts';
 import type { Clock } from '../core/clock.ts';
 import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
+import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { ExtensionAdmin } from './admin-extensions.ts';
 import type { PolicyAdmin } from './admin-policy-reads.ts';
+import { ExtensionRegistry } from './extension-registry.ts';
+import { ExtensionResets } from './extension-resets.ts';
+import type { Descriptor } from './extensions.ts';
 import { noSuchPolicy, recordAfter, tombstoneAfter } from './policy-record.ts';
 import { PolicyReplica } from './policy-replica.ts';
 import type { PolicyListener, PolicyRecord, PolicySource, PolicyWrite } from './policy-source.ts';
 import { PolicyStore } from './policy-store.ts';
+
+interface ExtensionsOf {
+  readonly bus: Bus;
+  readonly timers: Timers;
+  readonly telemetry: Telemetry;
+  readonly health?: readonly EndpointHealth[];
+  readonly configured?: ReadonlyMap<string, Descriptor>;
+  readonly reset?: (extensionId: string) => void;
+}
+
+export async function memoryExtensions(of: ExtensionsOf): Promise<ExtensionAdmin> {
+  const { bus, timers, telemetry, health = [], configured = new Map<string, Descriptor>(), reset = () => {} } = of;
+  const { log } = telemetry;
+  return {
+    health: () => health,
+    registry: await ExtensionRegistry.open({ bus, timers, log, configured }),
+    resets: await ExtensionResets.open({ bus, timers, log, reset }),
+  };
+}
 
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 

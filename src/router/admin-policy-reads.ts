@@ -2,6 +2,7 @@
 import type { PolicyVersion, StoredPolicy } from '../contracts/admin-operations.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
+import { namesExtension } from '../policy/extension-document.ts';
 import type { Parsed } from '../policy/parse.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
 import type { Policies } from './policies.ts';
@@ -15,6 +16,8 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   get(tenantId: string, policyId: string): PolicyRecord | undefined;
   /** The policies of a tenant that are not deleted. */
   list(tenantId: string): readonly PolicyRecord[];
+  /** Those of all tenants that name the extension, tombstones not; throws `unavailable` until the source was read. */
+  naming(extensionId: string): readonly PolicyRecord[];
   /** Of all tenants. */
   count(): number;
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
@@ -31,7 +34,7 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
 export function policyAdminOf(
-  replica: Pick<PolicyReplica, 'find' | 'records' | 'recordsOf'>,
+  replica: Pick<PolicyReplica, 'find' | 'isReady' | 'records' | 'recordsOf'>,
   store: Pick<PolicyStore, 'history' | 'put' | 'rollback' | 'delete'>,
   check: PolicyAdmin['check'],
 ): PolicyAdmin {
@@ -41,6 +44,10 @@ export function policyAdminOf(
     find: (tenantId, policyId) => replica.find(tenantId, policyId),
     get: (tenantId, policyId) => list(tenantId).find(({ policy_id }) => policy_id === policyId),
     list,
+    naming(extensionId) {
+      if (!replica.isReady) throw new BeamlineError('unavailable', 'the policies were not read yet');
+      return replica.records().filter(({ deleted, policy }) => !deleted && namesExtension(policy, extensionId));
+    },
     count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),
     put: (write, document) => store.put(write, document),

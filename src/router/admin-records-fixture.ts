@@ -13,7 +13,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
-import { memoryPolicies } from './admin-fixture.ts';
+import { memoryExtensions, memoryPolicies } from './admin-fixture.ts';
 import { policyAdminOf } from './admin-policy-reads.ts';
 import type { Rehearse } from './admin-simulations.ts';
 import { serveAdmin } from './admin.ts';
@@ -49,6 +49,7 @@ export async function openRecords() {
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const memory = openMemoryBus({ timers, telemetry });
   const { replica, store, parse } = await memoryPolicies(['acme', 'zeta'], clock, telemetry);
+  const none = await memoryExtensions({ bus: memory, timers, telemetry });
   let routers = 0;
   /** Starts a router; what it decides is recorded by `decided`. */
   const join = (
@@ -64,7 +65,7 @@ export async function openRecords() {
       policies: policyAdminOf(replica, store, parse),
       source: () => ({ kind: 'kv', reachable: true }),
       routerId: `r-${++routers}`,
-      extensions: () => [],
+      extensions: none,
       rehearse: of.rehearse ?? (async (_, request) => ({ request, executed: [] })),
       records: () => log.kept(),
       isAlone: () => routers === 1,

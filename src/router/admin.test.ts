@@ -10,7 +10,7 @@ import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { serveAdmin } from './admin.ts';
-import { memoryPolicies } from './admin-fixture.ts';
+import { memoryExtensions, memoryPolicies } from './admin-fixture.ts';
 import { policyAdminOf } from './admin-policy-reads.ts';
 import type { Authorize } from './admin-principal.ts';
 import { Breakers } from './breakers.ts';
@@ -31,9 +31,11 @@ interface Key {
   readonly policies?: ReadonlySet<string>;
 }
 
-const READS: readonly AdminScope[] = ['decision:read', 'policy:read', 'system:read'];
+const READS: readonly AdminScope[] = ['decision:read', 'policy:read', 'extension:read', 'system:read'];
 const KEYS: Readonly<Record<string, Key>> = {
-  'Bearer admin': { scopes: [...READS, 'policy:write', 'policy:delete', 'policy:simulate', 'breaker:reset'] },
+  'Bearer admin': {
+    scopes: [...READS, 'policy:write', 'policy:delete', 'policy:simulate', 'breaker:reset', 'extension:write'],
+  },
   'Bearer viewer': { scopes: READS },
   'Bearer narrow': { scopes: [...READS, 'policy:write', 'policy:simulate'], policies: new Set(['support']) },
 };
@@ -61,6 +63,8 @@ async function open() {
   ] as const)
     breakers.force(tenant, provider, mode, clock.nowMs());
   const { replica, store, parse } = await memoryPolicies(['acme'], clock, telemetry);
+  const guard = { endpoint: 'guard', status: 'degraded', successRate: 0.9, calls: 10, breaker: 'closed' } as const;
+  const extensions = await memoryExtensions({ bus, timers, telemetry, health: [guard] });
   let opened = 0;
   serveAdmin({
     bus,
@@ -73,7 +77,7 @@ async function open() {
     policies: policyAdminOf(replica, store, parse),
     source: () => ({ kind: 'kv', reachable: true }),
     routerId: 'r-1',
-    extensions: () => [{ endpoint: 'guard', status: 'degraded', successRate: 0.9, calls: 10, breaker: 'closed' }],
+    extensions,
     breakers: {
       list: () => breakers.list(clock.nowMs()),
       async force({ tenantId, providerId, mode, reset }) {
@@ -298,6 +302,11 @@ const EVERY: Readonly<Record<AdminOperation, object>> = {
   get_decision: { tenant_id: 'acme', request_id: 'rq-1' },
   get_breakers: { tenant_id: 'acme' },
   get_extension_health: { tenant_id: 'acme' },
+  list_extensions: {},
+  get_extension: { extension_id: 'guard' },
+  put_extension: { extension_id: 'guard', extension: { type: 'pre' } },
+  delete_extension: { extension_id: 'guard' },
+  reset_extension_breaker: { extension_id: 'guard' },
   health: {},
   set_breaker: { tenant_id: 'acme', provider_id: 'alder', mode: 'auto' },
 };
@@ -309,6 +318,8 @@ const VIEWED = new Set([
   'get_complexity',
   'get_breakers',
   'get_extension_health',
+  'list_extensions',
+  'get_extension',
   'health',
 ]);
 
@@ -319,7 +330,8 @@ for (const [op, params] of Object.entries(EVERY)) {
     const viewed = codeOf(await ask(op, params, 'Bearer viewer'));
     assert.equal(viewed === 'forbidden', !VIEWED.has(op), viewed);
     const foreign = JSON.parse(JSON.stringify(params).replaceAll('acme', 'zeta')) as object;
-    if (op !== 'health') assert.equal(codeOf(await ask(op, foreign, 'Bearer admin', 'zeta')), 'forbidden');
+    if (JSON.stringify(params).includes('acme'))
+      assert.equal(codeOf(await ask(op, foreign, 'Bearer admin', 'zeta')), 'forbidden');
   });
 }
 

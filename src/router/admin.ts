@@ -8,7 +8,6 @@ import {
   ADMIN_OPERATIONS,
   type AdminOperation,
   type AdminResults,
-  type ExtensionHealthStatus,
   isAdminOperation,
   type RouterHealth,
   SCATTERED,
@@ -19,11 +18,11 @@ import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type BreakerAdmin, breakerOperations } from './admin-breakers.ts';
 import { decisionReads } from './admin-decisions.ts';
+import { type ExtensionAdmin, extensionOperations } from './admin-extensions.ts';
 import type { Moment } from './admin-moment.ts';
 import { type PolicyAdmin, policyReads } from './admin-policy-reads.ts';
 import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
-import type { EndpointHealth } from '../bus/extension-health.ts';
 import { replays } from './admin-replay.ts';
 import { type Rehearse, simulations } from './admin-simulations.ts';
 import type { KeptRecords } from './kept-records.ts';
@@ -41,8 +40,7 @@ export interface AdminDeps extends Administration {
   readonly telemetry: Telemetry;
   readonly routerId: string;
   readonly breakers: BreakerAdmin;
-  /** How the extensions do that this router asked. */
-  readonly extensions: () => readonly EndpointHealth[];
+  readonly extensions: ExtensionAdmin;
   /** Calls extensions for a dry run. */
   readonly rehearse: Rehearse;
   /** What the router knows now, for a decision that has no effect. */
@@ -65,7 +63,7 @@ export function serveAdmin(deps: AdminDeps): readonly Subscription[] {
     ...decisionReads(deps),
     ...breakerOperations(deps.breakers, deps.policies),
     health: () => ({ router_id: deps.routerId, source: deps.source(), policies: deps.policies.count() }),
-    get_extension_health: () => ({ health: deps.extensions().map(extensionStatus) }),
+    ...extensionOperations(deps.extensions, deps.policies),
   };
   const { log } = deps.telemetry;
   const answer = async (request: AdminRequest, received: Received): Promise<AdminReply> => {
@@ -90,14 +88,6 @@ export function serveAdmin(deps: AdminDeps): readonly Subscription[] {
     ...[...SCATTERED].map((op) => deps.bus.serve(at(adminV2, { op }), {}, answer)),
   ];
 }
-
-const extensionStatus = ({ endpoint, status, successRate, calls, breaker }: EndpointHealth): ExtensionHealthStatus => ({
-  endpoint,
-  status,
-  success_rate: successRate,
-  calls,
-  breaker,
-});
 
 type Told = { readonly revision?: number | undefined; readonly code?: string };
 
@@ -142,6 +132,7 @@ function lineOf(op: AdminOperation, { request_id, params }: AdminRequest, by: Ad
   const { tenantId, policyId } = namedIn(params);
   const provider = params['provider_id'];
   const mode = params['mode'];
+  const extension = params['extension_id'];
   return {
     request_id,
     operation: op,
@@ -149,6 +140,7 @@ function lineOf(op: AdminOperation, { request_id, params }: AdminRequest, by: Ad
     tenant_id: tenantId?.slice(0, 128),
     policy: policyId?.slice(0, 128),
     provider: typeof provider === 'string' ? provider.slice(0, 128) : undefined,
+    source: typeof extension === 'string' ? extension.slice(0, 128) : undefined,
     state: typeof mode === 'string' ? mode.slice(0, 32) : undefined,
   };
 }

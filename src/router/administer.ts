@@ -7,6 +7,8 @@ import { momentOf } from './admin-moment.ts';
 import type { Rehearse } from './admin-simulations.ts';
 import type { BreakerOverrides } from './breaker-overrides.ts';
 import type { DecisionLog } from './decision-log.ts';
+import type { ExtensionRegistry } from './extension-registry.ts';
+import type { ExtensionResets } from './extension-resets.ts';
 import type { Extensions } from './extensions.ts';
 import type { LiveState } from './live-state.ts';
 import type { RouterSettings } from './settings.ts';
@@ -23,6 +25,8 @@ export interface AdministeredParts {
   readonly bindings: StickyBindings;
   readonly overrides: BreakerOverrides;
   readonly extensions: Extensions;
+  readonly registry: ExtensionRegistry;
+  readonly resets: ExtensionResets;
 }
 
 /** Nothing is served without an administration. */
@@ -37,7 +41,7 @@ export function administer(administration: Administration | undefined, of: Admin
     routerId: settings.id,
     breakers: { list: () => live.breakers(), force: overrides.force.bind(overrides) },
     moment: momentOf(live, of.bindings),
-    extensions: () => extensions.health(),
+    extensions: { health: () => extensions.health(), registry: of.registry, resets: of.resets },
     rehearse: rehearsalsOf(of),
     records: async () => decisions?.kept(),
     isAlone: () => (routers?.() ?? 1) <= 1,

@@ -8,6 +8,8 @@ export interface ExtensionVersion {
   readonly version: string;
   readonly enabled: boolean;
   readonly holds: (scope: Scope) => boolean;
+  /** What `holds` was made of, to be told. */
+  readonly when?: string;
 }
 
 export interface ExtensionInstance {
@@ -32,6 +34,9 @@ interface Choosable {
 /** `pii_guard`, `pii_guard-v2`, `pii_guard-v2-i_gpu`: what a server of a version or of an instance listens under. */
 export const endpointId = (id: string, version: string | undefined, instance: string | undefined): string =>
   `${id}${version === undefined ? '' : `-v${version}`}${instance === undefined ? '' : `-i${instance}`}`;
+
+/** Whether an endpoint is one of the extension: itself, a version or an instance. */
+export const isEndpointOf = (endpoint: string, id: string): boolean => endpoint === id || endpoint.startsWith(`${id}-`);
 
 /**
  * The first enabled version whose condition holds, else the extension itself; of its instances one by weight among the

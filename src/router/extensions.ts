@@ -19,7 +19,7 @@ import type { Timers } from '../core/timers.ts';
 import type { Scope } from '../policy/condition.ts';
 import type { ExtensionItem, ExtensionStage } from '../policy/policy.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { endpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
+import { endpointOf, isEndpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
 
 /** The registry's entry of one extension (policy 10.1). */
 export interface Descriptor {
@@ -36,7 +36,8 @@ export interface Descriptor {
   readonly instances?: readonly ExtensionInstance[];
 }
 
-export type Registry = ReadonlyMap<string, Descriptor>;
+/** What it answers may change between two requests. */
+export type Registry = Pick<ReadonlyMap<string, Descriptor>, 'get'>;
 
 export interface ExtensionDeps {
   readonly bus: Bus;
@@ -96,6 +97,12 @@ export class Extensions {
   /** Every endpoint that was asked since the start. */
   health(): readonly EndpointHealth[] {
     return this.#caller.health.list(this.#deps.timers.clock.nowMs());
+  }
+
+  /** Closes the breakers of the extension, and forgets what was counted against it. */
+  reset(extensionId: string): void {
+    const nowMs = this.#deps.timers.clock.nowMs();
+    this.#caller.health.reset((endpoint) => isEndpointOf(endpoint, extensionId), nowMs);
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */

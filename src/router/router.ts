@@ -19,6 +19,8 @@ import type { Attempts } from './attempts.ts';
 import { BreakerOverrides } from './breaker-overrides.ts';
 import { Decider } from './decider.ts';
 import type { DecisionLog } from './decision-log.ts';
+import { ExtensionRegistry } from './extension-registry.ts';
+import { ExtensionResets } from './extension-resets.ts';
 import { type Descriptor, Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
 import { startJobs } from './jobs/jobs.ts';
@@ -47,7 +49,7 @@ export interface RouterDeps {
   readonly settings: RouterSettings;
   /** Absent: decisions are not recorded. */
   readonly decisions?: DecisionLog | undefined;
-  /** Extensions by id; absent: none. */
+  /** Extensions of the configuration by id; absent: none. */
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   /** Absent: no decision knows a cost. */
   readonly prices?: PriceBook;
@@ -79,7 +81,12 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const budgets = opened.use(await openBudgets(deps, telemetry));
   const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live }));
-  const extensions = new Extensions({ bus, timers, telemetry, registry: deps.extensions ?? new Map() });
+  const configured = deps.extensions ?? new Map<string, Descriptor>();
+  const registry = opened.use(await ExtensionRegistry.open({ bus, timers, log, configured }));
+  const extensions = new Extensions({ bus, timers, telemetry, registry });
+  const resets = opened.use(
+    await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => extensions.reset(extensionId) }),
+  );
   const jobs = opened.use(
     await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters }),
   );
@@ -113,7 +120,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     extensions,
     shadows,
   });
-  const administered = administer(deps.administration, { ...deps, telemetry, live, bindings, overrides, extensions });
+  const parts = { ...deps, telemetry, live, bindings, overrides, extensions, registry, resets };
+  const administered = administer(deps.administration, parts);
   for (const served of administered) opened.use(served);
   for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
   const state = shown(deps, inFlight, fleet);

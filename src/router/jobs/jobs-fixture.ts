@@ -19,7 +19,7 @@ import type { Role } from '../../core/role.ts';
 import { Timers } from '../../core/timers.ts';
 import { openLog } from '../../telemetry/log.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
-import type { Registry } from '../extensions.ts';
+import type { Descriptor } from '../extensions.ts';
 import { CORRELATION, policiesWith, settled } from '../router-fixture.ts';
 import { startRouter } from '../router.ts';
 
@@ -110,7 +110,7 @@ export interface JobsOptions {
   readonly jobs_outstanding?: number;
   /** Absent: nobody works. */
   readonly hasWorker?: boolean;
-  readonly extensions?: Registry;
+  readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
 }
 

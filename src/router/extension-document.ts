@@ -1,0 +1,212 @@
+// What an administrator may say of an extension, with everything that is wrong with it, and what a router makes of it.
+import { EXTENSION_TYPES, type ExtensionDocument } from '../contracts/extension-descriptor.ts';
+import { BeamlineError } from '../core/errors.ts';
+import type { Condition } from '../policy/condition.ts';
+import { boolean, integer, list, text, word } from '../policy/document-parts.ts';
+import { Findings, pathTo } from '../policy/issue.ts';
+import { check, type Shape } from '../policy/shape.ts';
+import { compileWhen } from '../policy/when.ts';
+import type { Descriptor } from './extensions.ts';
+
+/** One more character than in a configuration: `/extensions/{id}` shares its place with words of one path segment. */
+const ID = /^[a-z][a-z0-9_]{1,63}$/;
+const RESERVED: ReadonlySet<string> = new Set(['health']);
+const CONFIG_BYTES_MAX = 16_384;
+const WHEN_CHARS_MAX = 1_024;
+
+const part = text(1, 32, /^[a-z0-9_]{1,32}$/);
+
+const condition: Shape = {
+  kind: 'own',
+  check(value, path, context) {
+    const { findings } = context;
+    if (typeof value !== 'string') return findings.error(path, 'type', 'must be a text');
+    if (value.length > WHEN_CHARS_MAX)
+      return findings.error(path, 'too_large', `must have at most ${WHEN_CHARS_MAX} characters`);
+    compileWhen(value, path, context);
+  },
+};
+
+const settings: Shape = {
+  kind: 'own',
+  check(value, path, context) {
+    check(value, { kind: 'open' }, path, context);
+    if (Buffer.byteLength(JSON.stringify(value) ?? '') <= CONFIG_BYTES_MAX) return;
+    context.findings.error(path, 'too_large', `must have at most ${CONFIG_BYTES_MAX} bytes`);
+  },
+};
+
+const EXTENSION: Shape = {
+  kind: 'record',
+  fields: {
+    id: {
+      shape: {
+        kind: 'own',
+        check(value, path, { findings }) {
+          if (typeof value !== 'string' || !ID.test(value)) findings.error(path, 'pattern', `must match ${ID.source}`);
+          else if (RESERVED.has(value)) findings.error(path, 'conflict', 'is reserved');
+        },
+      },
+      isRequired: true,
+    },
+    type: { shape: word(EXTENSION_TYPES), isRequired: true },
+    timeout_ms: { shape: integer(10, 5_000) },
+    retry: { shape: integer(0, 3) },
+    enabled: { shape: boolean },
+    config: { shape: settings },
+    config_schema: {
+      shape: {
+        kind: 'own',
+        check: (_, path, { findings }) =>
+          findings.error(path, 'not_implemented', 'schemas of settings are not checked yet'),
+      },
+    },
+    versions: {
+      shape: list(
+        {
+          kind: 'record',
+          fields: {
+            version: { shape: part, isRequired: true },
+            when: { shape: condition },
+            enabled: { shape: boolean },
+          },
+        },
+        0,
+        16,
+      ),
+    },
+    instances: {
+      shape: list(
+        {
+          kind: 'record',
+          fields: {
+            id: { shape: part, isRequired: true },
+            weight: { shape: integer(0, 100) },
+            enabled: { shape: boolean },
+          },
+        },
+        0,
+        64,
+      ),
+    },
+  },
+};
+
+interface VersionGiven {
+  readonly version: string;
+  readonly when?: string;
+  readonly enabled?: boolean;
+}
+
+/** What the table has checked. */
+interface Checked
+  extends
+    Pick<ExtensionDocument, 'id' | 'type'>,
+    Partial<Omit<ExtensionDocument, 'id' | 'type' | 'versions' | 'instances'>> {
+  readonly versions?: readonly VersionGiven[];
+  readonly instances?: readonly { readonly id: string; readonly weight?: number; readonly enabled?: boolean }[];
+}
+
+/** With its defaults. Throws `validation_failed` with everything that is wrong in `errors`. */
+export function readExtension(id: string, body: unknown): ExtensionDocument {
+  const findings = new Findings();
+  const given = typeof body === 'object' && body !== null && !Array.isArray(body) ? { id, ...body } : body;
+  check(given, EXTENSION, '', { findings, major: 2 });
+  if (findings.errors.length === 0) relate(given as Checked, id, findings);
+  const { errors } = findings;
+  if (errors.length > 0) {
+    throw new BeamlineError('validation_failed', 'the extension is not valid', {
+      details: { errors: errors.map(({ path, code, message }) => ({ path, code, message })), warnings: [] },
+    });
+  }
+  // The table and the relations have just checked it.
+  const {
+    type,
+    timeout_ms = 1_000,
+    retry = 0,
+    enabled = true,
+    config,
+    versions = [],
+    instances = [],
+  } = given as Checked;
+  return {
+    id,
+    type,
+    timeout_ms,
+    retry,
+    enabled,
+    ...(config === undefined ? {} : { config }),
+    versions: versions.map(versionOf),
+    instances: instances.map(({ id: instance, weight = 100, enabled: isEnabled = true }) => ({
+      id: instance,
+      weight,
+      enabled: isEnabled,
+    })),
+  };
+}
+
+const versionOf = ({ version, when, enabled = true }: VersionGiven): ExtensionDocument['versions'][number] =>
+  when === undefined ? { version, enabled } : { version, when, enabled };
+
+function relate({ id, versions = [], instances = [] }: Checked, named: string, findings: Findings): void {
+  if (id !== named) findings.error('/id', 'conflict', 'is not the one of the path');
+  const seen = new Set<string>();
+  for (const [place, name] of [
+    ...versions.map(({ version }, index) => [pathTo('/versions', index), version] as const),
+    ...instances.map((instance, index) => [pathTo('/instances', index), instance.id] as const),
+  ]) {
+    const unique = `${place.slice(0, place.lastIndexOf('/'))} ${name}`;
+    if (seen.has(unique)) findings.error(place, 'duplicate', `'${name}' is there twice`);
+    seen.add(unique);
+  }
+}
+
+/** Of a configuration, or of a record. Throws `validation_failed` for a text that is no condition. */
+export const descriptorOf = (document: ExtensionDocument): Descriptor => ({
+  id: document.id,
+  type: document.type,
+  timeoutMs: document.timeout_ms,
+  retry: document.retry,
+  enabled: document.enabled,
+  config: document.config ?? {},
+  versions: document.versions.map(({ version, enabled, when }) => ({
+    version,
+    enabled,
+    holds: conditionFrom(when, `extensions ${document.id} version ${version}`),
+    ...(when === undefined ? {} : { when }),
+  })),
+  instances: document.instances,
+});
+
+/** What is told of an extension that stands in the configuration. */
+export const documentOf = ({
+  id,
+  type,
+  timeoutMs,
+  retry,
+  enabled,
+  config,
+  versions = [],
+  instances = [],
+}: Descriptor): ExtensionDocument => ({
+  id,
+  type,
+  timeout_ms: timeoutMs,
+  retry,
+  enabled,
+  config: { ...config },
+  versions: versions.map(({ version, enabled: isEnabled, when }) => ({
+    version,
+    enabled: isEnabled,
+    ...(when === undefined ? {} : { when }),
+  })),
+  instances,
+});
+
+function conditionFrom(when: string | undefined, where: string): Condition {
+  const findings = new Findings();
+  const holds = when === undefined ? () => true : compileWhen(when, '/when', { findings, major: 2 });
+  const [fault] = findings.errors;
+  if (fault === undefined) return holds;
+  throw new BeamlineError('validation_failed', `${where}: ${fault.message}`, { details: { reason: 'configuration' } });
+}
