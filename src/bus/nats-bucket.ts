@@ -8,9 +8,9 @@ import type { Entry, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
 import { BucketCalls } from './nats-bucket-calls.ts';
 import type { NatsLink } from './nats-link.ts';
+import { NatsMarks } from './nats-marks.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
-import { removeStored } from './nats-stored.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
@@ -33,13 +33,17 @@ export class NatsBucket implements KeyValue {
   readonly #link: NatsLink;
   readonly #replicas: Replicas;
   readonly #calls: BucketCalls;
+  readonly #marks: NatsMarks;
   readonly #watchers = new Set<() => Promise<void>>();
+  /** Whether this process erases here. */
+  #leavesMarks = false;
   #bound: { readonly nc: NatsConnection; readonly kv: Promise<KV> } | undefined;
 
   constructor(spec: BucketSpec, { link, requests, replicas }: NatsBucketDeps) {
     this.#spec = spec;
     this.#link = link;
     this.#replicas = replicas;
+    this.#marks = new NatsMarks(link, this.#stream);
     this.#calls = new BucketCalls({
       requests,
       stream: this.#stream,
@@ -66,12 +70,12 @@ export class NatsBucket implements KeyValue {
 
   erase(key: string): Promise<void> {
     return this.#on(key, async (_, nc) => {
+      if (!isAlone(nc)) {
+        this.#leavesMarks = true;
+        return this.#calls.delete(key);
+      }
       const { streams } = await managerOf(nc);
-      const subject = this.#subjectOf(key);
-      if (isAlone(nc)) return void (await streams.purge(this.#stream, { filter: subject }));
-      // When it starts again, a 2.9 server of a cluster repeats a purge of one key as a purge of all that was before it.
-      const message = await streams.getMessage(this.#stream, { last_by_subj: subject });
-      if (message !== null) await removeStored(this.#link, { name: this.#stream }, message.seq);
+      await streams.purge(this.#stream, { filter: this.#subjectOf(key) });
     });
   }
 
@@ -179,11 +183,14 @@ export class NatsBucket implements KeyValue {
     const listed = await kv.history({ key });
     const timer = this.#link.timers.after(LIST_WAIT_MS, () => listed.stop());
     const entries: Entry[] = [];
+    const old: number[] = [];
     for await (const entry of listed) {
       left = entry.delta ?? 0;
       if (entry.operation === 'PUT') entries.push(entryOf(entry));
+      else if (this.#leavesMarks && this.#marks.isOld(entry)) old.push(entry.revision);
     }
     timer.cancel();
+    void this.#marks.tidy(old);
     if (left === 0 || (left === undefined && (await this.#isEmpty(nc, key)))) return entries;
     throw new BeamlineError('unavailable', 'the bucket could not be read to its end');
   }
