@@ -21,7 +21,9 @@ export const BROKER_FAULTS = {
     leader.thaw();
   },
   async two_killed(cluster) {
-    const two = others(cluster, await cluster.leaderOf(STREAM)).slice(0, 1).concat(await cluster.leaderOf(STREAM));
+    const two = others(cluster, await cluster.leaderOf(STREAM))
+      .slice(0, 1)
+      .concat(await cluster.leaderOf(STREAM));
     await Promise.all(two.map((node) => node.kill()));
     await sleep(8_000);
     await Promise.all(two.map((node) => node.restart()));

@@ -1,24 +1,21 @@
 // Durable work and interactive calls while a cluster fails as it is told; then what was promised is held against the jobs,
 // the ledger and the provider's own log.
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { startNatsCluster } from '../../nats-cluster.ts';
 import { until } from '../../until.ts';
-import { type Drained, drain } from '../chaos/drained.ts';
+import type { Ended } from '../chaos/drained.ts';
 import { randomFrom } from '../chaos/random.ts';
 import { readAccepted, submitJobs } from '../chaos/submitter.ts';
+import { accounts } from './accounts.ts';
 import { BROKER_FAULTS, type BrokerFault } from './broker-faults.ts';
 import { type Answer, chat, oddAnswers, order, startChats } from './requests.ts';
 import { type Roles, startRoles } from './roles.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const CHAT_EVERY_MS = 150;
 const JOBS_PER_S = 10;
 const HEAL_MS = 45_000;
-const FOUND = ['lost', 'doubled', 'phantom', 'unsettled', 'strangers', 'repeated_calls'] as const;
 
 export interface BrokerRunOptions {
   readonly faults: readonly BrokerFault[];
@@ -33,7 +30,7 @@ export interface BrokerRun {
   readonly accepted: number;
   /** Orders that were answered otherwise and repeated, by status. */
   readonly again: Readonly<Record<string, number>>;
-  readonly ended: Drained['ended'];
+  readonly ended: readonly Ended[];
   readonly chats: readonly Answer[];
   /** What must not be; none in a good run. */
   readonly wrong: readonly string[];
@@ -68,31 +65,14 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
   const answers = await chats.stop();
   const accepted = readAccepted(logPath);
   const natsUrl = cluster.nodes[0]?.url ?? '';
-  const fleet = { ...roles, natsUrl, kill: () => Promise.resolve(), ready: () => Promise.resolve(), ownEnds: () => [] };
-  const drained = await drain({ fleet, accepted, longestMs: drainMs, ackWaitMs: 2_000 });
-  const wrong = [...submitted.faults, ...drained.faults, ...oddAnswers(answers)];
-  if (accepted.length !== jobs) wrong.push(`${accepted.length} of ${jobs} jobs were accepted`);
-  wrong.push(...(await misbilled(roles, cluster.url, sinceMs)));
-  return { healed, accepted: jobs, again: submitted.again, ended: drained.ended, chats: answers, wrong };
+  const { ended, wrong } = await accounts(roles, { natsUrl, accepted, sinceMs, drainMs });
+  const all = [...submitted.faults, ...wrong, ...oddAnswers(answers)];
+  if (accepted.length !== jobs) all.push(`${accepted.length} of ${jobs} jobs were accepted`);
+  return { healed, accepted: accepted.length, again: submitted.again, ended, chats: answers, wrong: all };
 }
 
 /** Whether a call and the order of a job succeed now. */
 async function works(roles: Roles): Promise<boolean> {
   const answers = await Promise.all([chat(roles), order(roles, `probe-${performance.now()}`)]);
   return answers.every(({ status }) => status === 200 || status === 202);
-}
-
-/** `beamline ledger reconcile` against the provider's log, as an operator calls it. */
-async function misbilled({ database, truth }: Roles, natsUrl: string, sinceMs: number): Promise<readonly string[]> {
-  const since = new Date(sinceMs).toISOString();
-  const args = ['--db', database, '--nats', natsUrl, '--since', since, '--truth', truth, '--json'];
-  const stdout = await new Promise<string>((resolve) => {
-    execFile(process.execPath, [MAIN, 'ledger', 'reconcile', ...args], { maxBuffer: 1 << 26 }, (_, out) =>
-      resolve(out),
-    );
-  });
-  const found = JSON.parse(stdout) as Readonly<Record<string, number>> & { readonly examples?: unknown };
-  return FOUND.filter((name) => found[name] !== 0).map(
-    (name) => `${found[name]} ${name}: ${JSON.stringify(found.examples).slice(0, 500)}`,
-  );
 }
