@@ -13,7 +13,10 @@ const STAGES = [
   ['post', 'post'],
 ] as const;
 
-/** `known` are the registry's extensions by id; absent where nobody knows it. */
+/**
+ * `known` are the extensions of the configuration by id, absent where nobody knows it. Others may be registered before
+ * they are asked, so one that is not there is a warning, and one that is there and of another stage an error.
+ */
 export function checkExtensions(
   document: Readonly<Record<string, unknown>>,
   known: ReadonlyMap<string, ExtensionStage> | undefined,
@@ -34,8 +37,11 @@ export function checkExtensions(
       if (typeof id !== 'string') continue;
       if (seen.has(id)) findings.error(`${path}/id`, 'duplicate', `extension '${id}' is listed twice`);
       seen.add(id);
-      if (known !== undefined && known.get(id) !== stage) {
+      const configured = known?.get(id);
+      if (configured !== undefined && configured !== stage) {
         findings.error(`${path}/id`, 'unknown_extension', `there is no ${stage} extension '${id}'`);
+      } else if (known !== undefined && configured === undefined) {
+        findings.warning(`${path}/id`, 'unknown_extension', `the configuration has no '${id}': it must be registered`);
       }
     }
   }

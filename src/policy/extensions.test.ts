@@ -52,10 +52,18 @@ test('what is wrong with an item is told with its place', () => {
   assert.deepEqual(faults(parse({ pre: [{ id: 'tidy' }, { id: 'tidy' }] }, known)), ['/pre/1/id duplicate']);
   assert.deepEqual(faults(parse({ validators: [{ id: 'tidy' }, { id: 'gone' }] }, known)), [
     '/validators/0/id unknown_extension',
-    '/validators/1/id unknown_extension',
   ]);
   assert.deepEqual(faults(parse({ validators: [{ id: 'guard', on_fail: 'explode' }] }, known)).length, 1);
   assert.deepEqual(faults(parse({ pre: Array.from({ length: 6 }, (_, i) => ({ id: `p${i}` })) })), ['/pre too_many']);
+});
+
+test('an extension that the configuration lacks may be registered yet: that is a warning', () => {
+  const parsed = parse({ validators: [{ id: 'guard' }, { id: 'gone' }] }, new Map([['guard', 'validator']] as const));
+  assert.equal(parsed.kind, 'valid');
+  assert.deepEqual(
+    parsed.warnings.map(({ path, code }) => `${path} ${code}`),
+    ['/validators/1/id unknown_extension'],
+  );
 });
 
 test('a timeout above the bound is lowered with a warning', () => {

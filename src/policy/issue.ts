@@ -22,7 +22,7 @@ export type ErrorIssueCode =
   | 'unknown_extension'
   | 'not_implemented';
 
-export type WarningCode = 'no_effect' | 'clamped' | 'fallback_to_self' | 'unreachable_rule';
+export type WarningCode = 'no_effect' | 'clamped' | 'fallback_to_self' | 'unreachable_rule' | 'unknown_extension';
 
 /** One finding; `path` is a JSON Pointer into the document. */
 export interface Issue {

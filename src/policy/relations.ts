@@ -17,7 +17,7 @@ export interface Surroundings {
   readonly policyId: string;
   /** The deployment's catalogue; a policy may name these and its own. */
   readonly knownProviders: ReadonlySet<string>;
-  /** The registry's extensions by id; absent where nobody knows it. */
+  /** The extensions of the configuration by id, beside which others may be registered; absent where nobody knows it. */
   readonly knownExtensions?: ReadonlyMap<string, ExtensionStage>;
 }
 

@@ -50,7 +50,9 @@ export class ExtensionRegistry implements AsyncDisposable {
   readonly #closing = new AbortController();
 
   static async open(deps: ExtensionRegistryDeps): Promise<ExtensionRegistry> {
-    return new ExtensionRegistry(deps, await deps.bus.openBucket(extensionBucket));
+    const registry = new ExtensionRegistry(deps, await deps.bus.openBucket(extensionBucket));
+    await registry.#read();
+    return registry;
   }
 
   private constructor(deps: ExtensionRegistryDeps, bucket: KeyValue) {
@@ -122,6 +124,28 @@ export class ExtensionRegistry implements AsyncDisposable {
     return Promise.resolve();
   }
 
+  /** So that the first request finds what is there; a bucket that is away is found by the watch. */
+  async #read(): Promise<void> {
+    try {
+      for (const entry of await this.#bucket.entries()) {
+        const record = recordIn(entry);
+        if (record !== undefined) this.#take(record, entry);
+      }
+    } catch (fault) {
+      this.#deps.log.debug('extensions_unread', { code: BeamlineError.from(fault).code });
+    }
+  }
+
+  /** False for a condition that is none. */
+  #take(record: ExtensionRecord, { key, revision }: Entry): boolean {
+    try {
+      this.#hold({ key, descriptor: descriptorOf(record), revision });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   #mustBeOurs(id: string): void {
     if (!this.#deps.configured.has(id)) return;
     throw new BeamlineError('conflict', 'the extension stands in the configuration, and is changed there');
@@ -140,12 +164,7 @@ export class ExtensionRegistry implements AsyncDisposable {
       return;
     }
     const record = recordIn(entry);
-    if (record === undefined) return log.error('extension_unreadable', { source: key });
-    try {
-      this.#hold({ key, descriptor: descriptorOf(record), revision });
-    } catch (fault) {
-      return log.error('extension_unreadable', { source: key, fault });
-    }
+    if (record === undefined || !this.#take(record, entry)) return log.error('extension_unreadable', { source: key });
     if (configured.has(record.id)) log.warn('extension_of_configuration_wins', { source: record.id });
   }
 }
