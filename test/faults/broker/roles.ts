@@ -7,7 +7,7 @@ import { startBeamline, type TestProcess } from '../../process.ts';
 
 const PEPPER = 'a pepper for tests, which guards nothing at all';
 const ROLES = ['ledger', 'worker', 'router', 'gateway'] as const;
-const READY = /(ledger|worker|router)_ready|http:\/\/127\.0\.0\.1:\d+/;
+const READY = /ledger_ready|worker_ready|router_ready|gateway_listening/;
 
 export interface RolesOptions {
   readonly folder: string;
