@@ -3,14 +3,14 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { drain, type Ended } from '../chaos/drained.ts';
 import type { AcceptedLine } from '../chaos/submitter.ts';
-import type { Roles } from './roles.ts';
+import type { Doors } from './roles.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const MUST_BE_NONE = ['lost', 'doubled', 'phantom', 'unsettled', 'strangers', 'repeated_calls'] as const;
 
 export interface Settling {
-  /** One server. */
-  readonly natsUrl: string;
+  /** One server; undefined where all is in one process. */
+  readonly natsUrl: string | undefined;
   readonly accepted: readonly AcceptedLine[];
   readonly sinceMs: number;
   /** A bound on the wait for rest. */
@@ -19,18 +19,24 @@ export interface Settling {
 
 /** Waits until nothing is under way; `wrong` is what must not be. */
 export async function accounts(
-  roles: Roles,
+  doors: Doors,
   { natsUrl, accepted, sinceMs, drainMs }: Settling,
 ): Promise<{ readonly ended: readonly Ended[]; readonly wrong: readonly string[] }> {
-  const fleet = { ...roles, natsUrl, kill: () => Promise.resolve(), ready: () => Promise.resolve(), ownEnds: () => [] };
+  const nothing = (): Promise<void> => Promise.resolve();
+  const fleet = { ...doors, natsUrl, kill: nothing, ready: nothing, ownEnds: () => [], [Symbol.asyncDispose]: nothing };
   const { ended, faults } = await drain({ fleet, accepted, longestMs: drainMs, ackWaitMs: 2_000 });
-  return { ended, wrong: [...faults, ...(await misbilled(roles, natsUrl, sinceMs))] };
+  return { ended, wrong: [...faults, ...(await misbilled(doors, natsUrl, sinceMs))] };
 }
 
 /** `beamline ledger reconcile` against the provider's log, as an operator calls it. */
-async function misbilled({ database, truth }: Roles, natsUrl: string, sinceMs: number): Promise<readonly string[]> {
+async function misbilled(
+  { database, truth }: Doors,
+  natsUrl: string | undefined,
+  sinceMs: number,
+): Promise<readonly string[]> {
   const since = new Date(sinceMs).toISOString();
-  const args = ['--db', database, '--nats', natsUrl, '--since', since, '--truth', truth, '--json'];
+  const bus = natsUrl === undefined ? [] : ['--nats', natsUrl];
+  const args = ['--db', database, ...bus, '--since', since, '--truth', truth, '--json'];
   const stdout = await new Promise<string>((resolve) => {
     const options = { maxBuffer: 1 << 26 };
     execFile(process.execPath, [MAIN, 'ledger', 'reconcile', ...args], options, (_, out) => resolve(out));

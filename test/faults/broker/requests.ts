@@ -1,6 +1,6 @@
 // Requests of a client who has patience for its deadline and a little more, and keeps what each was answered.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Roles } from './roles.ts';
+import type { Doors } from './roles.ts';
 
 /** What each interactive request may take. */
 export const DEADLINE_MS = 5_000;
@@ -36,7 +36,7 @@ function codeIn(body: string): string | undefined {
   return error?.code ?? code;
 }
 
-const headersOf = ({ keys }: Roles, more: Readonly<Record<string, string>> = {}) => ({
+const headersOf = ({ keys }: Doors, more: Readonly<Record<string, string>> = {}) => ({
   authorization: `Bearer ${keys.acme}`,
   'content-type': 'application/json',
   'x-beamline-timeout-ms': String(DEADLINE_MS),
@@ -44,7 +44,7 @@ const headersOf = ({ keys }: Roles, more: Readonly<Record<string, string>> = {})
 });
 
 /** One interactive request, whole. */
-export const chat = (roles: Roles): Promise<Answer> =>
+export const chat = (roles: Doors): Promise<Answer> =>
   answerTo(
     `${roles.url}/v1/chat/completions`,
     { method: 'POST', headers: headersOf(roles), body: JSON.stringify({ model: 'test-chat', messages }) },
@@ -52,7 +52,7 @@ export const chat = (roles: Roles): Promise<Answer> =>
   );
 
 /** Orders one job. */
-export const order = (roles: Roles, key: string, filler = ''): Promise<Answer> =>
+export const order = (roles: Doors, key: string, filler = ''): Promise<Answer> =>
   answerTo(
     `${roles.url}/api/v1/jobs`,
     {
@@ -63,13 +63,13 @@ export const order = (roles: Roles, key: string, filler = ''): Promise<Answer> =
     DEADLINE_MS + SLACK_MS,
   );
 
-export const jobOf = (roles: Roles, id: string): Promise<Answer> =>
+export const jobOf = (roles: Doors, id: string): Promise<Answer> =>
   answerTo(`${roles.url}/api/v1/jobs/${id}`, { headers: headersOf(roles) }, DEADLINE_MS + SLACK_MS);
 
-export const readiness = (roles: Roles): Promise<Answer> => answerTo(`${roles.url}/readyz`, {}, SLACK_MS);
+export const readiness = (roles: Doors): Promise<Answer> => answerTo(`${roles.url}/readyz`, {}, SLACK_MS);
 
 /** Interactive requests, one every so often, however long the others take; `stop` resolves with all answers. */
-export function startChats(roles: Roles, everyMs: number): { stop(): Promise<readonly Answer[]> } {
+export function startChats(roles: Doors, everyMs: number): { stop(): Promise<readonly Answer[]> } {
   const asked: Promise<Answer>[] = [];
   const stopping = new AbortController();
   const asking = (async () => {

@@ -5,7 +5,7 @@ import { generateApiKey, hashApiKey, prefixOf } from '../../../src/auth/api-key.
 import { freePort } from '../../nats-server.ts';
 import { startBeamline, type TestProcess } from '../../process.ts';
 
-const PEPPER = 'a pepper for tests, which guards nothing at all';
+export const PEPPER = 'a pepper for tests, which guards nothing at all';
 const ROLES = ['ledger', 'worker', 'router', 'gateway'] as const;
 const READY = /ledger_ready|worker_ready|router_ready|gateway_listening/;
 
@@ -17,17 +17,24 @@ export interface RolesOptions {
   readonly answerMs: number;
 }
 
-export interface Roles extends AsyncDisposable {
+/** What a client and an auditor need. */
+export interface Doors {
   readonly url: string;
   /** The provider's own log. */
   readonly truth: string;
   readonly database: string;
   readonly keys: { readonly acme: string; readonly globex: string };
+}
+
+export interface Roles extends Doors, AsyncDisposable {
   readonly processes: Readonly<Record<(typeof ROLES)[number], TestProcess>>;
 }
 
-export async function startRoles({ folder, natsUrl, answerMs }: RolesOptions): Promise<Roles> {
-  await using opening = new AsyncDisposableStack();
+/** The provider, and a configuration for whoever serves. */
+export async function startGround(
+  { folder, answerMs }: Pick<RolesOptions, 'folder' | 'answerMs'>,
+  opening: AsyncDisposableStack,
+): Promise<Doors & { readonly config: string }> {
   const truth = join(folder, 'truth.ndjson');
   const database = `sqlite:${join(folder, 'ledger.sqlite')}`;
   const script = join(folder, 'script.json');
@@ -38,6 +45,12 @@ export async function startRoles({ folder, natsUrl, answerMs }: RolesOptions): P
   const keys = { acme: generateApiKey('test'), globex: generateApiKey('test') };
   const port = await freePort();
   const config = writeConfig(folder, { simUrl, port, database, keys });
+  return { url: `http://127.0.0.1:${port}`, truth, database, keys, config };
+}
+
+export async function startRoles({ natsUrl, ...ground }: RolesOptions): Promise<Roles> {
+  await using opening = new AsyncDisposableStack();
+  const { config, ...doors } = await startGround(ground, opening);
   const start = (role: string): TestProcess => {
     const process = startBeamline([role, '--nats', natsUrl, '--config', config], { BEAMLINE_PEPPER: PEPPER });
     // In reverse: the gateway first.
@@ -52,8 +65,7 @@ export async function startRoles({ folder, natsUrl, answerMs }: RolesOptions): P
   };
   await Promise.all(ROLES.map((role) => processes[role].until(READY)));
   const opened = opening.move();
-  const url = `http://127.0.0.1:${port}`;
-  return { url, truth, database, keys, processes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { ...doors, processes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 interface Addresses {
