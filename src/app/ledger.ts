@@ -3,6 +3,7 @@ import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '../bus/bus.ts';
 import { priceLines } from '../catalog/price-book.ts';
+import type { Config } from '../config/schema.ts';
 import { budgetBucket } from '../contracts/budget.ts';
 import { newProcessId } from '../core/ids.ts';
 import { BudgetKeeper } from '../ledger/budget-keeper.ts';
@@ -17,10 +18,10 @@ import { jobWitness, leasesPastHold } from './ledger-witness.ts';
 import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
 import { openSpilledLetters } from './spilled-letters.ts';
 
-/** Rows of a ledger in memory; at most some hundred megabytes. */
-const MEMORY_ROWS_MAX = 100_000;
-/** Some 25,000 events: what a busy process takes in three seconds. */
-const BACKLOG_BYTES = 16_777_216;
+/** Rows of a ledger in memory, of about a kilobyte each. */
+const MEMORY_ROWS_MAX = 12_000;
+/** Some 12,000 events. */
+const BACKLOG_BYTES = 8_388_608;
 
 export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   const { config, timers } = ground;
@@ -38,7 +39,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
       crash: crashPoints(ground),
-      backlogBytes: ledgerAddress(config) === undefined ? BACKLOG_BYTES : undefined,
+      backlogBytes: isPassing(config) ? BACKLOG_BYTES : undefined,
       retention: retentionOf(ground, store),
       reconcile: async (period) =>
         reconcile(tables, period, [await jobWitness(bus, period)], await leasesPastHold(bus, timers.clock.epochMs())),
@@ -59,6 +60,9 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   const opened = opening.move();
   return { ...ledger, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+/** The ledger and the stream before it end with this process. */
+const isPassing = (config: Config): boolean => ledgerAddress(config) === undefined && config.nats.url === undefined;
 
 function retentionOf({ config }: Ground, store: SqlStore): RetentionRule {
   const { retention_days: days, export_dir: folder } = config.ledger;

@@ -1,10 +1,16 @@
 // What the ledger counts (worker 15).
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { UsageEvent } from '../contracts/usage.ts';
+import type { Counter, Metrics } from '../telemetry/metrics.ts';
 import type { Fold } from './usage-fold.ts';
 import type { FoldedUsage } from './usage-row.ts';
 
 export interface LedgerMetrics {
   readonly count: (fold: Fold) => void;
+  /** An event whose row is made later, if anybody reads it. */
+  readonly taken: (event: UsageEvent) => void;
+  /** What became of such events; their tokens have been counted. */
+  readonly folded: (fold: Fold) => void;
+  readonly forgotten: Counter;
   readonly state: (state: { readonly isReady: boolean; readonly lagMs: number }) => void;
 }
 
@@ -52,11 +58,21 @@ export function openLedgerMetrics(metrics: Metrics): LedgerMetrics {
     if (row.unpriced === 1) unpriced.of(row.provider_id, row.model ?? '-').add();
     else if (row.cost_micro_usd !== row.reported_micro_usd) mismatches.of(row.provider_id).add();
   };
+  const folded = ({ results: counts }: Fold): void => {
+    for (const [result, count] of Object.entries(counts)) if (count > 0) results.of(result).add(count);
+    if (counts.conflict > 0) conflicts.of().add(counts.conflict);
+  };
   return {
-    count({ results: counts, added }) {
-      for (const [result, count] of Object.entries(counts)) if (count > 0) results.of(result).add(count);
-      if (counts.conflict > 0) conflicts.of().add(counts.conflict);
-      for (const usage of added) countRow(usage);
+    folded,
+    forgotten: results.of('forgotten'),
+    count(fold) {
+      folded(fold);
+      for (const usage of fold.added) countRow(usage);
+    },
+    taken({ provider_id, input_tokens = 0, output_tokens = 0, cost_micro_usd = 0 }) {
+      tokens.of(provider_id, 'input').add(input_tokens);
+      tokens.of(provider_id, 'output').add(output_tokens);
+      cost.of(provider_id).add(cost_micro_usd);
     },
     state({ isReady, lagMs }) {
       ready.of().set(isReady ? 1 : 0);

@@ -13,7 +13,7 @@ import type { Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { DatabaseProbe } from './database-probe.ts';
-import { openLedgerMetrics } from './ledger-metrics.ts';
+import { type LedgerMetrics, openLedgerMetrics } from './ledger-metrics.ts';
 import { openSchema, type Schema, whenThere } from './ledger-schema.ts';
 import { serveLedger } from './ledger-service.ts';
 import { PriceKeeper } from './price-keeper.ts';
@@ -39,7 +39,7 @@ export interface LedgerDeps {
   readonly batch: number;
   readonly retention: RetentionRule;
   readonly reconcile: Reconcile;
-  /** Bytes of events that may wait for the process to rest; absent: each is folded at once, and acknowledged after it. */
+  /** Bytes of the newest events that wait until somebody reads; absent: each is folded at once, and acknowledged after it. */
   readonly backlogBytes?: number | undefined;
   /** Where dead letters wait that the bus refuses. */
   readonly spill?: LetterSpill | undefined;
@@ -94,7 +94,8 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     async fold(usages) {
       const fold = await foldUsage(store, usages, clock.epochMs(), deps.crash);
       probe.proved();
-      metrics.count(fold);
+      if (deps.backlogBytes === undefined) metrics.count(fold);
+      else metrics.folded(fold);
       deps.onFolded?.(fold.added);
     },
     giveUp: (delivery, fault) => giveUp(letters, delivery, fault, clock.epochMs()),
@@ -105,16 +106,18 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     crash: deps.crash,
   });
   const { backlogBytes } = deps;
-  const backlog = backlogBytes === undefined ? undefined : new UsageBacklog({ timers, intake, bytesMax: backlogBytes });
+  const { forgotten } = metrics;
+  const backlog =
+    backlogBytes === undefined ? undefined : new UsageBacklog({ intake, bytesMax: backlogBytes, forgotten });
+  const take = backlog === undefined ? (delivery: UsageDelivery) => intake.take(delivery) : taking(backlog, metrics);
   const readable = backlog === undefined ? store : caughtUp(store, () => backlog.drain());
   opening.use(startRetention({ store, timers, log, rule: deps.retention }));
   opening.use(
     await whenThere(prices, async () => {
-      const usage = await consumeUsage(bus, letters, (delivery) => (backlog ?? intake).take(delivery));
+      const usage = await consumeUsage(bus, letters, take);
       log.info('ledger_ready', { state: store.dialect });
       return async () => {
         await usage.drain();
-        await backlog?.[Symbol.asyncDispose]();
         await intake.drain();
       };
     }),
@@ -133,6 +136,13 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   });
   return { name: 'ledger', health, checks, state, store: readable, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+const taking =
+  (backlog: UsageBacklog, metrics: LedgerMetrics) =>
+  (delivery: UsageDelivery): void => {
+    metrics.taken(delivery.message);
+    backlog.take(delivery);
+  };
 
 /** The same store, whose readers wait for what is not folded yet. */
 const caughtUp = (store: SqlStore, catchUp: () => Promise<void>): SqlStore => ({

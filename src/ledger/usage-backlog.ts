@@ -1,22 +1,15 @@
-// Holds usage events as bytes until the process rests, where they would be lost with the process anyway.
-// L1. Nothing is dropped: what is over the bound is folded at once, and above twice the bound deliveries come again.
-// L2. Whoever reads the tables has everything folded first.
-// An event costs some microseconds here and ten times as many in SQL, and a request should not wait for that.
-import { performance } from 'node:perf_hooks';
+// The newest usage events as bytes, where they would be lost with the process anyway: folded when somebody reads.
+// L1. Whoever reads the tables has everything folded first that is here.
+// L2. What is over the bound pushes out the oldest; it is counted, and is in the counters of tokens and cost all the same.
+// An event costs some microseconds here and ten times as many in SQL, and few of them are ever asked for.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { UsageEvent } from '../contracts/usage.ts';
-import type { Timer, Timers } from '../core/timers.ts';
+import type { Counter } from '../telemetry/metrics.ts';
 import type { UsageDelivery, UsageIntake } from './usage-intake.ts';
 
 const CHUNK_BYTES = 262_144;
-const LOOK_MS = 50;
-/** Share of the time that the loop was busy, below which it rests. */
-const RESTING = 0.3;
-/** Rows of one slice, which keep the loop for about a millisecond, and slices of one rest. */
+/** Rows of one slice, which keep the loop for about a millisecond. */
 const SLICE = 32;
-const SLICES = 8;
-/** A delivery that comes again when not even the backlog has room. */
-const AGAIN_MS = 100;
 
 interface Chunk {
   readonly bytes: Buffer;
@@ -26,23 +19,19 @@ interface Chunk {
 }
 
 export interface BacklogDeps {
-  readonly timers: Timers;
   readonly intake: Pick<UsageIntake, 'take' | 'idle'>;
   readonly bytesMax: number;
-  /** Share of the time since the last call that the loop was busy. */
-  readonly busy?: () => number;
+  /** Events that were pushed out before anybody read them. */
+  readonly forgotten: Counter;
 }
 
-export class UsageBacklog implements AsyncDisposable {
+export class UsageBacklog {
   readonly #deps: BacklogDeps;
-  readonly #busy: () => number;
   readonly #chunks: Chunk[] = [];
-  #timer: Timer | undefined;
-  #feeding: Promise<void> | undefined;
+  #draining: Promise<void> | undefined;
 
   constructor(deps: BacklogDeps) {
     this.#deps = deps;
-    this.#busy = deps.busy ?? loopShare();
   }
 
   get bytes(): number {
@@ -50,38 +39,23 @@ export class UsageBacklog implements AsyncDisposable {
   }
 
   take(delivery: UsageDelivery): void {
-    const { bytesMax, timers } = this.#deps;
-    if (this.bytes > 2 * bytesMax) return delivery.nak(AGAIN_MS);
     this.#write(JSON.stringify([delivery.seq, delivery.message]));
     delivery.ack();
-    if (this.bytes > bytesMax) void this.#feed(() => this.bytes > bytesMax / 2);
-    else this.#timer ??= timers.after(LOOK_MS, () => this.#look());
   }
 
   /** Resolves when everything that was taken so far is folded. */
-  async drain(): Promise<void> {
-    await this.#feeding;
-    await this.#feed(() => true);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#timer?.cancel();
-    await this.drain();
-    this.#timer?.cancel();
-  }
-
-  #look(): void {
-    this.#timer = undefined;
-    if (this.#chunks.length === 0) return;
-    let slices = this.#busy() < RESTING ? SLICES : 0;
-    if (slices > 0) void this.#feed(() => --slices > 0).then(() => this.#busy());
-    this.#timer = this.#deps.timers.after(LOOK_MS, () => this.#look());
+  drain(): Promise<void> {
+    this.#draining ??= this.#fold().finally(() => {
+      this.#draining = undefined;
+    });
+    return this.#draining;
   }
 
   #write(text: string): void {
     const length = Buffer.byteLength(text);
     let chunk = this.#chunks.at(-1);
     if (chunk === undefined || (chunk.ends.at(-1) ?? 0) + length > chunk.bytes.length) {
+      if (this.bytes >= this.#deps.bytesMax) this.#forget();
       chunk = { bytes: Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, length)), ends: [], read: 0 };
       this.#chunks.push(chunk);
     }
@@ -90,15 +64,13 @@ export class UsageBacklog implements AsyncDisposable {
     chunk.ends.push(start + length);
   }
 
-  /** Folds slices while `goesOn`, and lets the loop turn between them. */
-  #feed(goesOn: () => boolean): Promise<void> {
-    this.#feeding ??= this.#slices(goesOn).finally(() => {
-      this.#feeding = undefined;
-    });
-    return this.#feeding;
+  #forget(): void {
+    const oldest = this.#chunks.shift();
+    if (oldest !== undefined) this.#deps.forgotten.add(oldest.ends.length - oldest.read);
   }
 
-  async #slices(goesOn: () => boolean): Promise<void> {
+  /** In slices, between which the loop turns. */
+  async #fold(): Promise<void> {
     const { intake } = this.#deps;
     while (this.#chunks.length > 0) {
       for (let n = 0; n < SLICE; n++) {
@@ -108,17 +80,15 @@ export class UsageBacklog implements AsyncDisposable {
       }
       // oxlint-disable-next-line no-await-in-loop -- one slice after the other
       await intake.idle();
-      if (!goesOn()) return;
       // oxlint-disable-next-line no-await-in-loop -- requests go first
-      await nextTurn();
+      if (this.#chunks.length > 0) await nextTurn();
     }
   }
 
   #next(): UsageDelivery | undefined {
     const [chunk] = this.#chunks;
-    if (chunk === undefined) return undefined;
-    const end = chunk.ends[chunk.read];
-    if (end === undefined) return undefined;
+    const end = chunk?.ends[chunk.read];
+    if (chunk === undefined || end === undefined) return undefined;
     const start = chunk.ends[chunk.read - 1] ?? 0;
     chunk.read++;
     if (chunk.read === chunk.ends.length) this.#chunks.shift();
@@ -130,13 +100,3 @@ export class UsageBacklog implements AsyncDisposable {
 
 /** The stream has been told already. */
 const settled = { ack: () => undefined, nak: () => undefined, term: () => undefined, working: () => undefined };
-
-function loopShare(): () => number {
-  let last = performance.eventLoopUtilization();
-  return () => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    return utilization;
-  };
-}
