@@ -59,6 +59,11 @@ export class AttemptMarkers {
     await this.#bucket.put(keyTo(key), this.#value('done'));
   }
 
+  /** Resolves if marks can be written now. Throws `unavailable`. */
+  async probe(): Promise<void> {
+    await this.#bucket.put(keyOf('-', this.#processId), this.#value('done'));
+  }
+
   #value(state: 'running' | 'done'): string {
     return JSON.stringify({ process: this.#processId, state });
   }

@@ -1,7 +1,7 @@
 // Takes durable assignments from the stream of a pool, runs them, and acknowledges each once its result is confirmed.
 // T1. A delivery is acknowledged only after the stream has confirmed its result, or when it needs none (worker 4).
 // T2. An attempt runs at most once at a time here; what is delivered again meanwhile only renews the ack wait.
-// T3. While the records of jobs cannot be read nothing is fetched: an outage does not use up the deliveries.
+// T3. While the records of jobs cannot be read, or marks not be written, nothing is fetched: an outage does not use up the deliveries.
 import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
 import type { LetterSpill } from '../../bus/dead-letters.ts';
 import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../../contracts/assignment.ts';
@@ -276,9 +276,9 @@ export class JobIntake {
     if (this.#isProbing) return;
     this.#isProbing = true;
     void this.fetch.hold('store');
-    const { timers, records } = this.#deps;
+    const { timers, records, markers } = this.#deps;
     const look = (): void => {
-      void records.get('probe').then(
+      void Promise.all([records.get('probe'), markers.probe()]).then(
         () => {
           this.#isProbing = false;
           void this.fetch.free('store');

@@ -91,5 +91,10 @@ export function startChats(roles: Doors, everyMs: number): { stop(): Promise<rea
 /** Answers that a caller should never get from a broker that fails. */
 export const oddAnswers = (answers: readonly Answer[]): readonly string[] =>
   answers
-    .filter(({ status, retryAfter }) => !(status === 200 || status === 504 || (status === 503 && retryAfter !== null)))
+    .filter(({ status, code, retryAfter }) => {
+      if (status === 503) return retryAfter === null;
+      // A worker that was called and cannot be heard any more.
+      if (status === 502) return code !== 'worker_lost';
+      return status !== 200 && status !== 504;
+    })
     .map(({ status, code, ms, body }) => `${status} ${code} after ${ms} ms: ${body.slice(0, 300)}`);
