@@ -1,13 +1,18 @@
 // `npm run check`: what is fast enough to run before every commit, all at once, under ten seconds.
-/* eslint-disable no-console -- a command of its own */
+/* eslint-disable no-console, node/no-process-env -- a command of its own */
 import { spawn } from 'node:child_process';
 
 // Prose and generated files are left as they were written.
 const SOURCES = ['src', 'test', 'bench', 'examples', 'sdk'];
 
+/** In the folder of what the launcher brings, which is ignored. */
+const TYPES_SEEN = '.beamline/types.tsbuildinfo';
+/** Compiler and linter are Go programs of a few seconds: they have memory, and collecting it costs a fifth of their time. */
+const GO_COLLECTS_LESS = { GOGC: '400' };
+
 const CHECKS: Readonly<Record<string, readonly string[]>> = {
-  // One checker: each further one instantiates the same library types again.
-  types: ['node_modules/typescript/bin/tsc', '--checkers', '1'],
+  // One checker: each further one instantiates the same library types again. What did not change is not checked again.
+  types: ['node_modules/typescript/bin/tsc', '--checkers', '1', '--incremental', '--tsBuildInfoFile', TYPES_SEEN],
   lint: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--quiet', ...SOURCES],
   format: ['node_modules/oxfmt/bin/oxfmt', '--check', ...SOURCES],
   'dead code': ['node_modules/knip/bin/knip.js'],
@@ -25,7 +30,8 @@ process.exitCode = results.every(({ isGreen }) => isGreen) ? 0 : 1;
 
 async function run(name: string, args: readonly string[]) {
   const beganMs = performance.now();
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, ...GO_COLLECTS_LESS };
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()));
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
