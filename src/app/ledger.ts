@@ -47,10 +47,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   );
   tables = ledger.store;
   const bucket = await bus.openBucket(budgetBucket);
-  const foldedUntilMs = (): number | undefined => {
-    const { isReady, lagMs } = ledger.health();
-    return isReady ? timers.clock.epochMs() - lagMs : undefined;
-  };
+  const { foldedUntilMs } = ledger;
   const { log, metrics } = ground.telemetry;
   const keeper = opening.use(
     new BudgetKeeper({ bucket, store: tables, timers, log: log.for('ledger'), foldedUntilMs }),

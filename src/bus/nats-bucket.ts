@@ -182,16 +182,18 @@ export class NatsBucket implements KeyValue {
     let left: number | undefined;
     const listed = await kv.history({ key });
     const timer = this.#link.timers.after(LIST_WAIT_MS, () => listed.stop());
-    const entries: Entry[] = [];
+    // A key that is written while it is listed comes again with its newer value.
+    const entries = new Map<string, Entry>();
     const old: number[] = [];
     for await (const entry of listed) {
       left = entry.delta ?? 0;
-      if (entry.operation === 'PUT') entries.push(entryOf(entry));
-      else if (this.#leavesMarks && this.#marks.isOld(entry)) old.push(entry.revision);
+      if (entry.operation === 'PUT') entries.set(entry.key, entryOf(entry));
+      else entries.delete(entry.key);
+      if (entry.operation !== 'PUT' && this.#leavesMarks && this.#marks.isOld(entry)) old.push(entry.revision);
     }
     timer.cancel();
     void this.#marks.tidy(old);
-    if (left === 0 || (left === undefined && (await this.#isEmpty(nc, key)))) return entries;
+    if (left === 0 || (left === undefined && (await this.#isEmpty(nc, key)))) return [...entries.values()];
     throw new BeamlineError('unavailable', 'the bucket could not be read to its end');
   }
 

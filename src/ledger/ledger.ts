@@ -59,6 +59,8 @@ export interface LedgerHealth {
 
 export interface Ledger extends Role {
   readonly health: () => LedgerHealth;
+  /** Usage that happened before this epoch moment is folded; undefined while events cannot come or cannot be folded. */
+  readonly foldedUntilMs: () => number | undefined;
   /** The tables, with everything in them that was taken so far. */
   readonly store: SqlStore;
 }
@@ -126,6 +128,11 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const checks = (): Checks => checksOf(bus, schema, intake, probe);
   const health = (): LedgerHealth => healthOf(checks(), intake.lagMs);
   telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: intake.lagMs }));
+  // A database that is slow is not ready, and what it folded is folded all the same.
+  const foldedUntilMs = (): number | undefined =>
+    bus.state === 'connected' && schema.isThere && intake.fault === undefined
+      ? clock.epochMs() - intake.lagMs
+      : undefined;
   const opened = opening.move();
   const state = (): object => ({
     ledger_id: deps.id,
@@ -134,7 +141,15 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     fold_lag_ms: Math.round(intake.lagMs),
     backlog_bytes: backlog?.bytes ?? 0,
   });
-  return { name: 'ledger', health, checks, state, store: readable, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    name: 'ledger',
+    health,
+    checks,
+    state,
+    foldedUntilMs,
+    store: readable,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 const taking =

@@ -18,7 +18,7 @@ import { until } from '../until.ts';
 const PEPPER = 'a pepper for tests, which guards nothing at all';
 const GATEWAYS = 4;
 /** A fold that has passed what was spent by five seconds, and two rounds of those who hold it. */
-const DRAINED_MS = 60_000;
+const DRAINED_MS = 120_000;
 /** Forty tokens at 2 and the input at 1 micro-USD. */
 const BODY = { model: 'test-chat', max_tokens: 40, messages: [{ role: 'user', content: 'hello' }] };
 /** One tenant for each test, so that none sees the money of another. */
