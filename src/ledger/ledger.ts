@@ -11,6 +11,7 @@ import { type Checks, mustHold, summaryOf } from '../core/health.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { DatabaseProbe } from './database-probe.ts';
 import { type LedgerMetrics, openLedgerMetrics } from './ledger-metrics.ts';
@@ -88,25 +89,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     spill: deps.spill,
   });
   await letters.open();
-  const intake = new UsageIntake({
-    timers,
-    log,
-    batch: deps.batch,
-    rowOf: (event) => usageRowOf(event, prices.active.book, clock.epochMs()),
-    async fold(usages) {
-      const fold = await foldUsage(store, usages, clock.epochMs(), deps.crash);
-      probe.proved();
-      if (deps.backlogBytes === undefined) metrics.count(fold);
-      else metrics.folded(fold);
-      deps.onFolded?.(fold.added);
-    },
-    giveUp: (delivery, fault) => giveUp(letters, delivery, fault, clock.epochMs()),
-    onCommitted(deliveries) {
-      for (const { seq } of deliveries) trim.folded(seq);
-    },
-    onRefused: ({ seq }) => trim.refused(seq),
-    crash: deps.crash,
-  });
+  const intake = openIntake(deps, { log, metrics, prices, probe, letters, trim });
   const { backlogBytes } = deps;
   const { forgotten } = metrics;
   const backlog =
@@ -150,6 +133,39 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     store: readable,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+interface IntakeParts {
+  readonly log: Log;
+  readonly metrics: LedgerMetrics;
+  readonly prices: PriceKeeper;
+  readonly probe: DatabaseProbe;
+  readonly letters: DeadLetters;
+  readonly trim: StreamTrim;
+}
+
+function openIntake(deps: LedgerDeps, { log, metrics, prices, probe, letters, trim }: IntakeParts): UsageIntake {
+  const { timers, store } = deps;
+  const { clock } = timers;
+  return new UsageIntake({
+    timers,
+    log,
+    batch: deps.batch,
+    rowOf: (event) => usageRowOf(event, prices.active.book, clock.epochMs()),
+    async fold(usages) {
+      const fold = await foldUsage(store, usages, clock.epochMs(), deps.crash);
+      probe.proved();
+      if (deps.backlogBytes === undefined) metrics.count(fold);
+      else metrics.folded(fold);
+      deps.onFolded?.(fold.added);
+    },
+    giveUp: (delivery, fault) => giveUp(letters, delivery, fault, clock.epochMs()),
+    onCommitted(deliveries) {
+      for (const { seq } of deliveries) trim.folded(seq);
+    },
+    onRefused: ({ seq }) => trim.refused(seq),
+    crash: deps.crash,
+  });
 }
 
 const taking =
