@@ -40,6 +40,7 @@ const STAGES: readonly (readonly [what: string, after: ReturnType<typeof page>, 
   ],
   ['violations', page(good, counted('bus_contract_violations_total')), ['contract violations']],
   ['dead letters', page(good, counted('router_dead_letters_total')), ['share of dead letters']],
+  ['dead letters of the ledger', page(good, counted('ledger_dead_letters_total')), ['share of dead letters']],
   ['usage twice', page(good, counted('ledger_conflicts_total')), ['usage counted twice']],
   ['nothing in v1', page({ v2: good.v2 }), ['p95 of v2 against v1', 'error rate of v2 above v1']],
 ];

@@ -9,6 +9,9 @@ const P95_RATIO_MAX = 1.1;
 const ERRORS_ABOVE_MAX = 0.001;
 const DEAD_LETTERS_MAX = 0.001;
 
+/** Whoever gives a message up counts it under a name of its own. */
+const DEAD_LETTERS = ['router_dead_letters_total', 'worker_deadletters_total', 'ledger_dead_letters_total'];
+
 export interface Gate {
   readonly name: string;
   /** Undefined where there is nothing to judge by. */
@@ -26,7 +29,10 @@ export function gatesOf(before: readonly Sample[], after: readonly Sample[]): Ga
   const p95 = (contract_version: string): number | undefined =>
     quantileOf((le) => grown('gateway_decide_seconds_bucket', { contract_version, le }), LONG_SECONDS, 0.95);
   const violations = grown('bus_contract_violations_total');
-  const dead = share(grown('router_dead_letters_total') + grown('worker_deadletters_total'), asked('v2'));
+  const dead = share(
+    DEAD_LETTERS.reduce((sum, name) => sum + grown(name), 0),
+    asked('v2'),
+  );
   const conflicts = grown('ledger_conflicts_total');
   const [v1, v2] = [p95('v1'), p95('v2')];
   const ratio = v1 === undefined || v2 === undefined ? undefined : v2 / v1;

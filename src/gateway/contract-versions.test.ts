@@ -40,6 +40,7 @@ test('what v1 cannot ask is not asked in v1', () => {
   assert.equal(asV1(requestOf(1, { constraints: { providers_allow: ['alder'] } })), undefined);
   assert.equal(asV1(requestOf(1, { options: { dry_run: true } })), undefined);
   assert.equal(asV1(requestOf(1, { task: { type: 'ai.chat', model: 'm', payload: {} } })), undefined);
+  assert.equal(asV1(requestOf(1, { tenant: { tier: 'gold' } })), undefined);
   const question = asV1(requestOf(1, { constraints: { max_cost_micro_usd: 1_500 }, deadline_ms: 900 }));
   assert.deepEqual(
     [question?.constraints, question?.options],

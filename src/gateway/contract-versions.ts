@@ -14,12 +14,21 @@ export function speaksV2({ enabled, percent, tenants }: ContractSwitch, tenantId
   return percent === 100 || unit(`${tenantId}:${requestId}`) * 100 < percent;
 }
 
-/** The same question in v1; undefined where v1 cannot ask it: named providers, a model, a dry run. */
+/**
+ * The same question in v1; undefined where v1 cannot ask it: named providers, a model, a dry run, or facts of the tenant,
+ * without which a policy that reads them would decide otherwise.
+ */
 export function asV1(request: DecideRequest): DecideRequestV1 | undefined {
   const { constraints, options, task } = request;
   const { providers_allow, providers_deny, max_latency_ms, max_cost, max_cost_micro_usd } = constraints ?? {};
   if (providers_allow !== undefined || providers_deny !== undefined) return undefined;
-  if (task.model !== undefined || options?.dry_run === true || request.push_assignment === true) return undefined;
+  if (
+    request.tenant !== undefined ||
+    task.model !== undefined ||
+    options?.dry_run === true ||
+    request.push_assignment === true
+  )
+    return undefined;
   const { request_id, tenant_id, trace_id, policy_id, metadata, context, deadline_ms } = request;
   const question: DecideRequestV1 = { version: '1', request_id, tenant_id, task };
   if (trace_id !== undefined) question.trace_id = trace_id;
