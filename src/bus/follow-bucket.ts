@@ -22,12 +22,14 @@ export interface Follower {
 
 export async function followBucket(follower: Follower): Promise<void> {
   const { bucket, signal, timers, log, unwatched, pattern } = follower;
-  try {
-    for await (const entry of bucket.watch(signal, pattern)) follower.hear(entry);
-  } catch (fault) {
-    log.debug(unwatched, { code: BeamlineError.from(fault).code });
+  while (!signal.aborted) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- tries come one after the other
+      for await (const entry of bucket.watch(signal, pattern)) follower.hear(entry);
+    } catch (fault) {
+      log.debug(unwatched, { code: BeamlineError.from(fault).code });
+    }
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    if (!signal.aborted) await timers.sleep(RETRY_MS, signal).catch(() => undefined);
   }
-  if (signal.aborted) return;
-  await timers.sleep(RETRY_MS);
-  await followBucket(follower);
 }

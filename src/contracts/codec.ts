@@ -35,6 +35,16 @@ export function decode<T>(payload: Payload<T>, bytes: Uint8Array): T {
   throw unreadable('schema', payload.fault(value));
 }
 
+/** A record as it stands in a bucket; undefined for a text that is none of its kind: a bucket may be anybody's. */
+export function readRecord<T>(payload: Payload<T>, text: string): T | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return payload.check(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function parse(bytes: Uint8Array): unknown {
   if (bytes.length > MESSAGE_BYTES_MAX) throw unreadable('size', `over ${MESSAGE_BYTES_MAX} bytes`);
   if (!isUtf8(bytes)) throw unreadable('invalid_utf8', 'not UTF-8');

@@ -1,12 +1,14 @@
 // How much of the traffic speaks v2 where a message exists in both versions: set by operators, watched by every gateway.
 import { Type } from 'typebox';
-import { type BucketSpec, keyOf } from './bucket.ts';
+import { type BucketSpec, type KeyPattern, keyOf, keyPattern } from './bucket.ts';
 import { payload } from './contract.ts';
 import { Id } from './fields.ts';
 
 export const controlBucket: BucketSpec = { name: 'control', bytesMax: 16_777_216 };
 /** The switch is of the whole system: `-` stands where a tenant would. */
-export const contractSwitchKey = keyOf('contracts', '-', 'v2');
+const PLACE = ['contracts', '-', 'v2'] as const;
+export const contractSwitchKey = keyOf(...PLACE);
+export const contractSwitchPattern: KeyPattern = keyPattern(...PLACE);
 
 const ContractSwitch = Type.Object({
   version: Type.Literal('2'),

@@ -4,6 +4,7 @@
 // K3. An entry whose window is over and from which nobody leases is removed.
 import type { KeyValue } from '../bus/bus.ts';
 import { type BudgetEntry, budgetEntry, budgetEntryKeys } from '../contracts/budget.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import { withSettled } from '../limit/budget-entry.ts';
@@ -94,14 +95,9 @@ export class BudgetKeeper implements AsyncDisposable {
   }
 
   #read(key: string, text: string): BudgetEntry | undefined {
-    try {
-      const value: unknown = JSON.parse(text);
-      if (budgetEntry.check(value)) return value;
-    } catch {
-      // Told below.
-    }
-    this.#deps.log.error('budget_unreadable', { source: key });
-    return undefined;
+    const entry = readRecord(budgetEntry, text);
+    if (entry === undefined) this.#deps.log.error('budget_unreadable', { source: key });
+    return entry;
   }
 
   #arm(): void {

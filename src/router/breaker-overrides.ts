@@ -1,23 +1,21 @@
 // Breakers that an administrator holds open or closed: told to one router, obeyed by all, and by those that start later.
 // O1. An override is written before it is answered, so what was answered holds everywhere.
 // O2. While the bucket is away the last word holds, and none can be said.
-import type { Bus, KeyValue } from '../bus/bus.ts';
+import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
+import { followBucket } from '../bus/follow-bucket.ts';
 import {
   type BreakerOverride,
   breakerOverride,
   breakerOverrideKey,
   breakerOverrideKeys,
 } from '../contracts/breaker-override.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { controlBucket } from '../contracts/contract-switch.ts';
 import type { BreakerMode } from '../core/breaker.ts';
-import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { BreakerView } from './breakers.ts';
 import type { LiveState } from './live-state.ts';
-
-/** Between two tries to watch. */
-const RETRY_MS = 1_000;
 
 export interface BreakerOverridesDeps {
   readonly bus: Bus;
@@ -45,7 +43,14 @@ export class BreakerOverrides implements AsyncDisposable {
   private constructor(deps: BreakerOverridesDeps, bucket: KeyValue) {
     this.#deps = deps;
     this.#bucket = bucket;
-    void this.#follow();
+    void followBucket({
+      ...deps,
+      bucket,
+      signal: this.#closing.signal,
+      pattern: breakerOverrideKeys,
+      unwatched: 'breaker_overrides_unwatched',
+      hear: (entry) => this.#hear(entry),
+    });
   }
 
   /** Throws `unavailable`, and `capacity_exceeded` when this router has no room for another breaker. */
@@ -74,30 +79,15 @@ export class BreakerOverrides implements AsyncDisposable {
     return live.force(tenantId, providerId, mode);
   }
 
-  async #follow(): Promise<void> {
-    const { log, timers } = this.#deps;
-    const { signal } = this.#closing;
+  #hear({ key, value, deleted }: Entry): void {
+    if (deleted) return;
+    const heard = readRecord(breakerOverride, value);
+    if (heard === undefined) return this.#deps.log.error('breaker_override_unreadable', { source: key });
+    const { tenant_id: tenantId, provider_id: providerId, mode, reset } = heard;
     try {
-      for await (const { value, deleted } of this.#bucket.watch(signal, breakerOverrideKeys)) {
-        if (!deleted) this.#hear(value);
-      }
-    } catch (fault) {
-      log.debug('breaker_overrides_unwatched', { code: BeamlineError.from(fault).code });
-    }
-    if (signal.aborted) return;
-    await timers.sleep(RETRY_MS);
-    await this.#follow();
-  }
-
-  #hear(text: string): void {
-    const { log } = this.#deps;
-    try {
-      const value: unknown = JSON.parse(text);
-      if (!breakerOverride.check(value)) throw new BeamlineError('invalid_request', breakerOverride.fault(value));
-      const { tenant_id: tenantId, provider_id: providerId, mode, reset } = value;
       this.#apply({ tenantId, providerId, mode, reset });
     } catch (fault) {
-      log.error('breaker_override_unreadable', { fault });
+      this.#deps.log.error('breaker_override_not_obeyed', { fault });
     }
   }
 }

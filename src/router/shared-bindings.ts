@@ -4,6 +4,8 @@
 // B3. What cannot be written or read is forgotten: the session is drawn, or stays where this router has it.
 import { hash as digest } from 'node:crypto';
 import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
+import { followBucket } from '../bus/follow-bucket.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { type StickyBinding, stickyBinding, stickyBucket, stickyBucketKey } from '../contracts/sticky-binding.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { Recent } from '../core/recent.ts';
@@ -16,8 +18,6 @@ const WRITE_MS = 1_000;
 /** Writes of one round. */
 const WRITES_MAX = 256;
 const AGAIN_MS = 60_000;
-/** Between two tries to watch. */
-const RETRY_MS = 1_000;
 
 export interface SharedBindingsDeps {
   readonly bus: Bus;
@@ -53,7 +53,9 @@ export class SharedBindings implements AsyncDisposable {
   private constructor(deps: SharedBindingsDeps, bucket: KeyValue) {
     this.#deps = deps;
     this.#bucket = bucket;
-    void this.#follow();
+    const signal = this.#closing.signal;
+    const hear = (entry: Entry): void => this.#hear(entry);
+    void followBucket({ ...deps, bucket, signal, unwatched: 'sticky_bindings_unwatched', hear });
   }
 
   /** Where a session's binding stands. Costs a digest. */
@@ -105,19 +107,6 @@ export class SharedBindings implements AsyncDisposable {
     }
   }
 
-  async #follow(): Promise<void> {
-    const { log, timers } = this.#deps;
-    const { signal } = this.#closing;
-    try {
-      for await (const entry of this.#bucket.watch(signal)) this.#hear(entry);
-    } catch (fault) {
-      log.debug('sticky_bindings_unwatched', { code: BeamlineError.from(fault).code });
-    }
-    if (signal.aborted) return;
-    await timers.sleep(RETRY_MS);
-    await this.#follow();
-  }
-
   #hear({ key, value, deleted }: Entry): void {
     const bound = deleted ? undefined : boundIn(value);
     if (bound === undefined) this.#heard.delete(key);
@@ -135,11 +124,7 @@ const messageOf = ({ tenantId, provider, boundAtMs, untilEpochMs }: Waiting): St
 
 /** What cannot be read binds nobody. */
 function boundIn(text: string): Bound | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (!stickyBinding.check(value)) return undefined;
-    return { provider: value.provider_id, boundAtMs: value.bound_at_ms, untilEpochMs: value.expires_at_ms };
-  } catch {
-    return undefined;
-  }
+  const value = readRecord(stickyBinding, text);
+  if (value === undefined) return undefined;
+  return { provider: value.provider_id, boundAtMs: value.bound_at_ms, untilEpochMs: value.expires_at_ms };
 }
