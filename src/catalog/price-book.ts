@@ -59,6 +59,7 @@ interface PricedProvider {
 }
 
 const PER_TOKENS = 1_000_000;
+const HALF = PER_TOKENS / 2;
 const GIB = 2 ** 30;
 const UNPRICED: Cost = { costMicroUsd: 0, isUnpriced: true };
 
@@ -98,11 +99,10 @@ export function openPriceBook(lines: readonly PriceLine[]): PriceBook {
     );
     book.set(line.provider, models);
   }
-  const lineOf = (providerId: string, model: string, atMs = Number.POSITIVE_INFINITY): PriceLine | undefined =>
-    book
-      .get(providerId)
-      ?.get(model)
-      ?.find((line) => startOf(line) <= atMs);
+  const lineOf = (providerId: string, model: string, atMs = Number.POSITIVE_INFINITY): PriceLine | undefined => {
+    for (const line of book.get(providerId)?.get(model) ?? []) if (startOf(line) <= atMs) return line;
+    return undefined;
+  };
   return {
     lineOf,
     costOf: (providerId, model, usage, atMs) => costOf(lineOf(providerId, model, atMs)?.prices, usage),
@@ -115,17 +115,13 @@ const startOf = ({ effectiveFromMs = 0 }: PriceLine): number => effectiveFromMs;
 export function costOf(prices: Prices | undefined, usage: Metered): Cost {
   if (prices === undefined) return UNPRICED;
   const { uncached, cached, written } = inputOf(usage);
-  const { input, cached_input: cachedInput = input, cache_write: cacheWrite = input } = prices;
-  const terms = [
-    [uncached, input],
-    [cached, cachedInput],
-    [written, cacheWrite],
-    [usage.outputTokens, prices.output],
-  ] as const;
+  const { input, cached_input: cachedInput = input, cache_write: cacheWrite = input, output } = prices;
   const whole = (usage.requests ?? 1) * (prices.request ?? 0) + (usage.cpuMs ?? 0) * (prices.cpu_ms ?? 0);
-  const bytes = usage.bytesOut ?? 0;
-  const egress = prices.gib_out ?? 0;
-  const part = bytes === 0 || egress === 0 ? sumOfProducts(terms) : sumWithEgress(terms, bytes, egress);
+  const hasEgress = (usage.bytesOut ?? 0) > 0 && (prices.gib_out ?? 0) > 0;
+  // Products are never negative, so a safe sum had no unsafe part.
+  const sum = uncached * input + cached * cachedInput + written * cacheWrite + usage.outputTokens * output + HALF;
+  const part =
+    hasEgress || !Number.isSafeInteger(sum) ? exactPart(prices, usage) : (sum - (sum % PER_TOKENS)) / PER_TOKENS;
   return { costMicroUsd: part + whole, isUnpriced: false };
 }
 
@@ -136,23 +132,18 @@ export function inputOf(usage: Metered): { uncached: number; cached: number; wri
   return { uncached: usage.inputTokens - cached - written, cached, written };
 }
 
-type Terms = readonly (readonly [count: number, price: number])[];
-
-/** The sum of count times price, divided by a million. Products are never negative, so a safe sum had no unsafe part. */
-function sumOfProducts(terms: Terms): number {
-  const half = PER_TOKENS / 2;
-  let sum = half;
-  for (const [count, price] of terms) sum += count * price;
-  if (Number.isSafeInteger(sum)) return (sum - (sum % PER_TOKENS)) / PER_TOKENS;
-  return Number((exactSum(terms) + BigInt(half)) / BigInt(PER_TOKENS));
-}
-
-const exactSum = (terms: Terms): bigint =>
-  terms.reduce((all, [count, price]) => all + BigInt(count) * BigInt(price), 0n);
-
-/** Both fractions over one denominator, so that they are rounded together. */
-function sumWithEgress(terms: Terms, bytes: number, price: number): number {
+/** Tokens and bytes over one denominator, so that they are rounded together; for what numbers cannot hold exactly. */
+function exactPart(prices: Prices, usage: Metered): number {
+  const { uncached, cached, written } = inputOf(usage);
+  const { input, cached_input: cachedInput = input, cache_write: cacheWrite = input, output } = prices;
+  const terms = [
+    [uncached, input],
+    [cached, cachedInput],
+    [written, cacheWrite],
+    [usage.outputTokens, output],
+  ] as const;
+  const tokens = terms.reduce((all, [count, price]) => all + BigInt(count) * BigInt(price), 0n);
+  const egress = BigInt(usage.bytesOut ?? 0) * BigInt(prices.gib_out ?? 0) * BigInt(PER_TOKENS);
   const unit = BigInt(PER_TOKENS) * BigInt(GIB);
-  const sum = exactSum(terms) * BigInt(GIB) + BigInt(bytes) * BigInt(price) * BigInt(PER_TOKENS);
-  return Number((sum + unit / 2n) / unit);
+  return Number((tokens * BigInt(GIB) + egress + unit / 2n) / unit);
 }
