@@ -4,12 +4,10 @@ import { openPriceBook, type PriceBook, type PriceLine, priceLines } from '../ca
 import { type CeilingOf, openPriceCeiling } from '../catalog/price-ceiling.ts';
 import { parsePriceDocument } from '../catalog/price-document.ts';
 import type { Bus, Entry } from '../bus/bus.ts';
+import { followBucket } from '../bus/follow-bucket.ts';
 import { priceBucket, priceKey } from '../contracts/ledger.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Ground } from './ground.ts';
-
-/** Between two tries to watch. */
-const AGAIN_MS = 2_000;
 
 /** Without a moment everything is priced as of now: a line of tomorrow is not in force. */
 export interface LivePrices extends PriceBook, AsyncDisposable {
@@ -32,22 +30,17 @@ export async function openLivePrices({ config, timers }: Ground, bus: Bus, log: 
     ({ book, ceilingOf } = openedOf([...base, ...lines]));
     log.info('prices_changed', { revision, count: lines.length });
   };
-  const follow = async (): Promise<void> => {
-    while (!closing.signal.aborted) {
-      try {
-        // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-        for await (const entry of bucket.watch(closing.signal)) hear(entry);
-      } catch (fault) {
-        // What was read last holds until more is known.
-        log.debug('price_watch_failed', { fault });
-      }
-      // eslint-disable-next-line no-await-in-loop -- as above
-      if (!closing.signal.aborted) await timers.sleep(AGAIN_MS, closing.signal).catch(() => undefined);
-    }
-  };
   const found = await bucket.get(priceKey).catch(() => undefined);
   if (found !== undefined) hear(found);
-  const following = follow();
+  // What was read last holds until more is known.
+  const following = followBucket({
+    bucket,
+    signal: closing.signal,
+    timers,
+    log,
+    unwatched: 'price_watch_failed',
+    hear,
+  });
 
   const now = (): number => timers.clock.epochMs();
   return {

@@ -3,6 +3,7 @@
 // P2. A server that is away when a process starts is asked later; then an incompatible peer is told in the log.
 // P3. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
 import type { Bus, KeyValue } from '../bus/bus.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { type Presence, presence, presenceBucket, presenceKey } from '../contracts/presence.ts';
 import { isCompatible } from '../core/compatibility.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -82,21 +83,13 @@ async function incompatible(bucket: KeyValue, own: Presence): Promise<readonly s
   try {
     const entries = await bucket.entries();
     return entries.flatMap(({ value }) => {
-      const peer = parsed(value);
-      if (!presence.check(peer) || isCompatible(own.product_version, peer.product_version)) return [];
+      // What stands there may be anybody's.
+      const peer = readRecord(presence, value);
+      if (peer === undefined || isCompatible(own.product_version, peer.product_version)) return [];
       return [`${peer.module} ${peer.process_id} ${peer.product_version}`];
     });
   } catch (fault) {
     if (BeamlineError.from(fault).code === 'unavailable') return undefined;
     throw fault;
-  }
-}
-
-/** What stands there may be anybody's. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

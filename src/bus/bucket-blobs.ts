@@ -12,6 +12,7 @@ import {
   blobPieceKey,
 } from '../contracts/blob.ts';
 import type { BucketSpec } from '../contracts/bucket.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { blobId, blobRef } from '../core/blob-ref.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -131,13 +132,8 @@ export class BucketBlobs implements PassingBlobs {
 
 /** A note that cannot be read is none. */
 function noteIn(text: string | undefined): BlobNote | undefined {
-  if (text === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    return blobNote.check(value) && value.bytes <= BLOB_BYTES_MAX ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const note = text === undefined ? undefined : readRecord(blobNote, text);
+  return note !== undefined && note.bytes <= BLOB_BYTES_MAX ? note : undefined;
 }
 
 const digestOf = (content: string | Uint8Array): string => createHash('sha256').update(content).digest('hex');

@@ -2,7 +2,8 @@
 // those of the configuration, and what is spent and reserved of each in the window of now.
 // D1. A definition is written before it is answered; other gateways hear of it a moment later.
 // D2. While the bucket is away the last word holds, and none can be said.
-import type { Bus, KeyValue } from '../bus/bus.ts';
+import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
+import { followBucket } from '../bus/follow-bucket.ts';
 import {
   type Budget,
   budget as budgetContract,
@@ -15,6 +16,7 @@ import {
   definitionOf,
   entryKeysOf,
 } from '../contracts/budget.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { BudgetDefinitions } from '../limit/budget-definitions.ts';
@@ -22,8 +24,6 @@ import { availableIn } from '../limit/budget-entry.ts';
 import { windowEndMs, windowStartMs } from '../limit/window.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** Between two tries to watch. */
-const RETRY_MS = 1_000;
 /** Of one tenant, beside those of the configuration. */
 const DEFINITIONS_MAX = 1_000;
 const ACCOUNTS_MAX = 200;
@@ -63,7 +63,14 @@ export class BudgetBook implements AsyncDisposable {
 
   static async open(deps: BudgetBookDeps): Promise<BudgetBook> {
     const book = new BudgetBook(deps, await deps.bus.openBucket(budgetBucket));
-    void book.#follow();
+    void followBucket({
+      ...deps,
+      bucket: book.#bucket,
+      signal: book.#closing.signal,
+      unwatched: 'budgets_unwatched',
+      pattern: definitionKeys,
+      hear: (entry) => book.#hear(entry),
+    });
     return book;
   }
 
@@ -126,7 +133,7 @@ export class BudgetBook implements AsyncDisposable {
     const { definitions } = this.#deps;
     this.#mustBeOurs(tenantId, id);
     const stored = await this.#bucket.get(definitionKey({ tenant_id: tenantId, id }));
-    const old = stored === undefined ? undefined : readDefinition(stored.value);
+    const old = stored === undefined ? undefined : readRecord(budgetContract, stored.value);
     if (stored === undefined || old === undefined) {
       throw new BeamlineError('not_found', 'The tenant has no such budget.');
     }
@@ -162,40 +169,20 @@ export class BudgetBook implements AsyncDisposable {
     throw new BeamlineError('conflict', 'The budget stands in the configuration, and is changed there.');
   }
 
-  async #follow(): Promise<void> {
-    const { log, timers } = this.#deps;
-    const { signal } = this.#closing;
-    try {
-      for await (const { key, value, deleted } of this.#bucket.watch(signal, definitionKeys)) {
-        this.#hear(key, deleted ? undefined : value);
-      }
-    } catch (fault) {
-      log.debug('budgets_unwatched', { code: BeamlineError.from(fault).code });
-    }
-    if (signal.aborted) return;
-    await timers.sleep(RETRY_MS);
-    await this.#follow();
-  }
-
-  #hear(key: string, value: string | undefined): void {
+  #hear({ key, value, deleted }: Entry): void {
     const { definitions, log } = this.#deps;
     const named = definitionOf(key);
     if (named === undefined) return;
-    if (value === undefined) return definitions.remove(named.tenant_id, named.id);
-    const heard = readDefinition(value);
+    if (deleted) return definitions.remove(named.tenant_id, named.id);
+    const heard = readRecord(budgetContract, value);
     if (heard === undefined || definitionKey(heard) !== key) return log.error('budget_unreadable', { source: key });
     if (!definitions.set(heard)) log.warn('budget_of_configuration_wins', { source: heard.id });
   }
 }
 
-function readDefinition(text: string): Budget | undefined {
-  const value = parsed(text);
-  return budgetContract.check(value) ? value : undefined;
-}
-
 function currentIn(text: string, { scope, unit, window }: Budget, nowMs: number): readonly BudgetEntry[] {
-  const value = parsed(text);
-  if (!budgetEntry.check(value)) return [];
+  const value = readRecord(budgetEntry, text);
+  if (value === undefined) return [];
   const isCurrent = value.from_ms === windowStartMs(window, nowMs) && value.until_ms === windowEndMs(window, nowMs);
   return isCurrent && value.scope === scope && value.unit === unit ? [value] : [];
 }
@@ -207,11 +194,3 @@ function accountOf(entry: BudgetEntry, limit: number): Account {
 
 const sumOf = (accounts: readonly Account[], what: 'spent' | 'reserved'): number =>
   accounts.reduce((sum, account) => sum + account[what], 0);
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

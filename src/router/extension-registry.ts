@@ -6,6 +6,7 @@
 import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
 import { followBucket } from '../bus/follow-bucket.ts';
 import type { RegisteredExtension } from '../contracts/admin-operations.ts';
+import { readRecord } from '../contracts/codec.ts';
 import {
   extensionBucket,
   type ExtensionDocument,
@@ -171,12 +172,8 @@ export class ExtensionRegistry implements AsyncDisposable {
 
 /** Undefined for what is no record, or one of another key. */
 function recordIn({ key, value }: Entry): ExtensionRecord | undefined {
-  try {
-    const record: unknown = JSON.parse(value);
-    return extensionRecord.check(record) && extensionKey(record.id) === key ? record : undefined;
-  } catch {
-    return undefined;
-  }
+  const record = readRecord(extensionRecord, value);
+  return record !== undefined && extensionKey(record.id) === key ? record : undefined;
 }
 
 const registered = (
