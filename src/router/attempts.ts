@@ -1,5 +1,5 @@
 // Owns every attempt of one request, from the first push to its outcome.
-// A1. After the first chunk has reached the caller no other attempt is started.
+// A1. After the first chunk has reached the caller no other attempt is started, whichever attempt it is of.
 // A2. Attempt n+1 starts only after attempt n reported its end, or was cancelled.
 // A3. A worker that is lost, full or unreachable costs no attempt of the policy: the same target is tried again at once,
 //     at most `WORKER_TRIES_MAX` times; only then the policy decides.
@@ -126,14 +126,15 @@ export class Attempts {
   }
 
   outcome(outcome: AttemptOutcome): void {
-    if (this.#phase.kind === 'over' || outcome.attempt !== this.#history.attempt) return;
-    this.outputTokens = outcome.output_tokens;
-    if (outcome.state !== 'committed') this.#money?.ended(this.#tookMicroUsd(outcome));
-    this.#deps.decisions?.ended(this.#facts, outcome);
-    if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
+    if (this.#phase.kind === 'over') return;
+    const isCurrent = outcome.attempt === this.#history.attempt;
+    this.#isCommitted ||= outcome.committed || outcome.state === 'succeeded';
+    if (isCurrent) this.#told(outcome);
+    // It was given up already, so its end changes nothing; but what its caller has read nobody repeats (A1).
+    if (this.#phase.kind === 'waiting') return this.#isCommitted ? this.#over() : undefined;
+    if (!isCurrent) return;
     switch (outcome.state) {
       case 'committed':
-        this.#isCommitted = true;
         return;
       case 'succeeded':
       case 'cancelled':
@@ -142,6 +143,14 @@ export class Attempts {
       case 'timed_out':
         return this.#failed(failureOf(outcome, this.#isCommitted), outcome.error?.message ?? 'the attempt failed');
     }
+  }
+
+  /** What is counted of an attempt, whatever follows from it. */
+  #told(outcome: AttemptOutcome): void {
+    this.outputTokens = outcome.output_tokens;
+    if (outcome.state !== 'committed') this.#money?.ended(this.#tookMicroUsd(outcome));
+    this.#deps.decisions?.ended(this.#facts, outcome);
+    if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
   }
 
   /** Ends without a word: the gateway wants no more, or this router stops and the gateway asks another one. */
