@@ -34,6 +34,7 @@ import { postOrders } from './post-orders.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
+import type { StickyBindings } from './sticky-bindings.ts';
 
 const WORKER_TRIES_MAX = 3;
 export const callTo = atEach(execCall, {});
@@ -47,6 +48,7 @@ export interface AttemptsDeps {
   readonly settings: RouterSettings;
   readonly live: LiveState;
   readonly extensions: Extensions;
+  readonly bindings: StickyBindings;
   /** Absent: decisions are not recorded. */
   readonly decisions?: DecisionLog | undefined;
 }
@@ -329,6 +331,7 @@ export class Attempts {
     this.#chosen = chosen;
     this.#workerTries = 0;
     this.#history = moved(this.#history, chosen.target, reason);
+    this.#deps.bindings.follow(this.ordered.policy, this.#facts, chosen.target.name);
     this.#retry();
   }
 

@@ -26,7 +26,6 @@ import type { PolicyBudgets } from './policy-budgets.ts';
 import type { Admitted, RateLimits } from './rate-limits.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 import type { Shadows } from './shadows.ts';
-import type { StickyBindings } from './sticky-bindings.ts';
 
 /** `Retry-After` of a router that has no room: about the time of one answer. */
 const FULL_RETRY_MS = 1_000;
@@ -35,7 +34,6 @@ const FIRST = { attempt: 1, failureWords: [] };
 
 export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
-  readonly bindings: StickyBindings;
   /** The interactive requests in flight, by assignment. */
   readonly inFlight: LiveMap<string, Attempts>;
   readonly rateLimits: RateLimits;
@@ -106,6 +104,7 @@ export class Decider {
     const how = { explain: request.options?.explain ?? false, version: 'v1' } as const;
     return this.#told(policy, facts, (budgets) => {
       const verdict = this.#decide(facts, policy, how, budgets);
+      this.#bind(verdict, policy);
       return {
         ok: true,
         decision: {

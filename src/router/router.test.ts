@@ -306,16 +306,71 @@ test('a router that is full refuses, with a hint when to come again', async () =
   await stop();
 });
 
-test('a session stays with its provider until that one fails', async () => {
-  const { decide, providers, outcome, stop } = await open({
+const SESSION = { context: { session_id: 's-9' } };
+
+test('a session stays with its provider until that one fails, and then with the one that was drawn instead', async () => {
+  const { decide, providers, outcome, fail, pass, stop } = await open({
     weights: { alder: 1, birch: 1, cedar: 1 },
     sticky: { enabled: true },
   });
-  for (let i = 0; i < 20; i++) {
-    await decide({ request_id: `rq-${i}`, context: { session_id: 's-9' } });
-    await outcome({ state: 'succeeded' });
-  }
-  assert.equal(new Set(providers()).size, 1);
+  const served = async (): Promise<void> => {
+    for (let i = 0; i < 10; i++) {
+      await decide(SESSION);
+      await outcome({ state: 'succeeded' });
+    }
+  };
+  await served();
+  await decide(SESSION);
+  await fail('PROVIDER_UNAVAILABLE');
+  await pass(300);
+  await outcome({ state: 'succeeded' });
+  await served();
+  const [first, second] = new Set(providers());
+  assert.deepEqual(providers(), [...Array<string>(11).fill(first ?? ''), ...Array<string>(11).fill(second ?? '')]);
+  assert.notEqual(first, second);
+  await stop();
+});
+
+test('a session goes where its request was escalated to', async () => {
+  const { decide, providers, outcome, fail, stop } = await open({
+    providers: [
+      { name: 'alder', weight: 1 },
+      { name: 'birch', weight: 0 },
+    ],
+    sticky: { enabled: true },
+    escalate_on: [{ when: "'5xx' in context.status", to: 'birch' }],
+  });
+  await decide(SESSION);
+  await fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
+  await outcome({ state: 'succeeded' });
+  await decide(SESSION);
+  assert.deepEqual(providers(), ['alder', 'birch', 'birch']);
+  await outcome({ state: 'succeeded' });
+  await stop();
+});
+
+test('a binding is renewed by a decision that pushes nothing, in either version', async () => {
+  const { bus, decide, providers, outcome, fail, pass, stop } = await open({
+    weights: { alder: 1, birch: 1 },
+    sticky: { enabled: true, ttl: '10s' },
+  });
+  await decide(SESSION);
+  await fail('PROVIDER_UNAVAILABLE');
+  await pass(300);
+  await outcome({ state: 'succeeded' });
+  const moved = providers()[1];
+  const task = { type: 'ai.chat', payload: { a: 1 } };
+  const asked = { request_id: 'rq-v1', tenant_id: 'acme', policy_id: 'test', task, ...SESSION };
+  const options = { timeoutMs: 1_000, correlation: CORRELATION };
+  await pass(6_000);
+  const one = await bus.request(at(decideV1), { version: '1', ...asked }, options);
+  await pass(6_000);
+  const two = await bus.request(at(decideV2), { version: '2', ...asked, request_id: 'rq-v2' }, options);
+  await pass(6_000);
+  await decide(SESSION);
+  const [, , last] = providers();
+  assert.deepEqual([one.decision?.provider_id, two.decision?.provider_id, last], [moved, moved, moved]);
+  await outcome({ state: 'succeeded' });
   await stop();
 });
 

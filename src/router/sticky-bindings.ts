@@ -2,6 +2,9 @@
 // Where routers share their bindings, the newer one holds: a failover that another router made is followed here.
 import type { Clock } from '../core/clock.ts';
 import { Recent } from '../core/recent.ts';
+import type { Facts } from '../policy/facts.ts';
+import type { Policy } from '../policy/policy.ts';
+import { stickyKey } from '../policy/sticky.ts';
 import type { SharedBindings } from './shared-bindings.ts';
 
 const BINDINGS_MAX = 100_000;
@@ -40,6 +43,12 @@ export class StickyBindings {
     this.#bindings.set(key, { provider, untilMs: this.#clock.nowMs() + ttlMs, boundAtMs, sharedKey });
     if (sharedKey === undefined) return;
     this.#shared?.tell(sharedKey, tenantOf(key), { provider, boundAtMs, untilEpochMs: epochMs + ttlMs });
+  }
+
+  /** Binds the session of a request, if it has one, to the provider of its next attempt: a failover moves it. */
+  follow(policy: Policy, facts: Facts, provider: string): void {
+    const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
+    if (key !== undefined && policy.sticky !== undefined) this.set(key, provider, policy.sticky.ttlMs);
   }
 
   /** The newer one of what this router and what another one bound, if it is alive. */

@@ -176,7 +176,7 @@ export class Dispatcher {
       await endings.give(ref, 'failed', { code, message, retryable: errorRow(code).retry });
       return 'left';
     }
-    planner.sent(found.request, policy, attempt.attempt);
+    planner.sent(found.request, policy, attempt);
     return this.#written(ref, found, plan);
   }
 

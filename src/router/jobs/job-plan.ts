@@ -170,12 +170,15 @@ export class Planner {
     return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs, post } };
   }
 
-  /** An attempt was sent: the retry budget of its policy hears of it. */
-  sent({ tenant_id }: JobRequest, policy: Policy, attempt: number): void {
-    const nowMs = this.#deps.timers.clock.nowMs();
-    const budget = this.#deps.live.budget(tenant_id, policy);
+  /** An attempt was sent: the retry budget of its policy hears of it, and the session that it is of goes with it. */
+  sent(record: JobRequest, policy: Policy, { attempt, target }: Try): void {
+    const { timers, live, bindings } = this.#deps;
+    const nowMs = timers.clock.nowMs();
+    const budget = live.budget(record.tenant_id, policy);
     if (attempt === 1) budget?.first(nowMs);
     else budget?.spend(nowMs);
+    const isInSession = policy.sticky !== undefined && isRouted(record.request.task.type);
+    if (isInSession) bindings.follow(policy, this.#factsOf(record), target.name);
   }
 
   /** What the worker is to ask about the output. */

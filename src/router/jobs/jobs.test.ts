@@ -89,6 +89,32 @@ test('a failed attempt is followed by the policy, with real waits, and then by a
   await stop();
 });
 
+test('the jobs of a session stay with the provider to which one of them moved', async () => {
+  const { start, ask, script, orders, pass, stop } = await openJobs({
+    weights: { alder: 1, birch: 1 },
+    sticky: { enabled: true },
+  });
+  await start();
+  const context = { session_id: 's-9' };
+  script.push('succeed', DOWN);
+  for (const n of [1, 2, 3]) {
+    await ask(orderOf({ request_id: `rq-${n}`, idempotency_key: `key-${n}`, context }, { id: `key-${n}` }));
+    await pass(500);
+  }
+  const [first, , moved] = orders.map(({ executor }) => executor.provider_id);
+  assert.notEqual(first, moved);
+  assert.deepEqual(
+    orders.map(({ attempt, executor }) => [attempt, executor.provider_id]),
+    [
+      [1, first],
+      [1, first],
+      [2, moved],
+      [1, moved],
+    ],
+  );
+  await stop();
+});
+
 test('a job without another try fails with the code of its failure', async () => {
   const { start, ask, script, state, open, stop } = await openJobs();
   await start();
