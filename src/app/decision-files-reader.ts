@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { BeamlineError } from '../core/errors.ts';
-import type { DecisionRecord, OutcomeRecord } from '../policy/decision-record.ts';
+import type { DecisionRecord, RequestRecord } from '../policy/decision-record.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { isMembers } from '../policy/shape.ts';
@@ -40,12 +40,12 @@ export class DecisionFilesReader {
   }
 
   /** Throws the system's fault, or `validation_failed` for a line before the last that is not a record. */
-  *entries(): Generator<DecisionRecord | OutcomeRecord> {
+  *entries(): Generator<RequestRecord> {
     for (const entry of this.steps()) if (entry !== undefined) yield entry;
   }
 
   /** One step of reading, whether or not it found an entry: for those who read a little at a time. */
-  *steps(): Generator<DecisionRecord | OutcomeRecord | undefined> {
+  *steps(): Generator<RequestRecord | undefined> {
     for (const path of this.#paths) yield* this.#stepsOf(path);
   }
 
@@ -54,7 +54,7 @@ export class DecisionFilesReader {
     return this.#policies.get(keyOf(tenant, id, revision)) ?? this.#policies.get(keyOf('*', id, revision));
   }
 
-  *#stepsOf(path: string): Generator<DecisionRecord | OutcomeRecord | undefined> {
+  *#stepsOf(path: string): Generator<RequestRecord | undefined> {
     this.#policies.clear();
     let number = 0;
     let broken: number | undefined;
@@ -129,15 +129,16 @@ function valueOf(line: string): unknown {
 
 type Members = Readonly<Record<string, unknown>>;
 
-const TYPES: ReadonlySet<unknown> = new Set(['decision', 'outcome', 'policy']);
+const TYPES: ReadonlySet<unknown> = new Set(['decision', 'attempt', 'outcome', 'policy']);
 
 /** Of a type that this release does not know. */
 const isForeign = (value: unknown): boolean =>
   isMembers(value) && typeof value['type'] === 'string' && !TYPES.has(value['type']);
 
-export function isEntry(value: unknown): value is DecisionRecord | OutcomeRecord {
+export function isEntry(value: unknown): value is RequestRecord {
   if (!isMembers(value)) return false;
   if (value['type'] === 'outcome') return typeof value['provider_id'] === 'string' && isNumber(value['latency_ms']);
+  if (value['type'] === 'attempt') return typeof value['provider_id'] === 'string' && isNumber(value['attempt']);
   const { facts, snapshot, verdict } = value as Members & Partial<Record<keyof DecisionRecord, unknown>>;
   return (
     value['type'] === 'decision' &&

@@ -11,6 +11,7 @@ import type { Facts, Snapshot } from '../policy/facts.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { LogLine } from '../router/decision-log.ts';
+import type { KeptRecord } from '../router/kept-records.ts';
 import { openDecisionFiles } from './decision-files.ts';
 import { keptDecisionFiles } from './kept-decision-files.ts';
 
@@ -77,6 +78,29 @@ test('a request is found among others, in the day that it was, with the revision
   assert.deepEqual(found(it, 'kestrel', 'rq-3'), [['rq-3', 3]]);
   assert.deepEqual(found(it, 'kestrel', 'rq-4'), [['rq-4', 4]]);
   assert.deepEqual(found(it, 'kestrel', 'rq-5'), []);
+});
+
+test('the attempts and ends of a request are found with its decision, in their order', async () => {
+  await using it = await ground();
+  const policy = policyOf(1);
+  const about = { time_ms: START_MS, tenant_id: 'kestrel', request_id: 'rq-1', provider_id: 'alder' };
+  const end = { type: 'outcome', ...about, attempt: 1, state: 'failed', latency_ms: 3 };
+  const next = {
+    type: 'attempt',
+    ...about,
+    policy_id: 'default',
+    revision: 1,
+    attempt: 2,
+    reason: 'retry',
+    after: 'X',
+  };
+  const lines = [lineOf(policy, 'rq-1'), lineOf(policy, 'rq-2')];
+  await it.files.write([...lines, ...[end, next].map((one) => ({ text: JSON.stringify(one), policy: undefined }))]);
+  const types = (steps: Iterable<KeptRecord | undefined>) =>
+    [...steps].flatMap((step) => (step === undefined ? [] : [step.entry.type]));
+  assert.deepEqual(types(it.kept.find('kestrel', 'rq-1')), ['decision', 'outcome', 'attempt']);
+  const span = { fromMs: START_MS, toMs: START_MS };
+  assert.deepEqual(types(it.kept.read(span)), ['decision', 'decision', 'outcome', 'attempt']);
 });
 
 test('an id in the content of another request, or in another tenant, is not found', async () => {

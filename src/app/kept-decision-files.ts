@@ -3,7 +3,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { BeamlineError } from '../core/errors.ts';
-import type { DecisionRecord, OutcomeRecord } from '../policy/decision-record.ts';
+import type { DecisionRecord, RequestRecord } from '../policy/decision-record.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { isOf, type KeptRecord, type KeptRecords } from '../router/kept-records.ts';
@@ -36,9 +36,8 @@ export const keptDecisionFiles = (dir: string): KeptRecords => ({
 });
 
 type Step = KeptRecord | undefined;
-type Entry = DecisionRecord | OutcomeRecord;
 
-const kept = (entry: Entry, own: (record: DecisionRecord) => Policy | undefined): KeptRecord => ({
+const kept = (entry: RequestRecord, own: (record: DecisionRecord) => Policy | undefined): KeptRecord => ({
   entry,
   own: () => (entry.type === 'decision' ? own(entry) : undefined),
 });
@@ -119,7 +118,7 @@ function* linesIn(bytes: Buffer, needles: readonly Uint8Array[]): Generator<stri
   }
 }
 
-function entryOf(line: string): Entry | undefined {
+function entryOf(line: string): RequestRecord | undefined {
   try {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;

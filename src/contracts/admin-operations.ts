@@ -278,6 +278,9 @@ export interface DecidedAttempt {
   readonly provider_id?: string;
   readonly model?: string;
   readonly reason?: string;
+  /** Execution code of the failure that it follows, where no draw chose it; and the author's reason for an escalation. */
+  readonly after?: string;
+  readonly why?: string;
   /** Why nothing was chosen. */
   readonly code?: string;
   readonly outcome?: { readonly state: string; readonly code?: string; readonly latency_ms: number };
@@ -293,7 +296,7 @@ export interface StoredDecision {
   readonly refusal?: Pick<Failure, 'code' | 'message'>;
   /** Absent if the revision that decided is not known any more. */
   readonly explanation?: Readonly<Record<string, unknown>>;
-  /** The decisions of the request as they were recorded. */
+  /** Each attempt as it was recorded, in order. */
   readonly attempts: readonly DecidedAttempt[];
 }
 

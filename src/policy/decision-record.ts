@@ -35,6 +35,24 @@ export interface DecisionRecord {
   readonly verdict: RecordedVerdict;
 }
 
+/** An attempt that follows a failed one by a rule and not by a decision: there is nothing in it to decide again. */
+export interface AttemptRecord {
+  readonly type: 'attempt';
+  readonly time_ms: number;
+  readonly tenant_id: string;
+  readonly request_id: string;
+  readonly policy_id: string;
+  readonly revision: number;
+  readonly attempt: number;
+  readonly provider_id: string;
+  readonly model?: string | undefined;
+  readonly reason: string;
+  /** The author's words, where the policy has some. */
+  readonly why?: string | undefined;
+  /** Execution code of the failure that it follows. */
+  readonly after: string;
+}
+
 /** How an attempt of a recorded request ended. */
 export interface OutcomeRecord {
   readonly type: 'outcome';
@@ -56,6 +74,9 @@ export interface ShadowRecord extends Omit<OutcomeRecord, 'type'> {
   readonly type: 'shadow';
   readonly cost_micro_usd?: number | undefined;
 }
+
+/** What is kept of a request. */
+export type RequestRecord = DecisionRecord | AttemptRecord | OutcomeRecord;
 
 /** Writes down one decision. Runs on the request path, in the turn of the decision: later the snapshot says something else. */
 export const recordOf = (

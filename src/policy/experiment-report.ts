@@ -1,7 +1,7 @@
 // What the arms of an experiment came to, from decision records (policy 5.4): how many requests, how many succeeded, how
 // long they took, and what they were expected to cost, each with the interval in which 95 of 100 such samples would be.
 // Pure. Requests are joined with their outcomes, which may come much later; those that wait are bounded.
-import type { DecisionRecord, OutcomeRecord } from './decision-record.ts';
+import type { DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
 
 /** Of the normal distribution, two-sided 95 %. */
 const Z = 1.96;
@@ -85,9 +85,9 @@ export class ExperimentReports {
     this.#asked = asked;
   }
 
-  take(entry: DecisionRecord | OutcomeRecord): void {
+  take(entry: RequestRecord): void {
     if (entry.type === 'decision') this.#decided(entry);
-    else this.#ended(entry);
+    else if (entry.type === 'outcome') this.#ended(entry);
   }
 
   report(): readonly ExperimentReport[] {

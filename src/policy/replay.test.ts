@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from './decide.ts';
-import { type DecisionRecord, type OutcomeRecord, recordOf } from './decision-record.ts';
+import { type AttemptRecord, type DecisionRecord, type OutcomeRecord, recordOf } from './decision-record.ts';
 import type { Facts, Snapshot } from './facts.ts';
 import { parsePolicy } from './parse.ts';
 import type { Policy } from './policy.ts';
@@ -57,6 +57,26 @@ test('a candidate that is the same changes nothing', () => {
     [500, 500, 0, 500, 0],
   );
   assert.deepEqual([report.first_changes, report.first_mismatches], [[], []]);
+});
+
+test('an attempt that no decision made is passed over: it is no record of its own', () => {
+  const followed: AttemptRecord = {
+    type: 'attempt',
+    time_ms: 1,
+    tenant_id: 'kestrel',
+    request_id: 'rq-1',
+    policy_id: 'default',
+    revision: 1,
+    attempt: 2,
+    provider_id: 'rowan',
+    reason: 'fallback',
+    after: 'PROVIDER_UNAVAILABLE',
+  };
+  const policies = { own: () => HALF, candidate: () => HALF };
+  assert.deepEqual(
+    replay([record(HALF, 1), followed, record(HALF, 2)], policies),
+    replay(many(HALF, 3).slice(1), policies),
+  );
 });
 
 test('a changed weight shows how the shares shift, and the first changes with both explanations', () => {

@@ -3,7 +3,7 @@
 import { decide, type Verdict } from './decide.ts';
 import {
   type DecisionRecord,
-  type OutcomeRecord,
+  type RequestRecord,
   type RecordedVerdict,
   snapshotOf,
   verdictOf,
@@ -51,7 +51,7 @@ export interface ReplayReport {
   readonly first_changes: readonly ReplayedRecord[];
 }
 
-export function replay(entries: Iterable<DecisionRecord | OutcomeRecord>, policies: ReplayPolicies): ReplayReport {
+export function replay(entries: Iterable<RequestRecord>, policies: ReplayPolicies): ReplayReport {
   const run = new Replay(policies);
   for (const entry of entries) run.take(entry);
   return run.report();
@@ -76,9 +76,16 @@ export class Replay {
     this.#policies = policies;
   }
 
-  take(entry: DecisionRecord | OutcomeRecord): void {
-    if (entry.type === 'outcome') this.#means.ended(entry);
-    else this.#decided(entry);
+  take(entry: RequestRecord): void {
+    switch (entry.type) {
+      case 'decision':
+        return this.#decided(entry);
+      case 'outcome':
+        return this.#means.ended(entry);
+      case 'attempt':
+        // It follows from the policy's list and no draw: another policy may not even have made the attempt before it.
+        return undefined;
+    }
   }
 
   report(): ReplayReport {

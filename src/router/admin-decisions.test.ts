@@ -52,6 +52,54 @@ test('a decision is found by its request and explained again from what was recor
   ]);
 });
 
+test('every attempt is told in its order with its end, and what followed the decision ends its explanation', async () => {
+  const records = await openRecords();
+  const log = records.join();
+  const down = { ...FIRST, isOpen: (name: string) => name === 'birch' };
+  const facts = factsFor('rq-1');
+  records.decided(log, POLICY, facts, down);
+  log.ended(facts, { ...outcome('alder', 'failed', 1), error: { code: 'CONTENT_BLOCKED' } });
+  const escalated = { attempt: 2, provider_id: 'cedar', model: 'large', reason: 'escalated', after: 'CONTENT_BLOCKED' };
+  log.followed(POLICY, facts, { ...escalated, why: 'cedar may' });
+  log.ended(facts, outcome('cedar', 'failed', 2));
+  const third = { ...FIRST, attempt: 3, failed: new Set(['alder', 'cedar']), failureWords: ['unavailable'] };
+  records.decided(log, POLICY, facts, third);
+  log.ended(facts, outcome('birch', 'succeeded', 3));
+  const told = await records.result('get_decision', ASKED);
+  const ended = (state: string) => ({ state, latency_ms: 5 });
+  assert.deepEqual(told['attempts'], [
+    {
+      attempt: 1,
+      time_ms: START_MS,
+      provider_id: 'alder',
+      model: 'small',
+      reason: 'weighted',
+      outcome: { ...ended('failed'), code: 'CONTENT_BLOCKED' },
+    },
+    { time_ms: START_MS, ...escalated, why: 'cedar may', outcome: ended('failed') },
+    {
+      attempt: 3,
+      time_ms: START_MS,
+      provider_id: 'birch',
+      model: 'small',
+      reason: 'failover',
+      outcome: ended('succeeded'),
+    },
+  ]);
+  const { steps } = told['explanation'] as { steps: { n: number; stage: string; detail: string }[] };
+  const last = steps.at(-1);
+  assert.deepEqual(
+    [last?.n, last?.stage, last?.detail],
+    [steps.length, 'attempt', 'escalated on cedar after CONTENT_BLOCKED: cedar may'],
+  );
+  const other = await records.result('get_decision', { ...ASKED, policy: { version: '2.0', weights: { cedar: 1 } } });
+  const { steps: others } = other['explanation'] as { steps: { stage: string }[] };
+  assert.equal(
+    others.some(({ stage }) => stage === 'attempt'),
+    false,
+  );
+});
+
 test('it is explained by another document or not told at all to those who may not know', async () => {
   const records = await openRecords();
   const log = records.join({ policies: new Set(['support']) });

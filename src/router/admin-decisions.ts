@@ -7,7 +7,8 @@ import type { AdminParams, DecidedAttempt, StoredDecision } from '../contracts/a
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import { decide } from '../policy/decide.ts';
-import { type DecisionRecord, type OutcomeRecord, snapshotOf } from '../policy/decision-record.ts';
+import { type AttemptRecord, type DecisionRecord, type OutcomeRecord, snapshotOf } from '../policy/decision-record.ts';
+import type { ExplanationStep } from '../policy/explanation-step.ts';
 import type { Policy } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
 import { candidateOf } from './admin-candidate.ts';
@@ -19,8 +20,8 @@ import { inSlices, type KeptRecords } from './kept-records.ts';
 /** Beside the time of its own look, which is about that of the others. */
 const LAST_WORD_MS = 1_500;
 const LOOKS_MAX = 8;
-/** Decisions and outcomes of one request: more than any policy allows attempts. */
-const ENTRIES_MAX = 64;
+/** Attempts and outcomes of one request: more than any policy allows, each with its repeats on other workers. */
+const ENTRIES_MAX = 128;
 const BUSY_RETRY_MS = 1_000;
 /** A step of a search goes through a piece of a file, which is a turn's worth. */
 const SLICE_MAX = 1;
@@ -36,6 +37,8 @@ export interface DecisionsDeps {
 
 interface Found {
   readonly decisions: readonly [DecisionRecord, ...DecisionRecord[]];
+  /** What followed without another decision. */
+  readonly followed: readonly AttemptRecord[];
   readonly outcomes: readonly OutcomeRecord[];
   /** The revision that made the first decision. */
   readonly own: Policy | undefined;
@@ -77,15 +80,17 @@ async function find({ records }: DecisionsDeps, tenantId: string, requestId: str
   const kept = await records();
   if (kept === undefined) return undefined;
   const decisions: DecisionRecord[] = [];
+  const followed: AttemptRecord[] = [];
   const outcomes: OutcomeRecord[] = [];
   let own: Policy | undefined;
   await inSlices(kept.find(tenantId, requestId), SLICE_MAX, (step) => {
     if (step?.entry.type === 'outcome') outcomes.push(step.entry);
+    else if (step?.entry.type === 'attempt') followed.push(step.entry);
     else if (step?.entry.type === 'decision' && decisions.push(step.entry) === 1) own = step.own();
-    return decisions.length + outcomes.length < ENTRIES_MAX;
+    return decisions.length + followed.length + outcomes.length < ENTRIES_MAX;
   });
   const [first, ...more] = decisions;
-  return first === undefined ? undefined : { decisions: [first, ...more], outcomes, own };
+  return first === undefined ? undefined : { decisions: [first, ...more], followed, outcomes, own };
 }
 
 function isTold({ decisions: [{ policy_id }] }: Found, params: Params, by: AdminPrincipal): boolean {
@@ -94,12 +99,13 @@ function isTold({ decisions: [{ policy_id }] }: Found, params: Params, by: Admin
 }
 
 async function storedOf(policies: PolicyAdmin, found: Found, params: Params): Promise<StoredDecision> {
-  const { decisions, outcomes, own } = found;
+  const { decisions, followed, outcomes, own } = found;
   const [first] = decisions;
   const { tenant_id, request_id, policy: document, revision } = params;
   const named = { tenantId: tenant_id, policyId: first.policy_id, document, revision };
-  const policy = document === undefined && revision === undefined ? own : await candidateOf(policies, named);
-  const told = policy === undefined ? recorded(first) : decidedAgain(policy, first);
+  const isOwn = document === undefined && revision === undefined;
+  const policy = isOwn ? own : await candidateOf(policies, named);
+  const told = policy === undefined ? recorded(first) : decidedAgain(policy, first, isOwn ? followed : []);
   return {
     request_id,
     tenant_id,
@@ -107,18 +113,31 @@ async function storedOf(policies: PolicyAdmin, found: Found, params: Params): Pr
     policy_revision: policy?.revision ?? first.revision,
     time_ms: first.time_ms,
     ...told,
-    attempts: decisions.map((one) => attemptOf(one, outcomes)),
+    attempts: [...decisions.map(decidedOn), ...followed.map(followedOn)]
+      .toSorted((one, other) => one.attempt - other.attempt)
+      .map((one) => ended(one, outcomes)),
   };
 }
 
 type Answer = Pick<StoredDecision, 'decision' | 'refusal' | 'explanation'>;
 
-function decidedAgain(policy: Policy, record: DecisionRecord): Answer {
+function decidedAgain(policy: Policy, record: DecisionRecord, followed: readonly AttemptRecord[]): Answer {
   const verdict = decide(policy, record.facts, snapshotOf(record), true);
-  const explanation = { ...verdict.explanation };
+  const { steps = [] } = verdict.explanation ?? {};
+  const explanation = { ...verdict.explanation, steps: [...steps, ...stepsOf(followed, steps.length)] };
   if (verdict.kind === 'chosen') return { decision: decisionOf(verdict, policy), explanation };
   return { refusal: { code: verdict.code, message: verdict.message }, explanation };
 }
+
+/** What followed the decision, as the last steps of its explanation (policy 7.1); `n` is the number of the step before. */
+const stepsOf = (followed: readonly AttemptRecord[], n: number): readonly ExplanationStep[] =>
+  followed.map(({ attempt, provider_id, reason, after, why }, index) => ({
+    n: n + index + 1,
+    stage: 'attempt',
+    outcome: 'chosen',
+    detail: `${reason} on ${provider_id} after ${after}${why === undefined ? '' : `: ${why}`}`,
+    data: { attempt, provider_id, reason, after, ...(why === undefined ? {} : { why }) },
+  }));
 
 /** Without the policy there is only what was written down. */
 function recorded({ verdict, policy_id, revision, seed }: DecisionRecord): Answer {
@@ -142,25 +161,28 @@ function recorded({ verdict, policy_id, revision, seed }: DecisionRecord): Answe
 
 const isReason = (reason: string): reason is keyof typeof REASONS => Object.hasOwn(REASONS, reason);
 
-function attemptOf({ attempt, time_ms, verdict }: DecisionRecord, outcomes: readonly OutcomeRecord[]): DecidedAttempt {
-  const { reason, provider_id, model } = verdict.kind === 'chosen' ? verdict : {};
-  // A provider that admitted nobody was decided on and never called.
-  const ended = outcomes.findLast((one) => one.attempt === attempt && one.provider_id === provider_id);
+function decidedOn({ attempt, time_ms, verdict }: DecisionRecord): DecidedAttempt {
+  if (verdict.kind === 'none') return { attempt, time_ms, code: verdict.code };
+  const { reason, provider_id, model } = verdict;
+  return { attempt, time_ms, provider_id, ...(model === undefined ? {} : { model }), reason };
+}
+
+function followedOn({ attempt, time_ms, provider_id, model, reason, after, why }: AttemptRecord): DecidedAttempt {
   return {
     attempt,
     time_ms,
-    ...(provider_id === undefined ? {} : { provider_id }),
+    provider_id,
     ...(model === undefined ? {} : { model }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(verdict.kind === 'none' ? { code: verdict.code } : {}),
-    ...(ended === undefined
-      ? {}
-      : {
-          outcome: {
-            state: ended.state,
-            ...(ended.code === undefined ? {} : { code: ended.code }),
-            latency_ms: ended.latency_ms,
-          },
-        }),
+    reason,
+    after,
+    ...(why === undefined ? {} : { why }),
   };
+}
+
+/** The attempt with its end, if that is known: a provider that admitted nobody was decided on and never called. */
+function ended(attempt: DecidedAttempt, outcomes: readonly OutcomeRecord[]): DecidedAttempt {
+  const end = outcomes.findLast((one) => one.attempt === attempt.attempt && one.provider_id === attempt.provider_id);
+  if (end === undefined) return attempt;
+  const { state, code, latency_ms } = end;
+  return { ...attempt, outcome: { state, ...(code === undefined ? {} : { code }), latency_ms } };
 }

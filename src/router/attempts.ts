@@ -11,10 +11,9 @@ import { type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/a
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
-import { TEXT_CHARS_MAX } from '../contracts/limits.ts';
 import type { AttemptOutcome } from '../contracts/outcome.ts';
-import { BeamlineError, errorRow, type ErrorCode } from '../core/errors.ts';
-import { answerCode, executionRow } from '../core/execution-errors.ts';
+import { BeamlineError, type ErrorCode } from '../core/errors.ts';
+import { answerCode } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import { decide } from '../policy/decide.ts';
 import { expectedCost } from '../policy/expectations.ts';
@@ -23,14 +22,15 @@ import { begun, type History, moved, repeated, retried } from '../policy/history
 import { nextStep, type Step } from '../policy/next-step.ts';
 import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
-import { scopeOf } from '../policy/scope-of.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { DecisionLog } from './decision-log.ts';
+import { failureOf, statedFailure } from './attempt-failure.ts';
+import { cancelOf, errorFrameOf, type Head } from './attempt-messages.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
+import type { DecisionLog } from './decision-log.ts';
 import type { Extensions } from './extensions.ts';
 import type { Hold, LiveState } from './live-state.ts';
-import { postOrders } from './post-orders.ts';
+import { postOrdersFor } from './post-orders.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
@@ -40,6 +40,13 @@ const WORKER_TRIES_MAX = 3;
 export const callTo = atEach(execCall, {});
 const cancelTo = at(cancel);
 const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
+
+/** What the end of an attempt is called when nobody says why. */
+const ENDED = {
+  failed: 'UNKNOWN_ERROR',
+  timed_out: 'CANCELLED_BY_TIMEOUT',
+  cancelled: 'CANCELLED_BY_USER',
+} as const;
 
 export interface AttemptsDeps {
   readonly bus: Bus;
@@ -87,6 +94,8 @@ export class Attempts {
   #isCommitted = false;
   #workerTries = 0;
   #frames = 0;
+  /** Of the last push, on the monotonic clock. */
+  #sentMs = 0;
   #timer: Timer;
 
   /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. Nothing is pushed before `begin`. */
@@ -151,25 +160,32 @@ export class Attempts {
   #told(outcome: AttemptOutcome): void {
     this.outputTokens = outcome.output_tokens;
     if (outcome.state !== 'committed') this.#money?.ended(this.#tookMicroUsd(outcome));
-    this.#deps.decisions?.ended(this.#facts, outcome);
+    if (this.#phase.kind === 'pushed' || outcome.state === 'succeeded') {
+      this.#deps.decisions?.ended(this.#facts, outcome);
+    }
     if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
   }
 
-  /** Ends without a word: the gateway wants no more, or this router stops and the gateway asks another one. */
+  /** Ends without a word: this router stops, and the gateway asks another one. */
   forget(): void {
+    this.#over();
+  }
+
+  /** Ends without a word: the gateway wants no more, and has told the worker so. */
+  cancelled(reason: CancelReason): void {
+    this.#ended(reason === 'deadline' ? 'timed_out' : 'cancelled');
     this.#over();
   }
 
   workerLost(workerId: string): void {
     if (this.#phase.kind !== 'pushed' || this.#phase.workerId !== workerId) return;
     // Nothing follows a committed attempt, and the gateway hears the silence by itself.
-    if (this.#isCommitted) return this.#over();
-    this.#cancelAttempt('superseded');
-    this.#failed(workerFailure('WORKER_LOST'), 'the worker was lost');
+    if (!this.#isCommitted) this.#cancelAttempt('superseded');
+    this.#gaveUp(statedFailure('WORKER_LOST'), 'the worker was lost');
   }
 
   #push(): void {
-    const { bus, settings } = this.#deps;
+    const { bus, settings, timers } = this.#deps;
     const { attempt } = this.#history;
     if (this.#chosen.model === undefined) {
       return this.#end('invalid_request', 'neither the request nor the policy names a model', undefined);
@@ -184,6 +200,7 @@ export class Attempts {
     });
     this.#money?.sent(this.#costOf(this.#chosen.target));
     this.#phase = { kind: 'pushed', workerId: undefined };
+    this.#sentMs = timers.clock.nowMs();
     bus
       .request(callTo(this.#chosen.target.pool), assignment, {
         timeoutMs: settings.accept_wait_ms,
@@ -200,10 +217,8 @@ export class Attempts {
     const { policy, request } = this.ordered;
     if (policy.post === undefined) return undefined;
     const { live, extensions } = this.#deps;
-    const { attempt } = this.#history;
-    const at = { attempt, failureWords: [], currentProvider: this.#chosen.target.name };
-    const scope = scopeOf(policy, this.#facts, live.now(request.tenant_id, policy), at);
-    return postOrders(policy.post, extensions.registry, scope);
+    const to = { attempt: this.#history.attempt, provider: this.#chosen.target.name };
+    return postOrdersFor(policy, this.#facts, to, live.now(request.tenant_id, policy), extensions.registry);
   }
 
   #acknowledged(attempt: number, ack: ExecAssignmentAck): void {
@@ -213,11 +228,8 @@ export class Attempts {
       return;
     }
     const isInvalid = ack.reason === 'invalid_request' || ack.reason === 'unsupported_version';
-    if (!isInvalid) return this.#failed(workerFailure('WORKER_UNAVAILABLE'), 'no worker took the request');
-    this.#failed(
-      { code: 'INVALID_INPUT', ...executionRow('INVALID_INPUT'), committed: false },
-      'the worker refused the request',
-    );
+    if (!isInvalid) return this.#gaveUp(statedFailure('WORKER_UNAVAILABLE'), 'no worker took the request');
+    this.#gaveUp(statedFailure('INVALID_INPUT'), 'the worker refused the request');
   }
 
   #unacknowledged(attempt: number, error: BeamlineError): void {
@@ -226,7 +238,34 @@ export class Attempts {
     if (error.code === 'payload_too_large' || error.code === 'internal') {
       return this.#end(error.code, error.message, undefined);
     }
-    this.#failed(workerFailure('WORKER_UNAVAILABLE'), 'no worker is there');
+    this.#gaveUp(statedFailure('WORKER_UNAVAILABLE'), 'no worker is there');
+  }
+
+  /** Nobody else tells how the attempt has ended. */
+  #gaveUp(failure: Failure, message: string): void {
+    this.#ended(failure.class === 'timeout' ? 'timed_out' : 'failed', failure.code);
+    this.#failed(failure, message);
+  }
+
+  /** Writes down what this router knows of the end of the attempt that is out. */
+  #ended(state: 'failed' | 'timed_out' | 'cancelled', code: string = ENDED[state]): void {
+    const { decisions, timers } = this.#deps;
+    if (decisions === undefined || this.#phase.kind !== 'pushed') return;
+    decisions.ended(this.#facts, {
+      attempt: this.#history.attempt,
+      provider_id: this.#chosen.target.name,
+      state,
+      error: { code },
+      latency_ms: Math.round(timers.clock.nowMs() - this.#sentMs),
+    });
+  }
+
+  /** Writes down an attempt that no decision made. */
+  #followed({ code }: Failure, why?: string): void {
+    const { target, model, reason } = this.#chosen;
+    const { attempt } = this.#history;
+    const next = { attempt, provider_id: target.name, model, reason, why, after: code };
+    this.#deps.decisions?.followed(this.ordered.policy, this.#facts, next);
   }
 
   #failed(failure: Failure, message: string): void {
@@ -234,6 +273,7 @@ export class Attempts {
     if (WORKER_CODES.has(failure.code) && this.#workerTries < WORKER_TRIES_MAX && this.#timeLeftMs() > 0) {
       this.#workerTries++;
       this.#history = repeated(this.#history);
+      this.#followed(failure);
       return this.#push();
     }
     this.#letGo();
@@ -264,6 +304,7 @@ export class Attempts {
         if (!this.#take(step.target)) return this.#follow(failure, message);
         this.#history = retried(this.#history, step.item);
         this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
+        this.#followed(failure);
         return this.#retry();
       case 'to': {
         const { target, reason } = step;
@@ -271,6 +312,8 @@ export class Attempts {
           if (!isHeld || !this.#take(target)) return this.#follow(failure, message);
           const { priority } = REASONS[reason];
           this.#move({ target, model: target.model ?? this.#facts.model, reason, priority }, reason);
+          this.#followed(failure, step.reason === 'escalated' ? step.why : undefined);
+          this.#retry();
         });
       }
       case 'redraw': {
@@ -292,6 +335,7 @@ export class Attempts {
     this.#afford(verdict.target, (isHeld) => {
       if (!isHeld || !this.#take(verdict.target)) return this.#draw(failure, message, left - 1);
       this.#move(verdict, verdict.reason === 'failover' ? 'failover' : 'fallback');
+      this.#retry();
     });
   }
 
@@ -332,7 +376,6 @@ export class Attempts {
     this.#workerTries = 0;
     this.#history = moved(this.#history, chosen.target, reason);
     this.#deps.bindings.follow(this.ordered.policy, this.#facts, chosen.target.name);
-    this.#retry();
   }
 
   #retry(): void {
@@ -382,25 +425,9 @@ export class Attempts {
     failure: Failure | undefined,
     details?: Readonly<Record<string, unknown>>,
   ): void {
-    const { retryAfterMs, detailCode } = failure ?? {};
     try {
-      this.#deps.bus.publish(
-        this.#deliverTo,
-        {
-          type: 'error',
-          ...this.#head(),
-          error: {
-            code,
-            message: message.slice(0, TEXT_CHARS_MAX),
-            retryable: errorRow(code).retry,
-            ...(retryAfterMs === undefined ? {} : { retry_after_ms: Math.ceil(retryAfterMs) }),
-            ...(detailCode === undefined ? {} : { detail_code: detailCode }),
-            ...(details === undefined ? {} : { details }),
-          },
-          committed: false,
-        },
-        this.#correlation,
-      );
+      const frame = errorFrameOf(this.#head(), { code, message, failure, details });
+      this.#deps.bus.publish(this.#deliverTo, frame, this.#correlation);
     } catch (fault) {
       this.#deps.telemetry.log.warn('error_frame_not_sent', {
         request_id: this.ordered.request.request_id,
@@ -421,21 +448,11 @@ export class Attempts {
   #cancelAttempt(reason: CancelReason): void {
     const { bus, timers } = this.#deps;
     if (bus.state !== 'connected') return;
-    bus.publish(
-      cancelTo,
-      {
-        version: '2',
-        tenant_id: this.ordered.request.tenant_id,
-        assignment_id: this.ordered.assignmentId,
-        attempt: this.#history.attempt,
-        requested_at_ms: timers.clock.epochMs(),
-        reason,
-      },
-      this.#correlation,
-    );
+    const message = cancelOf(this.ordered, this.#history.attempt, timers.clock.epochMs(), reason);
+    bus.publish(cancelTo, message, this.#correlation);
   }
 
-  #head(): { assignment_id: string; attempt: number; seq: number; origin: 'router' } {
+  #head(): Head {
     return {
       assignment_id: this.ordered.assignmentId,
       attempt: this.#history.attempt,
@@ -457,7 +474,10 @@ export class Attempts {
 
   #wake(): void {
     // At the deadline the gateway answers by itself and the worker ends by its own clock.
-    if (this.#timeLeftMs() <= 0) return this.#over();
+    if (this.#timeLeftMs() <= 0) {
+      this.#ended('timed_out');
+      return this.#over();
+    }
     if (this.#phase.kind !== 'waiting') {
       this.#timer = this.#arm();
       return;
@@ -473,23 +493,4 @@ export class Attempts {
     }
     this.#timer = this.#arm();
   }
-}
-
-const workerFailure = (code: 'WORKER_LOST' | 'WORKER_UNAVAILABLE'): Failure => ({
-  code,
-  ...executionRow(code),
-  committed: false,
-});
-
-function failureOf({ error, state }: AttemptOutcome, isCommitted: boolean): Failure {
-  const code = error?.code ?? (state === 'timed_out' ? 'CANCELLED_BY_TIMEOUT' : 'UNKNOWN_ERROR');
-  return {
-    code,
-    class: executionRow(code).class,
-    retryable: error?.retryable ?? executionRow(code).retryable,
-    detailCode: error?.detail_code,
-    httpStatus: error?.http_status,
-    retryAfterMs: error?.retry_after_ms,
-    committed: isCommitted,
-  };
 }

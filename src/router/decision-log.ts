@@ -5,7 +5,13 @@
 import type { AttemptOutcome } from '../contracts/outcome.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Verdict } from '../policy/decide.ts';
-import { type DecisionRecord, type OutcomeRecord, recordOf, type ShadowRecord } from '../policy/decision-record.ts';
+import {
+  type AttemptRecord,
+  type OutcomeRecord,
+  recordOf,
+  type RequestRecord,
+  type ShadowRecord,
+} from '../policy/decision-record.ts';
 import { unit } from '../core/hash.ts';
 import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -45,8 +51,17 @@ export interface DecisionLogDeps {
   readonly kept?: KeptRecords;
 }
 
+/** An attempt that no decision made. */
+export type Followed = Pick<AttemptRecord, 'attempt' | 'provider_id' | 'model' | 'reason' | 'why' | 'after'>;
+
+/** The end of an attempt as its worker told it, or as its router states it. */
+export type Ended = Pick<AttemptOutcome, 'attempt' | 'provider_id' | 'state' | 'latency_ms'> &
+  Partial<Pick<AttemptOutcome, 'ttft_ms' | 'output_tokens' | 'cost_micro_usd'>> & {
+    readonly error?: { readonly code: string } | undefined;
+  };
+
 interface Entry {
-  readonly record: DecisionRecord | OutcomeRecord | ShadowRecord;
+  readonly record: RequestRecord | ShadowRecord;
   readonly policy: Policy | undefined;
 }
 
@@ -79,8 +94,23 @@ export class DecisionLog implements AsyncDisposable {
     this.#put({ record, policy });
   }
 
+  /** Hears of each further attempt that was not decided on: the same again, a fallback, an escalation. */
+  followed({ policyId, revision }: Policy, facts: Facts, attempt: Followed): void {
+    if (!this.#isSampled(facts) || !this.#hasRoom()) return;
+    const record: AttemptRecord = {
+      type: 'attempt',
+      time_ms: this.#deps.timers.clock.epochMs(),
+      tenant_id: facts.tenantId,
+      request_id: facts.requestId,
+      policy_id: policyId,
+      revision,
+      ...attempt,
+    };
+    this.#put({ record, policy: undefined });
+  }
+
   /** Hears every outcome of a request; those that end nothing are passed over. */
-  ended(facts: Facts, outcome: AttemptOutcome): void {
+  ended(facts: Facts, outcome: Ended): void {
     const { state } = outcome;
     if (state === 'committed' || !this.#isSampled(facts) || !this.#hasRoom()) return;
     this.#put({ record: { type: 'outcome', ...this.#endOf(facts, outcome, state) }, policy: undefined });
@@ -105,7 +135,7 @@ export class DecisionLog implements AsyncDisposable {
     await this.#deps.sink[Symbol.asyncDispose]();
   }
 
-  #endOf(facts: Facts, outcome: AttemptOutcome, state: OutcomeRecord['state']): Omit<OutcomeRecord, 'type'> {
+  #endOf(facts: Facts, outcome: Ended, state: OutcomeRecord['state']): Omit<OutcomeRecord, 'type'> {
     return {
       time_ms: this.#deps.timers.clock.epochMs(),
       tenant_id: facts.tenantId,
@@ -185,7 +215,7 @@ export class DecisionLog implements AsyncDisposable {
   }
 }
 
-function textOf(record: DecisionRecord | OutcomeRecord | ShadowRecord): string | undefined {
+function textOf(record: RequestRecord | ShadowRecord): string | undefined {
   try {
     return JSON.stringify(record);
   } catch {

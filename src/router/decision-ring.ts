@@ -1,5 +1,5 @@
 // The newest decision records of a router without a data directory, in memory: texts, which cost a collection nothing.
-import type { DecisionRecord, OutcomeRecord, ShadowRecord } from '../policy/decision-record.ts';
+import type { RequestRecord, ShadowRecord } from '../policy/decision-record.ts';
 import type { LogLine, RecordSink } from './decision-log.ts';
 import { isOf, type KeptRecord, type KeptRecords } from './kept-records.ts';
 
@@ -52,9 +52,9 @@ export class DecisionRing implements RecordSink, KeptRecords {
   }
 }
 
-/** Undefined for what is neither a decision nor the end of an attempt. */
+/** Undefined for what is of a copy. */
 function kept({ text, policy }: LogLine): KeptRecord | undefined {
   // Written by this process a moment ago.
-  const entry = JSON.parse(text) as DecisionRecord | OutcomeRecord | ShadowRecord;
+  const entry = JSON.parse(text) as RequestRecord | ShadowRecord;
   return entry.type === 'shadow' ? undefined : { entry, own: () => policy };
 }

@@ -1,10 +1,10 @@
 // Reading what was decided while others decide: every step is short, and a few of them make one turn.
-import type { DecisionRecord, OutcomeRecord } from '../policy/decision-record.ts';
+import type { RequestRecord } from '../policy/decision-record.ts';
 import type { Policy } from '../policy/policy.ts';
 
 export interface KeptRecord {
-  readonly entry: DecisionRecord | OutcomeRecord;
-  /** The revision that decided it; undefined for an outcome, and where it is not known any more. */
+  readonly entry: RequestRecord;
+  /** The revision that decided it; undefined for what is no decision, and where it is not known any more. */
   own(): Policy | undefined;
 }
 
@@ -39,5 +39,5 @@ export async function inSlices<Step>(
 }
 
 /** Whether a record is of the request. */
-export const isOf = (entry: DecisionRecord | OutcomeRecord, tenantId: string, requestId: string): boolean =>
+export const isOf = (entry: RequestRecord, tenantId: string, requestId: string): boolean =>
   entry.tenant_id === tenantId && (entry.type === 'decision' ? entry.facts.requestId : entry.request_id) === requestId;

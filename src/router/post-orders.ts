@@ -6,8 +6,9 @@ import { at } from '../contracts/contract.ts';
 import { extensionPost } from '../contracts/extension.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Scope } from '../policy/condition.ts';
-import { seedOf } from '../policy/facts.ts';
-import type { ExtensionItem } from '../policy/policy.ts';
+import { type Facts, type Live, seedOf } from '../policy/facts.ts';
+import type { ExtensionItem, Policy } from '../policy/policy.ts';
+import { scopeOf } from '../policy/scope-of.ts';
 import { endpointOf } from './extension-endpoint.ts';
 import type { Registry } from './extensions.ts';
 
@@ -15,11 +16,7 @@ import type { Registry } from './extensions.ts';
  * Those whose condition holds, in their order; an optional one that the registry does not have is left out.
  * `extension_not_found` for a required one.
  */
-export function postOrders(
-  items: readonly ExtensionItem[],
-  registry: Registry,
-  scope: Scope,
-): PostOrder[] | BeamlineError {
+function postOrders(items: readonly ExtensionItem[], registry: Registry, scope: Scope): PostOrder[] | BeamlineError {
   const orders: PostOrder[] = [];
   for (const item of items) {
     if (!item.holds(scope)) continue;
@@ -45,4 +42,17 @@ export function postOrders(
     orders.push(order);
   }
   return orders;
+}
+
+/** Those of one attempt; undefined for a policy without any. */
+export function postOrdersFor(
+  policy: Policy,
+  facts: Facts,
+  to: { readonly attempt: number; readonly provider: string },
+  live: Live,
+  registry: Registry,
+): PostOrder[] | undefined | BeamlineError {
+  if (policy.post === undefined) return undefined;
+  const standing = { attempt: to.attempt, failureWords: [], currentProvider: to.provider };
+  return postOrders(policy.post, registry, scopeOf(policy, facts, live, standing));
 }

@@ -17,6 +17,9 @@ import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
+import type { RequestRecord } from '../policy/decision-record.ts';
+import { DecisionLog } from './decision-log.ts';
+import type { DecisionRing } from './decision-ring.ts';
 import type { Descriptor } from './extensions.ts';
 import { openPolicies, type Policies } from './policies.ts';
 import { startRouter } from './router.ts';
@@ -78,20 +81,24 @@ const outcomeOf = (last: ExecAssignment, more: Partial<AttemptOutcome>): Attempt
   ...more,
 });
 
+interface RouterOptions {
+  readonly inFlightMax?: number;
+  readonly extensions?: ReadonlyMap<string, Descriptor>;
+  readonly prices?: PriceBook;
+  readonly records?: DecisionRing;
+}
+
 /** A router with the policy `test`, which requests name unless they say otherwise. */
 export async function openRouter(
   document: object = { weights: { alder: 1 } },
-  {
-    inFlightMax: in_flight_max = 100,
-    extensions = new Map(),
-    prices,
-  }: { inFlightMax?: number; extensions?: ReadonlyMap<string, Descriptor>; prices?: PriceBook } = {},
+  { inFlightMax: in_flight_max = 100, extensions = new Map(), prices, records }: RouterOptions = {},
 ) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const { heard, script, late } = listen(bus);
+  const decisions = records && new DecisionLog({ sink: records, kept: records, timers, telemetry, sample: 1 });
   const policies = policiesWith(document);
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
   const jobs = { dispatch_window: 0, jobs_outstanding: 100, sweep_ms: 30_000 };
@@ -100,7 +107,16 @@ export async function openRouter(
   const join = async (): Promise<void> => {
     const settings = { ...times, ...jobs, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
     routers.push(
-      await startRouter({ bus, timers, telemetry, policies, settings, extensions, ...(prices && { prices }) }),
+      await startRouter({
+        bus,
+        timers,
+        telemetry,
+        policies,
+        settings,
+        extensions,
+        decisions,
+        ...(prices && { prices }),
+      }),
     );
   };
   await join();
@@ -154,6 +170,25 @@ const HEARTBEAT: WorkerHeartbeat = {
   status: 'ready',
   resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
 };
+
+/** One line for each record of a request: which attempt, where it went, why, or how it ended. */
+export const told = (ring: DecisionRing, requestId: string): readonly string[] =>
+  [...ring.find('acme', requestId)].flatMap((step) => (step === undefined ? [] : [lineOf(step.entry)]));
+
+function lineOf(entry: RequestRecord): string {
+  switch (entry.type) {
+    case 'decision': {
+      const { verdict, attempt } = entry;
+      return verdict.kind === 'none'
+        ? `${attempt} ${verdict.code}`
+        : `${attempt} ${verdict.reason} ${verdict.provider_id}`;
+    }
+    case 'attempt':
+      return `${entry.attempt} ${entry.reason} ${entry.provider_id} after ${entry.after}${entry.why === undefined ? '' : `: ${entry.why}`}`;
+    case 'outcome':
+      return `${entry.attempt} ${entry.state} ${entry.provider_id} ${entry.code ?? ''} ${entry.latency_ms} ms`;
+  }
+}
 
 export const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 

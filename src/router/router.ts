@@ -101,9 +101,9 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     }),
   );
   opened.use(
-    bus.subscribe(at(cancel), {}, ({ assignment_id, attempt }) => {
+    bus.subscribe(at(cancel), {}, ({ assignment_id, attempt, reason }) => {
       // A cancel of one attempt is a router's own, or about a race that is already lost.
-      if (attempt === undefined) inFlight.get(assignment_id)?.forget();
+      if (attempt === undefined) inFlight.get(assignment_id)?.cancelled(reason);
     }),
   );
   opened.defer(() => settled(inFlight, timers));

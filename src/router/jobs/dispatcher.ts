@@ -176,7 +176,7 @@ export class Dispatcher {
       await endings.give(ref, 'failed', { code, message, retryable: errorRow(code).retry });
       return 'left';
     }
-    planner.sent(found.request, policy, attempt);
+    planner.sent(found.request, plan);
     return this.#written(ref, found, plan);
   }
 

@@ -62,6 +62,7 @@ export class Endings {
       const error = heard.failure === undefined ? undefined : failureTold(heard.failure, heard.message);
       return ended(state, { ...heard, attempt, error }, next, this.#nowMs());
     });
+    this.#recorded(changed, heard);
     if (changed !== undefined) await this.settle(ref, changed);
     return changed !== undefined;
   }
@@ -81,6 +82,7 @@ export class Endings {
       return ended(state, { attempt: out.attempt, status: 'lost', error }, next, this.#nowMs());
     });
     if (changed === undefined) return;
+    this.#recorded(changed);
     const last = changed.state?.attempts.at(-1);
     if (changed.isChanged && last !== undefined) this.stop(ref, last.attempt, 'superseded');
     await this.settle(ref, changed);
@@ -99,7 +101,10 @@ export class Endings {
       out = attemptOut(state)?.attempt;
       return given(state, status, error, this.#nowMs());
     });
-    if (changed?.isChanged === true && out !== undefined) this.stop(ref, out, 'deadline');
+    if (changed?.isChanged === true && out !== undefined) {
+      this.#recorded(changed);
+      this.stop(ref, out, 'deadline');
+    }
     if (changed !== undefined) await this.settle(ref, changed);
   }
 
@@ -189,6 +194,12 @@ export class Endings {
     const follow = this.#deps.planner.follow(found, failed);
     if (follow.kind === 'over') return { kind: 'over', status: otherwise, error: follow.error };
     return { kind: 'retry', atMs: Math.ceil(this.#nowMs() + follow.waitMs), history: follow.kept };
+  }
+
+  /** The attempt that ended is the last one. */
+  #recorded(changed: Changed | undefined, heard?: HeardEnd): void {
+    const last = changed?.state?.attempts.at(-1);
+    if (changed?.isChanged === true && last !== undefined) this.#deps.planner.ended(changed.request, last, heard);
   }
 
   #told({ tenant_id, assignment_id, attempt, status, error }: JobState): void {

@@ -1,8 +1,9 @@
 // The end of an attempt as its worker tells it, in the words of the router. Workers of version 1 tell less.
-import type { JobState } from '../../contracts/job.ts';
+import type { JobAttempt, JobState } from '../../contracts/job.ts';
 import type { ExecResult } from '../../contracts/result.ts';
 import { executionRow } from '../../core/execution-errors.ts';
 import type { Failure } from '../../policy/status-words.ts';
+import type { Ended } from '../decision-log.ts';
 import type { AttemptEnd } from './job-state.ts';
 
 export interface HeardEnd {
@@ -13,6 +14,9 @@ export interface HeardEnd {
   readonly model: string | undefined;
   readonly workerId: string | undefined;
   readonly costMicroUsd: number;
+  readonly latencyMs: number | undefined;
+  readonly ttftMs: number | undefined;
+  readonly outputTokens: number | undefined;
   /** Undefined for a success. */
   readonly failure: Failure | undefined;
   readonly message: string;
@@ -24,7 +28,17 @@ const STATUS = { success: 'succeeded', error: 'failed', timeout: 'timed_out', ca
 const CODE = { error: 'UNKNOWN_ERROR', timeout: 'CANCELLED_BY_TIMEOUT', cancelled: 'CANCELLED_BY_USER' } as const;
 
 export function heardEnd(result: ExecResult): HeardEnd {
-  const { status, attempt, provider_id = 'worker', model, worker_id, usage, error_message } = result;
+  const {
+    status,
+    attempt,
+    provider_id = 'worker',
+    model,
+    worker_id,
+    usage,
+    error_message,
+    latency_ms,
+    ttft_ms,
+  } = result;
   return {
     attempt,
     status: STATUS[status],
@@ -32,6 +46,9 @@ export function heardEnd(result: ExecResult): HeardEnd {
     model: model ?? usage?.model,
     workerId: worker_id,
     costMicroUsd: usage?.cost_micro_usd ?? 0,
+    latencyMs: latency_ms,
+    ttftMs: ttft_ms,
+    outputTokens: usage?.output_tokens,
     failure: status === 'success' ? undefined : failureIn(result, result.error_code ?? CODE[status]),
     message: error_message ?? 'the attempt failed',
     result: status === 'success' ? resultIn(result) : undefined,
@@ -61,3 +78,22 @@ function resultIn({ output, output_ref, model, finish_reason, usage }: ExecResul
   if (usage !== undefined) result.usage = usage;
   return result;
 }
+
+/** As it is written down; without the word of a worker it took the time for which it was out. */
+export function endedOf(end: JobAttempt, heard?: HeardEnd): Ended {
+  const { attempt, provider_id, status, error, published_at_ms, ended_at_ms = published_at_ms } = end;
+  const { latencyMs = ended_at_ms - published_at_ms, ttftMs, outputTokens } = heard ?? {};
+  const code = error?.error_code ?? error?.code;
+  return {
+    attempt,
+    provider_id,
+    state: isEndState(status) ? status : 'failed',
+    ...(code === undefined ? {} : { error: { code } }),
+    latency_ms: latencyMs,
+    ...(ttftMs === undefined ? {} : { ttft_ms: ttftMs }),
+    ...(outputTokens === undefined ? {} : { output_tokens: outputTokens }),
+  };
+}
+
+const isEndState = (status: JobAttempt['status']): status is 'succeeded' | 'timed_out' | 'cancelled' =>
+  status === 'succeeded' || status === 'timed_out' || status === 'cancelled';

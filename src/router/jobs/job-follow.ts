@@ -81,8 +81,11 @@ function nextOf(step: Exclude<Step, { kind: 'end' }>): NextTry {
   switch (step.kind) {
     case 'again':
       return { kind: 'again', item: step.item };
-    case 'to':
-      return { kind: 'to', target: keptTarget(step.target), reason: step.reason };
+    case 'to': {
+      const why = step.reason === 'escalated' ? step.why : undefined;
+      const next = { kind: 'to', target: keptTarget(step.target), reason: step.reason } as const;
+      return why === undefined ? next : { ...next, why };
+    }
     case 'redraw':
       return { kind: 'redraw' };
   }

@@ -13,7 +13,12 @@ export type KeptTarget = { readonly name: string; readonly pool: string; readonl
 export type NextTry =
   | { readonly kind: 'same' }
   | { readonly kind: 'again'; readonly item: number }
-  | { readonly kind: 'to'; readonly target: KeptTarget; readonly reason: 'fallback' | 'escalated' }
+  | {
+      readonly kind: 'to';
+      readonly target: KeptTarget;
+      readonly reason: 'fallback' | 'escalated';
+      readonly why?: string;
+    }
   | { readonly kind: 'redraw' };
 
 export type KeptFailure = {

@@ -13,22 +13,22 @@ import type { Facts } from '../../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
 import type { Policy, Target } from '../../policy/policy.ts';
 import { REASONS } from '../../policy/reasons.ts';
-import { scopeOf } from '../../policy/scope-of.ts';
 import { targetsOf } from '../../policy/recorded-snapshot.ts';
 import type { Failure } from '../../policy/status-words.ts';
 import { stickyKey } from '../../policy/sticky.ts';
 import type { Try } from '../assignment-of.ts';
-import type { DecisionLog } from '../decision-log.ts';
+import type { DecisionLog, Followed } from '../decision-log.ts';
 import type { Extensions } from '../extensions.ts';
 import { factsOf } from '../facts-of.ts';
 import type { LiveState } from '../live-state.ts';
 import type { Policies } from '../policies.ts';
 import type { PolicyBudgets } from '../policy-budgets.ts';
 import type { RequestBudgets } from '../request-budgets.ts';
-import { postOrders } from '../post-orders.ts';
+import { postOrdersFor } from '../post-orders.ts';
 import type { StickyBindings } from '../sticky-bindings.ts';
 import { type Follow, failureTold, followOf } from './job-follow.ts';
 import { bareTarget, failureIn, historyOf, keptIn, keptOf, type Kept, targetOf } from './job-history.ts';
+import { endedOf, type HeardEnd } from './heard-end.ts';
 import type { FoundJob } from './job-store.ts';
 import { blockChoice, type Chosen, isRouted } from './job-target.ts';
 
@@ -43,9 +43,21 @@ type MaybeBudgets = RequestBudgets | undefined;
 export type Decided = Extract<Verdict, { kind: 'chosen' }>;
 
 export type Plan =
-  | { readonly kind: 'go'; readonly policy: Policy; readonly attempt: Try; readonly kept: Kept }
+  | {
+      readonly kind: 'go';
+      readonly policy: Policy;
+      readonly attempt: Try;
+      readonly kept: Kept;
+      /** Undefined where a decision made the attempt, and for blocks. */
+      readonly follows: Follows | undefined;
+    }
   | { readonly kind: 'wait'; readonly waitMs: number }
   | { readonly kind: 'refused'; readonly error: JobFailure };
+
+/** Why an attempt is made that no decision made. */
+type Follows = Pick<Followed, 'after' | 'why'>;
+
+type Go = Extract<Plan, { kind: 'go' }>;
 
 export interface PlannerDeps {
   readonly timers: Timers;
@@ -97,6 +109,7 @@ export class Planner {
         worker_tries: kept?.worker_tries ?? 0,
         deadline_ms: attemptMs,
       }),
+      follows: kept === undefined || !isRouted(facts.taskType) ? undefined : followsIn(kept),
     };
   }
 
@@ -170,28 +183,36 @@ export class Planner {
     return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs, post } };
   }
 
-  /** An attempt was sent: the retry budget of its policy hears of it, and the session that it is of goes with it. */
-  sent(record: JobRequest, policy: Policy, { attempt, target }: Try): void {
-    const { timers, live, bindings } = this.#deps;
+  /**
+   * An attempt was sent: the retry budget of its policy hears of it, the session that it is of goes with it, and it is
+   * written down unless its decision was.
+   */
+  sent(record: JobRequest, { policy, follows, attempt: { attempt, target, model, reason } }: Go): void {
+    const { timers, live, bindings, decisions } = this.#deps;
     const nowMs = timers.clock.nowMs();
     const budget = live.budget(record.tenant_id, policy);
     if (attempt === 1) budget?.first(nowMs);
     else budget?.spend(nowMs);
     const isInSession = policy.sticky !== undefined && isRouted(record.request.task.type);
     if (isInSession) bindings.follow(policy, this.#factsOf(record), target.name);
+    if (follows === undefined || decisions === undefined) return;
+    const next = { attempt, provider_id: target.name, model, reason, ...follows };
+    decisions.followed(policy, this.#factsOf(record), next);
+  }
+
+  /** An attempt has ended, and its state is stored. */
+  ended(record: JobRequest, end: JobAttempt, heard?: HeardEnd): void {
+    const { decisions } = this.#deps;
+    if (decisions === undefined || !isRouted(record.request.task.type)) return;
+    decisions.ended(this.#factsOf(record), endedOf(end, heard));
   }
 
   /** What the worker is to ask about the output. */
-  #post(
-    policy: Policy,
-    facts: Facts,
-    currentProvider: string,
-    attempt: number,
-  ): PostOrder[] | undefined | BeamlineError {
+  #post(policy: Policy, facts: Facts, provider: string, attempt: number): PostOrder[] | undefined | BeamlineError {
     if (policy.post === undefined || !isRouted(facts.taskType)) return undefined;
-    const live = this.#deps.live.now(facts.tenantId, policy);
-    const scope = scopeOf(policy, facts, live, { attempt, failureWords: [], currentProvider });
-    return postOrders(policy.post, this.#deps.extensions.registry, scope);
+    const { live, extensions } = this.#deps;
+    const to = { attempt, provider };
+    return postOrdersFor(policy, facts, to, live.now(facts.tenantId, policy), extensions.registry);
   }
 
   #first(request: DecideRequest, decided: Decided | (() => Verdict)): Drawn | Plan {
@@ -270,6 +291,12 @@ export function attemptMsOf({ request, expires_at_ms }: JobRequest, policy: Poli
   const mostMs = Math.min(expires_at_ms - nowMs, request.deadline_ms ?? DEADLINE_MAX_MS, policyMs, DEADLINE_MAX_MS);
   return Math.floor(Math.max(DEADLINE_MIN_MS, mostMs));
 }
+
+/** Undefined for another draw, which is a decision. */
+const followsIn = ({ next, failure }: Kept): Follows | undefined =>
+  next?.kind === 'redraw'
+    ? undefined
+    : { after: failure?.code ?? 'UNKNOWN_ERROR', why: next?.kind === 'to' ? next.why : undefined };
 
 /** Of an attempt whose plan was lost with its router: its result came before its state was written. */
 function bareKept(attempt: JobAttempt | undefined): Kept | undefined {

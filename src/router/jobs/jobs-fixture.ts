@@ -19,6 +19,8 @@ import type { Role } from '../../core/role.ts';
 import { Timers } from '../../core/timers.ts';
 import { openLog } from '../../telemetry/log.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
+import { DecisionLog } from '../decision-log.ts';
+import type { DecisionRing } from '../decision-ring.ts';
 import type { Descriptor } from '../extensions.ts';
 import { CORRELATION, policiesWith, settled } from '../router-fixture.ts';
 import { startRouter } from '../router.ts';
@@ -112,15 +114,24 @@ export interface JobsOptions {
   readonly hasWorker?: boolean;
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
+  readonly records?: DecisionRing;
 }
 
 /** The bus, and a first router with the policy `test` unless told otherwise. */
 export async function openJobs(document: object = { weights: { alder: 1 } }, options: JobsOptions = {}) {
-  const { dispatch_window = 10, jobs_outstanding = 100, hasWorker = true, extensions = new Map(), prices } = options;
+  const {
+    dispatch_window = 10,
+    jobs_outstanding = 100,
+    hasWorker = true,
+    extensions = new Map(),
+    prices,
+    records,
+  } = options;
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
+  const decisions = records && new DecisionLog({ sink: records, kept: records, timers, telemetry, sample: 1 });
   const cancels: Cancel[] = [];
   bus.subscribe(at(cancel), {}, (message) => void cancels.push(message));
   const worker = hasWorker
@@ -134,7 +145,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000 };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
-    const deps = { timers, telemetry, policies, settings, extensions, ...(prices && { prices }) };
+    const deps = { timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };
     const router = await startRouter({ ...deps, bus: on });
     if (on === bus) routers.push(router);
     return router;
