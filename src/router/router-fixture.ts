@@ -106,18 +106,8 @@ export async function openRouter(
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
     const settings = { ...times, ...jobs, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
-    routers.push(
-      await startRouter({
-        bus,
-        timers,
-        telemetry,
-        policies,
-        settings,
-        extensions,
-        decisions,
-        ...(prices && { prices }),
-      }),
-    );
+    const deps = { bus, timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };
+    routers.push(await startRouter(deps));
   };
   await join();
   const pass = async (ms: number): Promise<void> => {
