@@ -3,6 +3,13 @@ import type { AttemptOutcome } from '../contracts/outcome.ts';
 import { type ExecutionCode, executionRow } from '../core/execution-errors.ts';
 import type { Failure } from '../policy/status-words.ts';
 
+/** Repeats on another worker for one assignment (worker 7). */
+export const WORKER_TRIES_MAX = 3;
+const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
+
+/** Whether it says something of our workers and nothing of the provider. */
+export const isOfWorkers = ({ code }: Failure): boolean => WORKER_CODES.has(code);
+
 /** A failure that the router itself states. */
 export const statedFailure = (code: ExecutionCode): Failure => ({
   code,

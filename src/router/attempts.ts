@@ -24,7 +24,8 @@ import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { failureOf, statedFailure } from './attempt-failure.ts';
+import { failureOf, isOfWorkers, statedFailure, WORKER_TRIES_MAX } from './attempt-failure.ts';
+import { AttemptLimits } from './attempt-limits.ts';
 import { cancelOf, errorFrameOf, type Head } from './attempt-messages.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { DecisionLog } from './decision-log.ts';
@@ -36,17 +37,8 @@ import type { RetryBudget } from './retry-budgets.ts';
 import type { RouterSettings } from './settings.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
-const WORKER_TRIES_MAX = 3;
 export const callTo = atEach(execCall, {});
 const cancelTo = at(cancel);
-const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
-
-/** What the end of an attempt is called when nobody says why. */
-const ENDED = {
-  failed: 'UNKNOWN_ERROR',
-  timed_out: 'CANCELLED_BY_TIMEOUT',
-  cancelled: 'CANCELLED_BY_USER',
-} as const;
 
 export interface AttemptsDeps {
   readonly bus: Bus;
@@ -67,6 +59,18 @@ export interface First {
   readonly priority: number;
 }
 
+/** One request, from its first attempt to its last. */
+interface Whole {
+  readonly ordered: Ordered;
+  readonly facts: Facts;
+  readonly first: First;
+  /** Of the policy; undefined for most. Whoever made this settles it. */
+  readonly budgets?: RequestBudgets | undefined;
+  /** On the monotonic clock. */
+  readonly deadlineMs: number;
+  readonly onOver: (attempts: Attempts) => void;
+}
+
 type NextTry = Exclude<Step, { kind: 'end' }>;
 
 type Phase =
@@ -79,14 +83,13 @@ export class Attempts {
   /** Of the attempt that ended last, as its worker counted them. */
   outputTokens: number | undefined;
   readonly #deps: AttemptsDeps;
+  readonly #whole: Whole;
   readonly #facts: Facts;
   readonly #deliverTo: Address<typeof frames>;
   readonly #correlation: Correlation;
-  readonly #deadlineMs: number;
-  readonly #onOver: (attempts: Attempts) => void;
   readonly #budget: RetryBudget | undefined;
-  /** Of the policy; undefined for most. Whoever made this settles it. */
-  readonly #money: RequestBudgets | undefined;
+  /** Undefined for most policies. */
+  readonly #limits: AttemptLimits | undefined;
   #history: History;
   #hold: Hold | undefined;
   #chosen: First;
@@ -99,28 +102,17 @@ export class Attempts {
   #timer: Timer;
 
   /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. Nothing is pushed before `begin`. */
-  constructor(
-    deps: AttemptsDeps,
-    of: {
-      ordered: Ordered;
-      facts: Facts;
-      first: First;
-      budgets?: RequestBudgets | undefined;
-      deadlineMs: number;
-      onOver: (attempts: Attempts) => void;
-    },
-  ) {
+  constructor(deps: AttemptsDeps, of: Whole) {
     this.#deps = deps;
+    this.#whole = of;
     this.ordered = of.ordered;
     this.#facts = of.facts;
     this.#chosen = of.first;
-    this.#onOver = of.onOver;
-    this.#money = of.budgets;
-    this.#deadlineMs = of.deadlineMs;
     const { request } = of.ordered;
     this.#deliverTo = addressIn(frames, request.deliver_to ?? '');
     this.#correlation = { traceId: request.trace_id ?? '-', tenantId: request.tenant_id };
     this.#budget = deps.live.budget(request.tenant_id, of.ordered.policy);
+    this.#limits = AttemptLimits.of(of.ordered.policy, of.facts.stream);
     this.#history = begun(of.first.target);
     this.#timer = this.#arm();
   }
@@ -159,7 +151,7 @@ export class Attempts {
   /** What is counted of an attempt, whatever follows from it. */
   #told(outcome: AttemptOutcome): void {
     this.outputTokens = outcome.output_tokens;
-    if (outcome.state !== 'committed') this.#money?.ended(this.#tookMicroUsd(outcome));
+    if (outcome.state !== 'committed') this.#whole.budgets?.ended(this.#tookMicroUsd(outcome));
     if (this.#phase.kind === 'pushed' || outcome.state === 'succeeded') {
       this.#deps.decisions?.ended(this.#facts, outcome);
     }
@@ -173,7 +165,8 @@ export class Attempts {
 
   /** Ends without a word: the gateway wants no more, and has told the worker so. */
   cancelled(reason: CancelReason): void {
-    this.#ended(reason === 'deadline' ? 'timed_out' : 'cancelled');
+    if (reason === 'deadline') this.#ended('timed_out', 'CANCELLED_BY_TIMEOUT');
+    else this.#ended('cancelled', 'CANCELLED_BY_USER');
     this.#over();
   }
 
@@ -198,9 +191,11 @@ export class Attempts {
       timeLeftMs: this.#timeLeftMs(),
       post,
     });
-    this.#money?.sent(this.#costOf(this.#chosen.target));
+    this.#whole.budgets?.sent(this.#costOf(this.#chosen.target));
     this.#phase = { kind: 'pushed', workerId: undefined };
     this.#sentMs = timers.clock.nowMs();
+    this.#limits?.pushed(this.#sentMs);
+    if (this.#limits !== undefined) this.#rearm();
     bus
       .request(callTo(this.#chosen.target.pool), assignment, {
         timeoutMs: settings.accept_wait_ms,
@@ -225,6 +220,8 @@ export class Attempts {
     if (this.#phase.kind !== 'pushed' || attempt !== this.#history.attempt) return;
     if (ack.status === 'accepted') {
       this.#phase = { kind: 'pushed', workerId: ack.worker_id };
+      this.#limits?.accepted(this.#deps.timers.clock.nowMs());
+      if (this.#limits !== undefined) this.#rearm();
       return;
     }
     const isInvalid = ack.reason === 'invalid_request' || ack.reason === 'unsupported_version';
@@ -248,16 +245,12 @@ export class Attempts {
   }
 
   /** Writes down what this router knows of the end of the attempt that is out. */
-  #ended(state: 'failed' | 'timed_out' | 'cancelled', code: string = ENDED[state]): void {
+  #ended(state: 'failed' | 'timed_out' | 'cancelled', code: string): void {
     const { decisions, timers } = this.#deps;
     if (decisions === undefined || this.#phase.kind !== 'pushed') return;
-    decisions.ended(this.#facts, {
-      attempt: this.#history.attempt,
-      provider_id: this.#chosen.target.name,
-      state,
-      error: { code },
-      latency_ms: Math.round(timers.clock.nowMs() - this.#sentMs),
-    });
+    const { attempt, current } = this.#history;
+    const latency_ms = Math.round(timers.clock.nowMs() - this.#sentMs);
+    decisions.ended(this.#facts, { attempt, provider_id: current.name, state, error: { code }, latency_ms });
   }
 
   /** Writes down an attempt that no decision made. */
@@ -270,7 +263,7 @@ export class Attempts {
 
   #failed(failure: Failure, message: string): void {
     if (failure.committed || this.#isCommitted) return this.#over();
-    if (WORKER_CODES.has(failure.code) && this.#workerTries < WORKER_TRIES_MAX && this.#timeLeftMs() > 0) {
+    if (isOfWorkers(failure) && this.#workerTries < WORKER_TRIES_MAX && this.#timeLeftMs() > 0) {
       this.#workerTries++;
       this.#history = repeated(this.#history);
       this.#followed(failure);
@@ -282,7 +275,7 @@ export class Attempts {
 
   #follow(failure: Failure, message: string): void {
     const { policy, request } = this.ordered;
-    const live = this.#deps.live.now(request.tenant_id, policy, this.#money);
+    const live = this.#deps.live.now(request.tenant_id, policy, this.#whole.budgets);
     const step = nextStep(policy, this.#facts, this.#history, failure, this.#timeLeftMs(), live);
     this.#deps.telemetry.log.debug('attempt_failed', {
       request_id: this.ordered.request.request_id,
@@ -326,7 +319,7 @@ export class Attempts {
   /** Decides until a provider admits the attempt and the budgets bear it, at most once per candidate (policy 6, step 13). */
   #draw(failure: Failure, message: string, left: number): void {
     const { policy, request } = this.ordered;
-    const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure, this.#money);
+    const snapshot = this.#deps.live.after(request.tenant_id, policy, this.#history, failure, this.#whole.budgets);
     const verdict = left > 0 ? decide(policy, this.#facts, snapshot, false) : undefined;
     if (verdict !== undefined) this.#deps.decisions?.decided(policy, this.#facts, snapshot, verdict);
     if (verdict === undefined || verdict.kind === 'none') {
@@ -341,12 +334,11 @@ export class Attempts {
 
   /** Holds what the attempt may cost, then goes on: at once unless the lease of a budget is short. */
   #afford(target: Target, go: (isHeld: boolean) => void): void {
-    const held = this.#money?.hold(target.name, this.#costOf(target)) ?? true;
+    const held = this.#whole.budgets?.hold(target.name, this.#costOf(target)) ?? true;
     if (typeof held === 'boolean') return go(held);
     const waiting: Phase = { kind: 'waiting', go: () => undefined, atMs: Number.POSITIVE_INFINITY };
     this.#phase = waiting;
-    this.#timer.cancel();
-    this.#timer = this.#arm();
+    this.#rearm();
     const goOn = (isHeld: boolean): void => {
       if (this.#phase !== waiting) return;
       this.#phase = { kind: 'pushed', workerId: undefined };
@@ -360,7 +352,7 @@ export class Attempts {
 
   /** Undefined for a model without a price. */
   #costOf(target: Target, outputTokens = this.#facts.maxOutputTokens): number | undefined {
-    if (this.#money === undefined) return undefined;
+    if (this.#whole.budgets === undefined) return undefined;
     const { policy, request } = this.ordered;
     const facts = { ...this.#facts, maxOutputTokens: outputTokens };
     return expectedCost(target, facts, this.#deps.live.now(request.tenant_id, policy));
@@ -411,8 +403,7 @@ export class Attempts {
   #wait(waitMs: number, go: () => void): void {
     if (waitMs <= 0) return go();
     this.#phase = { kind: 'waiting', go, atMs: this.#deps.timers.clock.nowMs() + waitMs };
-    this.#timer.cancel();
-    this.#timer = this.#arm();
+    this.#rearm();
   }
 
   #exhausted(failure: Failure, message: string): void {
@@ -429,10 +420,8 @@ export class Attempts {
       const frame = errorFrameOf(this.#head(), { code, message, failure, details });
       this.#deps.bus.publish(this.#deliverTo, frame, this.#correlation);
     } catch (fault) {
-      this.#deps.telemetry.log.warn('error_frame_not_sent', {
-        request_id: this.ordered.request.request_id,
-        fault,
-      });
+      const { request_id } = this.ordered.request;
+      this.#deps.telemetry.log.warn('error_frame_not_sent', { request_id, fault });
     }
     this.#over();
   }
@@ -442,7 +431,7 @@ export class Attempts {
     this.#phase = { kind: 'over' };
     this.#timer.cancel();
     this.#letGo();
-    this.#onOver(this);
+    this.#whole.onOver(this);
   }
 
   #cancelAttempt(reason: CancelReason): void {
@@ -453,37 +442,38 @@ export class Attempts {
   }
 
   #head(): Head {
-    return {
-      assignment_id: this.ordered.assignmentId,
-      attempt: this.#history.attempt,
-      seq: this.#frames++,
-      origin: 'router',
-    };
+    const { assignmentId: assignment_id } = this.ordered;
+    return { assignment_id, attempt: this.#history.attempt, seq: this.#frames++, origin: 'router' };
   }
 
   #timeLeftMs(): number {
-    return this.#deadlineMs - this.#deps.timers.clock.nowMs();
+    return this.#whole.deadlineMs - this.#deps.timers.clock.nowMs();
+  }
+
+  #rearm(): void {
+    this.#timer.cancel();
+    this.#timer = this.#arm();
   }
 
   #arm(): Timer {
     const { timers, settings } = this.#deps;
-    const beatMs = timers.clock.nowMs() + settings.heartbeat_ms;
-    const dueMs = this.#phase.kind === 'waiting' ? Math.min(this.#phase.atMs, beatMs) : this.#deadlineMs;
-    return timers.at(Math.min(dueMs, this.#deadlineMs), () => this.#wake());
+    const dueMs =
+      this.#phase.kind === 'waiting'
+        ? Math.min(this.#phase.atMs, timers.clock.nowMs() + settings.heartbeat_ms)
+        : (this.#limits?.dueMs(this.#isCommitted) ?? this.#whole.deadlineMs);
+    return timers.at(Math.min(dueMs, this.#whole.deadlineMs), () => this.#wake());
   }
 
   #wake(): void {
     // At the deadline the gateway answers by itself and the worker ends by its own clock.
     if (this.#timeLeftMs() <= 0) {
-      this.#ended('timed_out');
+      this.#ended('timed_out', 'CANCELLED_BY_TIMEOUT');
       return this.#over();
     }
-    if (this.#phase.kind !== 'waiting') {
-      this.#timer = this.#arm();
-      return;
-    }
+    const nowMs = this.#deps.timers.clock.nowMs();
+    if (this.#phase.kind !== 'waiting') return this.#look(nowMs);
     const { go, atMs } = this.#phase;
-    if (this.#deps.timers.clock.nowMs() >= atMs) {
+    if (nowMs >= atMs) {
       this.#phase = { kind: 'pushed', workerId: undefined };
       this.#timer = this.#arm();
       return go();
@@ -492,5 +482,13 @@ export class Attempts {
       this.#deps.bus.publish(this.#deliverTo, { type: 'heartbeat', ...this.#head() }, this.#correlation);
     }
     this.#timer = this.#arm();
+  }
+
+  /** A worker that lives and does not end its attempt in time is told to, and the policy decides what follows. */
+  #look(nowMs: number): void {
+    const failure = this.#limits?.failureAt(nowMs, this.#isCommitted);
+    if (failure === undefined) return this.#rearm();
+    this.#cancelAttempt('deadline');
+    this.#gaveUp(failure, 'the attempt took too long');
   }
 }

@@ -8,10 +8,11 @@ import { isTerminal, type JobFailure, type JobState } from '../../contracts/job.
 import { DEADLINE_MIN_MS } from '../../contracts/limits.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
+import { statedFailure } from '../attempt-failure.ts';
 import type { Approvals } from './approvals.ts';
 import type { HeardEnd } from './heard-end.ts';
 import { APPROVAL, dueOf } from './job-due.ts';
-import { failureBy, failureTold } from './job-follow.ts';
+import { failureTold } from './job-follow.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import type { Planner } from './job-plan.ts';
 import {
@@ -74,7 +75,7 @@ export class Endings {
       const out = state === undefined ? undefined : attemptOut(state);
       if (state === undefined || out === undefined) return undefined;
       if (dueOf(request, state, this.#nowMs()).kind !== 'lose') return undefined;
-      const failure = failureBy('WORKER_LOST');
+      const failure = statedFailure('WORKER_LOST');
       const message = 'no result came in time';
       const isUnclaimed = out.status === 'published';
       const next = this.#followed(found, { failure, message, isUnclaimed }, 'failed');
@@ -90,7 +91,7 @@ export class Endings {
 
   /** The time of the job is over. */
   async expire(ref: JobRef): Promise<void> {
-    const failure = failureBy('CANCELLED_BY_TIMEOUT');
+    const failure = statedFailure('CANCELLED_BY_TIMEOUT');
     await this.give(ref, 'timed_out', failureTold(failure, 'the time of the job is over', 'deadline_exceeded'));
   }
 

@@ -3,19 +3,16 @@ import { type JobFailure, type JobRequest } from '../../contracts/job.ts';
 import { DEADLINE_MIN_MS, TEXT_CHARS_MAX } from '../../contracts/limits.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { errorRow } from '../../core/errors.ts';
-import { answerCode, executionRow } from '../../core/execution-errors.ts';
+import { answerCode } from '../../core/execution-errors.ts';
 import { backoffMs } from '../../policy/backoff.ts';
 import { draw } from '../../policy/draw.ts';
 import { type Facts, type Live, seedOf } from '../../policy/facts.ts';
 import { nextStep, type Step } from '../../policy/next-step.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { Failure } from '../../policy/status-words.ts';
+import { isOfWorkers, WORKER_TRIES_MAX } from '../attempt-failure.ts';
 import { historyOf, keptFailure, keptTarget, type Kept, type NextTry } from './job-history.ts';
 import { isRouted } from './job-target.ts';
-
-/** Repeats on another worker for one assignment (worker 7). */
-const WORKER_TRIES_MAX = 3;
-const WORKER_CODES: ReadonlySet<string> = new Set(['WORKER_UNAVAILABLE', 'WORKER_LOST', 'SYSTEM_OVERLOAD']);
 
 export interface FailedTry {
   readonly request: JobRequest;
@@ -39,7 +36,7 @@ export type Follow =
 
 export function followOf(of: FailedTry): Follow {
   const { kept, failure, timeLeftMs, isUnclaimed } = of;
-  const isFleet = WORKER_CODES.has(failure.code) && (isUnclaimed || kept.worker_tries < WORKER_TRIES_MAX);
+  const isFleet = isOfWorkers(failure) && (isUnclaimed || kept.worker_tries < WORKER_TRIES_MAX);
   if (isFleet && timeLeftMs >= DEADLINE_MIN_MS) {
     const tries = kept.worker_tries + (isUnclaimed ? 0 : 1);
     return { kind: 'retry', waitMs: 0, kept: keepFor(of, { kind: 'same' }, tries) };
@@ -106,11 +103,3 @@ export function failureTold(
     ...(detailCode === undefined ? {} : { detail_code: detailCode }),
   };
 }
-
-/** A failure that the router itself states. */
-export const failureBy = (code: 'WORKER_LOST' | 'CANCELLED_BY_TIMEOUT' | 'CANCELLED_BY_USER'): Failure => ({
-  code,
-  class: executionRow(code).class,
-  retryable: executionRow(code).retryable,
-  committed: false,
-});
