@@ -50,6 +50,19 @@ test('a budget has the defaults of the language', () => {
   });
 });
 
+test('a fallback may wait for a spent budget, and for nothing else', () => {
+  const policy = policyOf({ fallbacks: [{ when: { status: 'budget_exceeded' }, to: 'birch' }] });
+  const reasonOf = (snapshot: Snapshot): string => {
+    const verdict = decide(policy, facts, snapshot, true);
+    return verdict.kind === 'chosen' ? `${verdict.reason} ${verdict.target.name}` : verdict.code;
+  };
+  assert.equal(reasonOf(snapshotOf(['alder'])), 'fallback birch');
+  assert.equal(reasonOf(snapshotOf(['alder', 'birch'])), 'budget_exceeded');
+  assert.equal(reasonOf(snapshotOf([], { isOpen: (name) => name === 'alder' })), 'circuit_breaker_open');
+  const step = decide(policy, facts, snapshotOf(['alder']), true).explanation?.steps.at(-1);
+  assert.deepEqual([step?.stage, step?.outcome], ['fallback', 'chosen']);
+});
+
 test('who is over budget is not chosen; a fallback that is not takes its place', () => {
   const plain = policyOf({ fallbacks: [{ when: { status: 'all_providers_failed' }, to: 'birch' }] });
   const verdict = decide(plain, facts, snapshotOf(['alder']), true);

@@ -7,7 +7,7 @@ import type { Facts, Snapshot } from './facts.ts';
 import { effectiveWeight, type Filter, removedBy } from './filters.ts';
 import type { Course, Policy, Rejection, Target } from './policy.ts';
 import type { Reason } from './reasons.ts';
-import { emptyScope, refusalOf } from './rescue.ts';
+import { emptyScope, type EmptyWord, emptyWords, refusalOf } from './rescue.ts';
 import { sessionText } from './sticky.ts';
 import { narrow, REMOVED } from './strategies.ts';
 
@@ -25,7 +25,7 @@ export type Choice =
       readonly how: 'fallback';
       readonly target: Target;
       readonly reason: Reason;
-      readonly hasOpenBreaker: boolean;
+      readonly words: readonly EmptyWord[];
     }
   | { readonly how: 'rejected'; readonly rejection: Rejection }
   | {
@@ -33,7 +33,7 @@ export type Choice =
       readonly onlyBreakers: boolean;
       /** Whoever may serve the request at all is over budget. */
       readonly onlyBudgets: boolean;
-      readonly hasOpenBreaker: boolean;
+      readonly words: readonly EmptyWord[];
     };
 
 /** Filters of the moment, beside breakers and budgets. */
@@ -119,20 +119,20 @@ function rescue(
   course: Course,
   lost: { removed: number; breakers: number; budgets: number; others: number },
 ): Choice {
-  const hasOpenBreaker = lost.breakers > 0;
-  const scope = emptyScope(policy, facts, snapshot, hasOpenBreaker);
+  const words = emptyWords(lost);
+  const scope = emptyScope(policy, facts, snapshot, words);
   const item = policy.fallbacks.find((fallback) => refusalOf(fallback, scope, facts, snapshot, course) === undefined);
   if (item === undefined)
     return {
       how: 'none',
-      onlyBreakers: hasOpenBreaker && lost.breakers === lost.removed,
+      onlyBreakers: lost.breakers > 0 && lost.breakers === lost.removed,
       onlyBudgets: lost.budgets > 0 && lost.breakers === 0 && lost.others === 0,
-      hasOpenBreaker,
+      words,
     };
   return {
     how: 'fallback',
     target: item.to,
-    reason: hasOpenBreaker ? 'circuit_breaker_fallback' : 'fallback',
-    hasOpenBreaker,
+    reason: lost.breakers > 0 ? 'circuit_breaker_fallback' : 'fallback',
+    words,
   };
 }

@@ -79,7 +79,11 @@ export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain
   };
 }
 
-function emptyBecause({ onlyBreakers, onlyBudgets }: Extract<Choice, { how: 'none' }>) {
+/** Why nobody is left, as it is answered (policy 6, step 11). */
+export function emptyBecause({
+  onlyBreakers,
+  onlyBudgets,
+}: Pick<Extract<Choice, { how: 'none' }>, 'onlyBreakers' | 'onlyBudgets'>) {
   if (onlyBreakers) return { code: 'circuit_breaker_open', message: 'the breakers of all providers are open' } as const;
   if (onlyBudgets) return { code: 'budget_exceeded', message: 'a budget of the policy is spent' } as const;
   return { code: 'no_provider_available', message: 'no provider can serve this request' } as const;

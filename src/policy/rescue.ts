@@ -5,13 +5,19 @@ import { type Filter, removedBy } from './filters.ts';
 import type { Course, Fallback, Policy } from './policy.ts';
 import { scopeOf } from './scope-of.ts';
 
+export type EmptyWord = 'all_providers_failed' | 'circuit_breaker_open' | 'budget_exceeded';
+
+/** The words of an empty choice (policy 3.2), by how many candidates breakers and budgets removed. */
+export function emptyWords({ breakers, budgets }: { readonly breakers: number; readonly budgets: number }) {
+  const words: EmptyWord[] = ['all_providers_failed'];
+  if (breakers > 0) words.push('circuit_breaker_open');
+  if (budgets > 0) words.push('budget_exceeded');
+  return words;
+}
+
 /** What fallbacks see when no candidate is left. */
-export const emptyScope = (policy: Policy, facts: Facts, snapshot: Snapshot, hasOpenBreaker: boolean): Scope =>
-  scopeOf(policy, facts, snapshot, snapshot, [
-    ...snapshot.failureWords,
-    'all_providers_failed',
-    ...(hasOpenBreaker ? ['circuit_breaker_open'] : []),
-  ]);
+export const emptyScope = (policy: Policy, facts: Facts, snapshot: Snapshot, words: readonly EmptyWord[]): Scope =>
+  scopeOf(policy, facts, snapshot, snapshot, [...snapshot.failureWords, ...words]);
 
 /** Why the fallback cannot help; undefined if it can. */
 export const refusalOf = (

@@ -61,7 +61,7 @@ function tiedBy(strategy: Narrowing, { policy, facts, snapshot, course }: Decide
 /** Which fallbacks of an empty choice were asked, and why each was passed over. */
 export function fallbacksTold({ policy, facts, snapshot, course, choice }: Decided): readonly Told[] {
   if (choice.how !== 'fallback' && choice.how !== 'none') return [];
-  const scope = emptyScope(policy, facts, snapshot, choice.hasOpenBreaker);
+  const scope = emptyScope(policy, facts, snapshot, choice.words);
   const steps: Told[] = [];
   for (const [item, fallback] of policy.fallbacks.entries()) {
     const refusal = refusalOf(fallback, scope, facts, snapshot, course);

@@ -56,6 +56,15 @@ test('what a request may cost is held before it is pushed; without room it is re
   await stop();
 });
 
+test('where a budget does not bear the chosen one, a fallback that waits for that is taken at once', async () => {
+  const fallbacks = [{ when: { status: 'budget_exceeded' }, to: 'cedar' }];
+  const { decide, heard, stop } = await open({ limit_micro_usd: 50 }, { fallbacks });
+  const { ok, decision } = await decide(HUNDRED);
+  assert.deepEqual([ok, decision?.provider_id, decision?.reason], [true, 'cedar', 'fallback']);
+  assert.equal(heard.pushed.length, 1);
+  await stop();
+});
+
 test('an end of which nobody knows the cost counts as it was estimated', async () => {
   const { decide, outcome, stop } = await open({ limit_micro_usd: 150 });
   await decide(HUNDRED);

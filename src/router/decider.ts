@@ -9,7 +9,7 @@ import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import { BeamlineError, errorRow } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
 import type { LiveMap } from '../core/live-map.ts';
-import { decide, type Verdict } from '../policy/decide.ts';
+import { decide, emptyBecause, type Verdict } from '../policy/decide.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
@@ -199,7 +199,7 @@ export class Decider {
       verdict = this.#decide(facts, policy, how);
       assignment = this.#push(asked, verdict, admitted);
     }
-    if (assignment === undefined) throw nobodyAdmits();
+    if (assignment === undefined) throw nobodyAdmits(true);
     return this.#responseTo(asked, verdict, assignment);
   }
 
@@ -208,14 +208,16 @@ export class Decider {
     const { facts, policy, how } = asked;
     try {
       await budgets.known();
+      const refusals = new Set<'breakers' | 'budgets'>();
       for (let left = candidates(policy); left >= 0; left--) {
         const verdict = this.#decide(facts, policy, how, budgets);
         // eslint-disable-next-line no-await-in-loop -- a refusal counts for the next decision
         const isHeld = await budgets.hold(verdict.target.name, verdict.expectedCostMicroUsd);
         const assignment = isHeld ? this.#push(asked, verdict, admitted, budgets) : undefined;
         if (assignment !== undefined) return this.#responseTo(asked, verdict, assignment);
+        refusals.add(isHeld ? 'breakers' : 'budgets');
       }
-      throw nobodyAdmits();
+      throw refusals.has('breakers') ? nobodyAdmits(refusals.size === 1) : budgets.exceeded();
     } catch (fault) {
       admitted.end(0);
       budgets.settle();
@@ -353,8 +355,11 @@ const howOf = ({ options }: DecideRequest): How & { readonly isDry: boolean } =>
   isDry: options?.dry_run === true,
 });
 
-const nobodyAdmits = (): BeamlineError =>
-  new BeamlineError('circuit_breaker_open', 'no provider admits the request', { retryAfterMs: FULL_RETRY_MS });
+/** Each candidate was refused in its turn, while others took what it was to get. */
+function nobodyAdmits(onlyBreakers: boolean): BeamlineError {
+  const { code, message } = emptyBecause({ onlyBreakers, onlyBudgets: false });
+  return new BeamlineError(code, message, { retryAfterMs: FULL_RETRY_MS });
+}
 
 /** Most decisions have none, and cost nothing. */
 const marksOf = ({ tags, arms }: Chosen): Marks | undefined =>
