@@ -56,15 +56,17 @@ export class DurableDecide {
   }
 
   async #take(asked: DecideRequest, version: 'v1' | 'v2'): Promise<Accepted> {
-    const { policies, acceptance, prepare } = this.#deps;
+    const { policies, acceptance, prepare, timers } = this.#deps;
     const policy = policies.find(asked.tenant_id, asked.policy_id ?? 'default');
     // A repeat has no effect: no extension hears of it.
     const known = await acceptance.known(asked);
     if (known !== undefined) return known;
     const prepared = await prepare(asked, policy);
     const { decided, decision } = await this.#decide(prepared, policy, version);
+    // A copy: it is stored with the job, and repeats are answered by what was true then.
+    const told = policies.isStale(timers.clock.nowMs()) ? { ...decision, policy_stale: true } : decision;
     if (version === 'v1') prepared.deadline_ms ??= v1DeadlineMs(decided?.expectedLatencyMs);
-    return acceptance.accept({ asked, prepared, policy, decision, decided });
+    return acceptance.accept({ asked, prepared, policy, decision: told, decided });
   }
 
   async #decide(

@@ -115,6 +115,8 @@ export interface JobsOptions {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
   readonly records?: DecisionRing;
+  /** The source of its policies is out of reach. */
+  readonly isStale?: boolean;
 }
 
 /** The bus, and a first router with the policy `test` unless told otherwise. */
@@ -137,7 +139,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
   const worker = hasWorker
     ? await startWorker(bus)
     : { orders: [], held: [], script: [], report: async () => undefined };
-  const policies = policiesWith(document);
+  const policies = { ...policiesWith(document), isStale: () => options.isStale === true };
   const routers: Role[] = [];
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
 

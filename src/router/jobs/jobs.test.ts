@@ -198,6 +198,26 @@ test('a job that no worker survives fails, and its work order is kept among the 
   await stop();
 });
 
+test('a job that is decided while its policies cannot be read anew says so, and so does a block', async () => {
+  const { start, ask, stop } = await openJobs(undefined, { isStale: true });
+  await start();
+  const block = { task: { type: 'http.request', payload: { a: 1 } }, request_id: 'rq-2', idempotency_key: 'key-2' };
+  const answers = [await ask(orderOf()), await ask(orderOf()), await ask(orderOf(block, { id: 'key-2' }))];
+  assert.deepEqual(
+    answers.map(({ decision, duplicate }) => [decision?.policy_stale, duplicate]),
+    [
+      [true, undefined],
+      [true, true],
+      [true, undefined],
+    ],
+  );
+  await stop();
+  const fresh = await openJobs();
+  await fresh.start();
+  assert.equal((await fresh.ask(orderOf())).decision?.policy_stale, undefined);
+  await fresh.stop();
+});
+
 test('a repeat gets the first answer; the same key with another task is a conflict', async () => {
   const { start, ask, orders, metrics, stop } = await openJobs();
   await start();
