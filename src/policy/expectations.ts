@@ -15,3 +15,14 @@ export function expectedCost(target: Target, facts: Facts, live: Live): number |
 /** Milliseconds to the first chunk of a stream, else to the whole answer; undefined without recent results. */
 export const expectedLatency = (target: Target, facts: Facts, live: Live): number | undefined =>
   live.latency?.(target.name, facts.stream)?.ms;
+
+/** Both, for an attempt; undefined is what nobody knows. */
+export interface Expectations {
+  readonly expectedLatencyMs?: number | undefined;
+  readonly expectedCostMicroUsd?: number | undefined;
+}
+
+export const expectationsOf = (target: Target, facts: Facts, live: Live): Expectations => ({
+  expectedLatencyMs: expectedLatency(target, facts, live),
+  expectedCostMicroUsd: expectedCost(target, facts, live),
+});

@@ -2,8 +2,11 @@
 import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { DecideRequest } from '../contracts/decide.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
+import type { Expectations } from '../policy/expectations.ts';
 import type { Arm, Policy, Target } from '../policy/policy.ts';
 import type { Account } from './usage-emitter.ts';
+
+const MICRO = 1_000_000;
 
 export interface Ordered {
   readonly request: DecideRequest;
@@ -20,14 +23,13 @@ export interface Marks {
   readonly arms?: readonly Arm[] | undefined;
 }
 
-export interface Try extends Marks {
+export interface Try extends Marks, Expectations {
   readonly attempt: number;
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
   readonly priority: number;
   readonly timeLeftMs: number;
-  readonly expectedCostMicroUsd?: number | undefined;
   /** What the worker asks about the output; absent for most. */
   readonly post?: readonly PostOrder[] | undefined;
 }
@@ -51,13 +53,7 @@ export function assignmentOf(ordered: Ordered, attempt: Try): ExecAssignment {
         : { provider_id: target.name, channel: 'nats', pool: target.pool, model },
     job: payload === undefined ? { type } : { type, payload },
     options: { deadline_ms: attemptMs(policy, attempt.timeLeftMs) },
-    decision: {
-      provider_id: target.name,
-      reason: attempt.reason,
-      priority: attempt.priority,
-      policy_id: policy.policyId,
-      policy_revision: policy.revision,
-    },
+    decision: decisionOf(policy, attempt),
     metadata: accountOf(ordered, attempt),
     owner: { router_id: routerId },
     stream: request.stream ?? false,
@@ -69,6 +65,20 @@ export function assignmentOf(ordered: Ordered, attempt: Try): ExecAssignment {
   if (idleMs !== undefined) assignment.limits = { ...assignment.limits, idle_ms: idleMs };
   if (attempt.post !== undefined) assignment.post = [...attempt.post];
   return assignment;
+}
+
+function decisionOf(policy: Policy, attempt: Try): NonNullable<ExecAssignment['decision']> {
+  const { expectedLatencyMs, expectedCostMicroUsd } = attempt;
+  const decision: NonNullable<ExecAssignment['decision']> = {
+    provider_id: attempt.target.name,
+    reason: attempt.reason,
+    priority: attempt.priority,
+    policy_id: policy.policyId,
+    policy_revision: policy.revision,
+  };
+  if (expectedLatencyMs !== undefined) decision.expected_latency_ms = Math.round(expectedLatencyMs);
+  if (expectedCostMicroUsd !== undefined) decision.expected_cost = Math.round(expectedCostMicroUsd) / MICRO;
+  return decision;
 }
 
 export const attemptMs = (policy: Policy, timeLeftMs: number): number =>

@@ -16,8 +16,8 @@ import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import { answerCode } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import { decide } from '../policy/decide.ts';
-import { expectedCost } from '../policy/expectations.ts';
-import type { Facts } from '../policy/facts.ts';
+import { type Expectations, expectationsOf, expectedCost } from '../policy/expectations.ts';
+import type { Facts, Live } from '../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../policy/history.ts';
 import { nextStep, type Step } from '../policy/next-step.ts';
 import type { Target } from '../policy/policy.ts';
@@ -52,7 +52,7 @@ export interface AttemptsDeps {
   readonly decisions?: DecisionLog | undefined;
 }
 
-export interface First {
+export interface First extends Expectations {
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
@@ -209,11 +209,10 @@ export class Attempts {
 
   /** What the worker is to ask about the output of this attempt. */
   #post(): PostOrder[] | undefined | BeamlineError {
-    const { policy, request } = this.ordered;
+    const { policy } = this.ordered;
     if (policy.post === undefined) return undefined;
-    const { live, extensions } = this.#deps;
     const to = { attempt: this.#history.attempt, provider: this.#chosen.target.name };
-    return postOrdersFor(policy, this.#facts, to, live.now(request.tenant_id, policy), extensions.registry);
+    return postOrdersFor(policy, this.#facts, to, this.#now(), this.#deps.extensions.registry);
   }
 
   #acknowledged(attempt: number, ack: ExecAssignmentAck): void {
@@ -304,7 +303,8 @@ export class Attempts {
         return this.#afford(target, (isHeld) => {
           if (!isHeld || !this.#take(target)) return this.#follow(failure, message);
           const { priority } = REASONS[reason];
-          this.#move({ target, model: target.model ?? this.#facts.model, reason, priority }, reason);
+          const expected = expectationsOf(target, this.#facts, this.#now());
+          this.#move({ target, model: target.model ?? this.#facts.model, reason, priority, ...expected }, reason);
           this.#followed(failure, step.reason === 'escalated' ? step.why : undefined);
           this.#retry();
         });
@@ -353,9 +353,13 @@ export class Attempts {
   /** Undefined for a model without a price. */
   #costOf(target: Target, outputTokens = this.#facts.maxOutputTokens): number | undefined {
     if (this.#whole.budgets === undefined) return undefined;
+    return expectedCost(target, { ...this.#facts, maxOutputTokens: outputTokens }, this.#now());
+  }
+
+  /** Valid in this turn only. */
+  #now(): Live {
     const { policy, request } = this.ordered;
-    const facts = { ...this.#facts, maxOutputTokens: outputTokens };
-    return expectedCost(target, facts, this.#deps.live.now(request.tenant_id, policy));
+    return this.#deps.live.now(request.tenant_id, policy);
   }
 
   /** By the output that its worker counted; what is not known stays as it was estimated. */

@@ -20,6 +20,14 @@ const IN_A_MONTH_MS = Date.UTC(2026, 9, 1) - 1_790_000_000_000;
 const open = (budget: object, more: object = {}) =>
   openRouter({ ...ALDER_FIRST, ...more, budgets: [{ id: 'month', ...budget }] }, { prices });
 
+const FALLING = {
+  fallbacks: [
+    { when: { status: '5xx' }, retry: 0, to: 'birch' },
+    { when: { status: '5xx' }, retry: 0, to: 'cedar' },
+  ],
+};
+const BROKEN = { class: 'unavailable', code: 'PROVIDER_UNAVAILABLE', retryable: true, http_status: 503 };
+
 async function entriesOf(bus: Bus): Promise<readonly BudgetEntry[]> {
   const bucket = await bus.openBucket(budgetBucket);
   return (await bucket.entries()).map(({ value }) => {
@@ -53,6 +61,30 @@ test('what a request may cost is held before it is pushed; without room it is re
     [entry?.tenant_id, entry?.budget_id, entry?.scope, entry?.subject, entry?.policy_id],
     ['acme', 'policy/test/month/policy-month', 'policy', 'test', 'test'],
   );
+  await stop();
+});
+
+test('a work order says what its attempt was expected to cost, a fallback too', async () => {
+  const { decide, fail, pass, heard, outcome, stop } = await openRouter({ ...ALDER_FIRST, ...FALLING }, { prices });
+  await decide(HUNDRED);
+  await outcome({ state: 'succeeded', latency_ms: 40, ttft_ms: 7 });
+  await decide(HUNDRED);
+  await fail('PROVIDER_UNAVAILABLE', BROKEN);
+  await pass(500);
+  assert.deepEqual(
+    heard.pushed.map(({ decision, metadata }) => [
+      decision?.provider_id,
+      decision?.expected_latency_ms,
+      decision?.expected_cost,
+      metadata?.['expected_cost_micro_usd'],
+    ]),
+    [
+      ['alder', undefined, 0.0001, 100],
+      ['alder', 7, 0.0001, 100],
+      ['birch', undefined, 0.001, 1_000],
+    ],
+  );
+  await outcome({ state: 'succeeded' });
   await stop();
 });
 
@@ -109,14 +141,6 @@ test('each key has a budget of its own; whoever names no user has none', async (
   );
   await users.stop();
 });
-
-const FALLING = {
-  fallbacks: [
-    { when: { status: '5xx' }, retry: 0, to: 'birch' },
-    { when: { status: '5xx' }, retry: 0, to: 'cedar' },
-  ],
-};
-const BROKEN = { class: 'unavailable', code: 'PROVIDER_UNAVAILABLE', retryable: true, http_status: 503 };
 
 for (const [limit, next] of [
   [2_000, 'birch'],

@@ -14,6 +14,28 @@ const prices = openPriceBook([
 ]);
 const JOBS = ['A', 'B', 'C', 'D'].map((letter) => `job_01JD7ZPK2M4N6P8R0T2V4X6Z8${letter}`);
 
+test('the work orders of a job say what each attempt was expected to cost', async () => {
+  const fallbacks = [{ when: { status: 'unavailable' }, retry: 1, to: 'birch', backoff: { base_ms: 100 } }];
+  const world = await openJobs({ weights: { alder: 1 }, fallbacks }, { prices });
+  await world.start();
+  world.script.push(failure('PROVIDER_UNAVAILABLE'), failure('PROVIDER_UNAVAILABLE'));
+  await world.ask(orderOf({ estimate: { input_tokens: 0, max_output_tokens: 100 } }));
+  await world.pass(2_000);
+  assert.deepEqual(
+    world.orders.map(({ decision, metadata }) => [
+      decision?.provider_id,
+      decision?.expected_cost,
+      metadata?.['expected_cost_micro_usd'],
+    ]),
+    [
+      ['alder', 0.0001, 100],
+      ['alder', 0.0001, 100],
+      ['birch', 0, 0],
+    ],
+  );
+  await world.stop();
+});
+
 /** Jobs that cost 100 at alder and nothing at birch. */
 async function open(budget: object, more: object = {}) {
   const budgets = [{ id: 'month', ...budget }];

@@ -8,7 +8,7 @@ import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../../contracts/limits.ts';
 import { BeamlineError, errorRow, type ErrorCode } from '../../core/errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import { decide, type Verdict } from '../../policy/decide.ts';
-import { expectedCost } from '../../policy/expectations.ts';
+import { expectationsOf, expectedCost } from '../../policy/expectations.ts';
 import type { Facts } from '../../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
 import type { Policy, Target } from '../../policy/policy.ts';
@@ -226,7 +226,12 @@ export class Planner {
   #further(kept: Kept, facts: Facts, policy: Policy, budgets: MaybeBudgets): Drawn | Plan {
     const history = historyOf(kept, policy);
     const { next = { kind: 'same' } } = kept;
-    const same = { target: history.current, model: history.current.model ?? facts.model };
+    const to = (target: Target) => ({
+      target,
+      model: target.model ?? facts.model,
+      ...(isRouted(facts.taskType) ? expectationsOf(target, facts, this.#deps.live.now(facts.tenantId, policy)) : {}),
+    });
+    const same = to(history.current);
     switch (next.kind) {
       case 'same':
         return { chosen: { ...same, reason: kept.reason, priority: kept.priority }, history: repeated(history) };
@@ -238,8 +243,7 @@ export class Planner {
         const target = targetOf(policy, next.target);
         const { reason } = next;
         const { priority } = REASONS[reason];
-        const chosen = { target, model: target.model ?? facts.model, reason, priority };
-        return { chosen, history: moved(history, target, reason) };
+        return { chosen: { ...to(target), reason, priority }, history: moved(history, target, reason) };
       }
       case 'redraw':
         return this.#redraw(kept, { history, facts, policy, budgets });

@@ -1,5 +1,6 @@
 // Where an attempt of a job goes: to a provider that the policy decides on, or to any worker where the task is a block.
 import { DEFAULT_POOL } from '../../contracts/assignment.ts';
+import type { Expectations } from '../../policy/expectations.ts';
 import type { Target } from '../../policy/policy.ts';
 import { bareTarget } from './job-history.ts';
 
@@ -12,7 +13,7 @@ const BLOCK_PROVIDER = 'worker';
 /** Whether a policy's providers serve the type. */
 export const isRouted = (type: string): boolean => type.startsWith(ROUTED) || ALIASES.has(type);
 
-export interface Chosen {
+export interface Chosen extends Expectations {
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
