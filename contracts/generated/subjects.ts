@@ -516,6 +516,7 @@ export type DecideRequestV2 = {
     readonly dry_run?: boolean;
     readonly retry?: {
       readonly max_attempts?: number;
+      readonly backoff_ms?: number;
     };
   };
   readonly deadline_ms?: number;

@@ -84,7 +84,7 @@ export const DecideRequestV2 = Type.Object({
       priority: maybe(Type.Integer({ minimum: 0, maximum: 100 })),
       explain: maybe(Type.Enum(['none', 'minimal', 'detailed', 'verbose'])),
       dry_run: maybe(Type.Boolean()),
-      retry: maybe(Type.Object({ max_attempts: maybe(Type.Integer({ minimum: 1 })) })),
+      retry: maybe(Type.Object({ max_attempts: maybe(Type.Integer({ minimum: 1 })), backoff_ms: maybe(Count) })),
     }),
   ),
   deadline_ms: maybe(Count),

@@ -3,9 +3,10 @@ import type { Backoff } from './policy.ts';
 
 const RETRY_AFTER_MAX_MS = 60_000;
 
-/** Milliseconds before try `n`, from 1; `chance` is the draw for the jitter. */
-export function backoffMs(backoff: Backoff, n: number, chance: number): number {
-  const { baseMs, maxMs } = backoff;
+/** Milliseconds before try `n`, from 1; `chance` is the draw for the jitter. A caller may lower the base, never raise it. */
+export function backoffMs(backoff: Backoff, n: number, chance: number, callersBaseMs?: number): number {
+  const { maxMs } = backoff;
+  const baseMs = Math.min(backoff.baseMs, callersBaseMs ?? backoff.baseMs);
   const waits = {
     exponential: Math.min(maxMs, baseMs * 2 ** (n - 1)),
     linear: Math.min(maxMs, baseMs * n),

@@ -65,6 +65,7 @@ const EVERY_FACT: Required<Facts> = {
   taskParams: { temperature: 0.5 },
   timeMs: 1_700_000_000_000,
   maxAttempts: 2,
+  backoffMs: 50,
   seed: 'seed',
 };
 

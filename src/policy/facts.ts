@@ -39,6 +39,8 @@ export interface Facts {
   readonly timeMs?: number | undefined;
   /** May lower the policy's `retry.max_attempts`, never raise it. */
   readonly maxAttempts?: number | undefined;
+  /** May lower the `base_ms` of the policy's waits, never raise it. */
+  readonly backoffMs?: number | undefined;
   /** Of a dry run; else `<tenant_id>:<request_id>`. */
   readonly seed?: string | undefined;
 }

@@ -111,7 +111,7 @@ function byFallback(moment: Moment): Step | undefined {
   for (const [item, fallback] of policy.fallbacks.entries()) {
     if (!fallback.holds(scope)) continue;
     const tries = history.tries.get(item) ?? 0;
-    const waitMs = backoffMs(fallback.backoff, tries + 1, chance);
+    const waitMs = backoffMs(fallback.backoff, tries + 1, chance, facts.backoffMs);
     const sameMs = noSoonerThan(waitMs, failure.retryAfterMs);
     if (tries < fallback.retry && fits(moment, sameMs) && busyBy(history.current, live, sameMs) === undefined) {
       return { kind: 'again', reason: 'retry', target: history.current, waitMs: sameMs, item };
@@ -125,10 +125,10 @@ function byFallback(moment: Moment): Step | undefined {
 
 /** Case 7. A provider that refuses our credential says nothing about the others. */
 function byFailover(moment: Moment): Step | undefined {
-  const { policy, history, failure, chance } = moment;
+  const { policy, facts, history, failure, chance } = moment;
   const isOpen = failure.retryable && policy.retry.on.has(failure.class);
   if (!isOpen && failure.code !== 'PROVIDER_AUTH_FAILED') return undefined;
-  const waitMs = backoffMs(policy.retry.backoff, history.failovers + 1, chance);
+  const waitMs = backoffMs(policy.retry.backoff, history.failovers + 1, chance, facts.backoffMs);
   return fits(moment, waitMs) ? { kind: 'redraw', reason: 'failover', waitMs } : undefined;
 }
 

@@ -44,6 +44,7 @@ export function factsOf(request: DecideRequest | DecideRequestV1, timeMs: number
     taskParams: payload === undefined ? undefined : paramsOf(payload),
     timeMs,
     maxAttempts: options?.retry?.max_attempts,
+    backoffMs: options?.retry?.backoff_ms,
   };
 }
 

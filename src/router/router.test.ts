@@ -150,6 +150,31 @@ test('a fallback retries its provider with real waits, then moves on', async () 
   await stop();
 });
 
+for (const [what, backoff_ms, pushed] of [
+  ['lowers', 0, 2],
+  ['cannot raise', 60_000, 1],
+] as const) {
+  test(`a caller ${what} the waits of the policy`, async () => {
+    const backoff = { strategy: 'fixed', base_ms: 2_000, jitter: false };
+    const { decide, fail, pass, heard, outcome, stop } = await open({
+      weights: { alder: 1, birch: 1 },
+      fallbacks: [{ when: { status: '5xx' }, retry: 1, to: 'birch', backoff }],
+      retry: { backoff },
+    });
+    for (const more of [{ http_status: 503 }, {}]) {
+      const before = heard.pushed.length;
+      await decide({ options: { retry: { backoff_ms } } });
+      await fail('PROVIDER_UNAVAILABLE', more);
+      await pass(1_900);
+      assert.equal(heard.pushed.length - before, pushed);
+      await pass(200);
+      assert.equal(heard.pushed.length - before, 2);
+      await outcome({ state: 'succeeded' });
+    }
+    await stop();
+  });
+}
+
 test('a retryable failure without a fallback is drawn again without the failed provider', async () => {
   const { decide, fail, pass, providers, heard, stop } = await open({ weights: { alder: 100, birch: 0.001 } });
   await decide();

@@ -23,7 +23,7 @@ export function fromV1(request: DecideRequestV1): DecideRequest {
   if (options?.deadline_ms !== undefined) v2.deadline_ms = options.deadline_ms;
   const { priority, retry } = options ?? {};
   if (priority !== undefined) v2.options = { priority };
-  if (retry?.max_attempts !== undefined) v2.options = { ...v2.options, retry: { max_attempts: retry.max_attempts } };
+  if (retry !== undefined) v2.options = { ...v2.options, retry };
   return v2;
 }
 

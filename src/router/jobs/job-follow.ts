@@ -57,7 +57,8 @@ function byCount(of: FailedTry): Follow {
   const { request, policy, facts, kept, failure, timeLeftMs } = of;
   const attemptsMax = request.request.options?.retry?.max_attempts ?? 1;
   if (!failure.retryable || kept.counted >= attemptsMax) return over(of);
-  const waitMs = backoffMs(policy.retry.backoff, kept.counted, draw(seedOf(facts), kept.attempt + 1, 'backoff'));
+  const chance = draw(seedOf(facts), kept.attempt + 1, 'backoff');
+  const waitMs = backoffMs(policy.retry.backoff, kept.counted, chance, facts.backoffMs);
   if (timeLeftMs < waitMs + DEADLINE_MIN_MS) return over(of);
   return { kind: 'retry', waitMs, kept: keepFor(of, { kind: 'again', item: 0 }) };
 }

@@ -367,6 +367,29 @@ test('a block goes to any worker and is tried again as often as its caller allow
   await stop();
 });
 
+test('a push of version 1 may lower the waits between its attempts', async () => {
+  const { bus, start, script, orders, pass, stop } = await openJobs(RETRY);
+  await start();
+  script.push(DOWN);
+  await bus.request(
+    at(decideV1),
+    {
+      version: '1',
+      request_id: 'rq-1',
+      tenant_id: 'acme',
+      task: { type: 'ai.chat', model: 'small', payload: { a: 1 } },
+      policy_id: 'test',
+      push_assignment: true,
+      options: { retry: { backoff_ms: 100 } },
+    },
+    { timeoutMs: 1_000, correlation: CORRELATION },
+  );
+  await rest();
+  await pass(500);
+  assert.equal(orders.length, 2);
+  await stop();
+});
+
 test('a push of version 1 is durable, and answered in its own form', async () => {
   const { bus, start, orders, state, script, stop } = await openJobs();
   await start();
