@@ -76,6 +76,7 @@ type NextTry = Exclude<Step, { kind: 'end' }>;
 type Phase =
   | { readonly kind: 'pushed'; readonly workerId: string | undefined }
   | { readonly kind: 'waiting'; readonly go: () => void; readonly atMs: number }
+  | { readonly kind: 'given_up' }
   | { readonly kind: 'over' };
 
 export class Attempts {
@@ -134,7 +135,7 @@ export class Attempts {
     this.#isCommitted ||= outcome.committed || outcome.state === 'succeeded';
     if (isCurrent) this.#told(outcome);
     // It was given up already, so its end changes nothing; but what its caller has read nobody repeats (A1).
-    if (this.#phase.kind === 'waiting') return this.#isCommitted ? this.#over() : undefined;
+    if (this.#phase.kind !== 'pushed') return this.#isCommitted ? this.#over() : undefined;
     if (!isCurrent) return;
     switch (outcome.state) {
       case 'committed':
@@ -173,8 +174,7 @@ export class Attempts {
   workerLost(workerId: string): void {
     if (this.#phase.kind !== 'pushed' || this.#phase.workerId !== workerId) return;
     // Nothing follows a committed attempt, and the gateway hears the silence by itself.
-    if (!this.#isCommitted) this.#cancelAttempt('superseded');
-    this.#gaveUp(statedFailure('WORKER_LOST'), 'the worker was lost');
+    this.#gaveUp(statedFailure('WORKER_LOST'), 'the worker was lost', this.#isCommitted ? undefined : 'superseded');
   }
 
   #push(): void {
@@ -230,16 +230,19 @@ export class Attempts {
 
   #unacknowledged(attempt: number, error: BeamlineError): void {
     if (this.#phase.kind !== 'pushed' || attempt !== this.#history.attempt || this.#isCommitted) return;
-    if (error.code === 'timeout') this.#cancelAttempt('superseded');
     if (error.code === 'payload_too_large' || error.code === 'internal') {
       return this.#end(error.code, error.message, undefined);
     }
-    this.#gaveUp(statedFailure('WORKER_UNAVAILABLE'), 'no worker is there');
+    const isSilent = error.code === 'timeout';
+    this.#gaveUp(statedFailure('WORKER_UNAVAILABLE'), 'no worker is there', isSilent ? 'superseded' : undefined);
   }
 
-  /** Nobody else tells how the attempt has ended. */
-  #gaveUp(failure: Failure, message: string): void {
+  /** Nobody else tells how the attempt has ended; a worker that may still run it is told to stop. */
+  #gaveUp(failure: Failure, message: string, cancelAs?: CancelReason): void {
     this.#ended(failure.class === 'timeout' ? 'timed_out' : 'failed', failure.code);
+    // A worker in this process answers a cancel before this returns: that must not be the end of the request.
+    this.#phase = { kind: 'given_up' };
+    if (cancelAs !== undefined) this.#cancelAttempt(cancelAs);
     this.#failed(failure, message);
   }
 
@@ -424,8 +427,7 @@ export class Attempts {
       const frame = errorFrameOf(this.#head(), { code, message, failure, details });
       this.#deps.bus.publish(this.#deliverTo, frame, this.#correlation);
     } catch (fault) {
-      const { request_id } = this.ordered.request;
-      this.#deps.telemetry.log.warn('error_frame_not_sent', { request_id, fault });
+      this.#deps.telemetry.log.warn('error_frame_not_sent', { request_id: this.ordered.request.request_id, fault });
     }
     this.#over();
   }
@@ -492,7 +494,6 @@ export class Attempts {
   #look(nowMs: number): void {
     const failure = this.#limits?.failureAt(nowMs, this.#isCommitted);
     if (failure === undefined) return this.#rearm();
-    this.#cancelAttempt('deadline');
-    this.#gaveUp(failure, 'the attempt took too long');
+    this.#gaveUp(failure, 'the attempt took too long', 'deadline');
   }
 }

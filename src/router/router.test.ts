@@ -241,6 +241,33 @@ for (const state of ['cancelled', 'failed'] as const) {
   });
 }
 
+test('a worker that answers a cancel at once does not end the request that goes on elsewhere', async () => {
+  const { bus, beat, heard, script, decide, outcome, pass, stop } = await open({
+    weights: { alder: 1 },
+    timeouts: { attempt_ms: 4_000 },
+    fallbacks: [{ when: { status: 'timeout' }, retry: 1, to: 'alder', backoff: { base_ms: 1 } }],
+  });
+  bus.subscribe(at(cancel), {}, () => void outcome({ state: 'cancelled' }));
+  script.push('absent');
+  await decide();
+  await pass(1_050);
+  assert.equal(heard.pushed.length, 2, 'it did not say that it has the attempt');
+  beat('w-1');
+  await pass(5_000);
+  assert.equal(heard.pushed.length, 3, 'it was lost');
+  for (let n = 0; n < 7; n++) {
+    beat('w-1');
+    await pass(1_000);
+  }
+  assert.equal(heard.pushed.length, 4, 'it took too long');
+  assert.deepEqual(
+    heard.frames.filter(({ type }) => type !== 'heartbeat'),
+    [],
+  );
+  await outcome({ state: 'succeeded' });
+  await stop();
+});
+
 for (const [what, behind] of [
   ['the last attempt', 0],
   ['an earlier attempt', 2],
