@@ -4,6 +4,7 @@ import { at } from '../contracts/contract.ts';
 import { execResult } from '../contracts/result.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import { until } from '../../test/until.ts';
 import { CORRELATION, openRouter } from './router-fixture.ts';
 
 const RULES = JSON.parse('[{"id":"r","when":"true","then":{"tag":"long"}}]') as object[];
@@ -55,7 +56,7 @@ test('tags and arms travel with every attempt, the fallback included, and into t
     },
     { messageId: 'one', timeoutMs: 1_000, correlation: CORRELATION },
   );
-  for (let n = 0; n < 5; n++) await pass(50);
+  await until('the usage event', () => events.length > 0);
   assert.deepEqual(
     events.map((event) => [event.tags, event.experiments, event.expected_cost_micro_usd]),
     [[tags, experiments, 12]],
@@ -64,7 +65,7 @@ test('tags and arms travel with every attempt, the fallback included, and into t
 });
 
 test('a request without marks carries none, and what a foreign worker calls tags is not counted as ours', async () => {
-  const { bus, decide, heard, pass, stop } = await openRouter();
+  const { bus, decide, heard, stop } = await openRouter();
   await decide();
   assert.deepEqual(Object.keys(heard.pushed[0]?.metadata ?? {}), ['policy_id', 'policy_revision', 'key_id']);
   const events: UsageEvent[] = [];
@@ -84,7 +85,7 @@ test('a request without marks carries none, and what a foreign worker calls tags
     },
     { messageId: 'one', timeoutMs: 1_000, correlation: CORRELATION },
   );
-  for (let n = 0; n < 5; n++) await pass(50);
+  await until('the usage event', () => events.length > 0);
   assert.deepEqual(
     events.map((event) => [event.policy_id, event.tags, event.experiments]),
     [['test', undefined, undefined]],
