@@ -45,6 +45,12 @@ export type Mode = (typeof MODES)[number];
 export interface StackOptions {
   readonly routers?: number;
   readonly workers?: number;
+  /** Beside those of the script. */
+  readonly models?: Readonly<Record<string, object>>;
+  /** Documents of the tenant `acme` by id, beside those that every stack has. */
+  readonly policies?: Readonly<Record<string, object>>;
+  /** How long a gateway waits for a sign of a router or a worker. */
+  readonly silenceMs?: number;
 }
 
 export interface Stack extends AsyncDisposable {
@@ -63,8 +69,8 @@ export interface Stack extends AsyncDisposable {
   readonly workers: readonly TestProcess[];
   /** Everything that Beamline wrote. */
   output(): string;
-  /** One request with the key. */
-  chat(body: object, signal?: AbortSignal): Promise<Response>;
+  /** One request with the key, and what else its headers say. */
+  chat(body: object, signal?: AbortSignal, headers?: Readonly<Record<string, string>>): Promise<Response>;
 }
 
 /** What the upstream saw, as the ground truth beside what Beamline says. */
@@ -88,13 +94,13 @@ export async function startStack(mode: Mode, options: StackOptions = {}): Promis
     await startSimulatedServer({
       host: '127.0.0.1',
       port: 0,
-      script: parseScript(SCRIPT),
+      script: parseScript({ ...SCRIPT, ...options.models }),
       timers,
       log: ({ body }) => void upstream.bodies.push(body),
     }),
   );
   const nats = mode === 'nats' ? opening.use(await startNatsServer()) : undefined;
-  const { config, key, failingKey } = writeConfig(folder, server.url);
+  const { config, key, failingKey } = writeConfig(folder, server.url, options);
   const env = { BEAMLINE_PEPPER: PEPPER, TEST_PROVIDER_KEY: PROVIDER_KEY };
   const started: TestProcess[] = [];
   const start = (args: readonly string[]): TestProcess => {
@@ -131,10 +137,10 @@ export async function startStack(mode: Mode, options: StackOptions = {}): Promis
     routers,
     workers,
     output: () => started.map((process) => process.output()).join(''),
-    chat: (body, signal) =>
+    chat: (body, signal, headers) =>
       fetch(`${url}/v1/chat/completions`, {
         method: 'POST',
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers },
         body: JSON.stringify({ messages: [{ role: 'user', content: 'hello' }], ...body }),
         ...(signal === undefined ? {} : { signal }),
       }),
@@ -159,11 +165,18 @@ function observe(upstream: { running: number; cut: number }): () => void {
 /** Breakers and cooldowns are those of a tenant, so each test of a failing provider can have one of its own. */
 export const FAILING_TENANTS: readonly string[] = Array.from({ length: 20 }, (_, n) => `failing-${n}`);
 
-function writeConfig(folder: string, baseUrl: string): { config: string; key: string; failingKey: string } {
+function writeConfig(
+  folder: string,
+  baseUrl: string,
+  options: StackOptions,
+): { config: string; key: string; failingKey: string } {
   const key = generateApiKey('test');
   const failingKey = generateApiKey('test');
   const models = Object.fromEntries(
-    Object.keys(SCRIPT).map((name) => [name, { price: { input: 1_000_000, output: 2_000_000 } }]),
+    Object.keys({ ...SCRIPT, ...options.models }).map((name) => [
+      name,
+      { price: { input: 1_000_000, output: 2_000_000 } },
+    ]),
   );
   const provider = {
     type: 'openai-compatible',
@@ -180,16 +193,21 @@ function writeConfig(folder: string, baseUrl: string): { config: string; key: st
     role: 'service',
   });
   const records = [recordOf('key_test', key, ['acme']), recordOf('key_failing', failingKey, FAILING_TENANTS)];
-  writePolicies(join(folder, 'policies', 'acme'));
+  const policies = join(folder, 'policies', 'acme');
+  writePolicies(policies);
+  for (const [id, document] of Object.entries(options.policies ?? {})) {
+    writeFileSync(join(policies, `${id}.json`), JSON.stringify(document));
+  }
+  const { silenceMs } = options;
   const config = join(folder, 'beamline.yaml');
   writeFileSync(
     config,
     JSON.stringify({
-      frames: { heartbeat_ms: 300, silence_ms: 1_500 },
+      frames: { heartbeat_ms: 300, silence_ms: silenceMs ?? 1_500 },
       gateway: {
         auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: records },
         stream: { heartbeat_ms: 400 },
-        router: { decide_timeout_ms: 1_000 },
+        router: { decide_timeout_ms: silenceMs ?? 1_000 },
         shutdown: { lame_duck_ms: 0, timeout_ms: 10_000 },
         tenants: [{ id: 'acme', aliases: { fast: 'alder/test-chat' } }],
       },

@@ -93,14 +93,6 @@ test('a worker that is killed costs no request that had not begun to answer', as
   );
 });
 
-test('a router that is killed costs no request', async () => {
-  await using stack = await startStack('nats', TWO_EACH);
-  const { held, loop } = await underLoad(stack, 'alder/test-slow');
-  await stack.routers[0]?.kill();
-  assert.deepEqual(failures(await Promise.all(held)), []);
-  assert.deepEqual(failures(await loop.stop()), []);
-});
-
 test('a router and a worker that are told to stop finish what they had begun and exit 0, and no request fails', async () => {
   await using stack = await startStack('nats', TWO_EACH);
   const { held, loop } = await underLoad(stack, 'alder/test-slow');
