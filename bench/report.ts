@@ -3,6 +3,7 @@ import { CANDIDATES, type Candidate } from './candidates.ts';
 import type { Machine } from './machine.ts';
 import type { Results } from './results.ts';
 import { spreadOf } from './statistics.ts';
+import { table } from './table.ts';
 import type { Verdict } from './targets.ts';
 import type { Workload } from './workloads.ts';
 
@@ -142,16 +143,6 @@ function machineOf(report: Report): string {
 function otherBusyOf({ candidates, workloads, results }: Report): number {
   const slots = candidates.flatMap(({ id }) => workloads.flatMap(({ name }) => results.values(id, name, 'otherBusy')));
   return spreadOf(slots).median;
-}
-
-/** A table whose columns are padded, so that the formatter finds nothing to change. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) =>
-    Math.max(3, ...[title, ...rows.map((row) => row[column] ?? '')].map(({ length }) => length)),
-  );
-  const line = (cells: readonly string[]): string =>
-    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 function spread(values: readonly number[]): string {
