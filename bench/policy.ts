@@ -3,6 +3,7 @@
 // Exit code 0: all targets hold; 1: one is missed, or a figure is missing.
 /* eslint-disable no-console, no-await-in-loop -- a command of its own; parts come one after the other */
 import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { holdMachine } from './alone.ts';
 import { describeMachine } from './machine.ts';
@@ -59,6 +60,6 @@ console.log(
 );
 if (writes && !verdicts.has('missing')) {
   const command = ['npm run bench:policy', ...process.argv.slice(2)].join(' ');
-  writeFileSync(PAGE, pageOf({ machine, command, decisions, figures }));
+  writeFileSync(PAGE, pageOf({ machine, command, decisions, figures, loadAfter: Number(loadavg()[0]?.toFixed(2)) }));
 }
 process.exitCode = verdicts.has('missed') || verdicts.has('missing') ? 1 : 0;
