@@ -1,7 +1,6 @@
 // A durable consumer of a stream in memory, shared by those who joined it.
 // C1. A delivery is open until ack, term or nak; an open one is delivered again when its ack wait is over.
 // C2. A member holds at most as many open ones as it takes; what no member has room for waits.
-// C3. What was sent for the record waits a moment for others of its kind: code that has just run is quick to run again.
 import type { Payload } from '../contracts/contract.ts';
 import type { HeaderSet } from '../contracts/headers.ts';
 import type { ConsumerSpec } from '../contracts/streams.ts';
@@ -22,9 +21,6 @@ import {
 import { Running } from './handling.ts';
 import { brokenBySent, headerFault } from './header-law.ts';
 import type { Held, MemoryStream, StreamDeps } from './memory-stream.ts';
-
-/** How long a message for the record waits for others. */
-const BATCH_MS = 5;
 
 /** One message on its way to one durable consumer; the handler's view of a delivery as well. */
 class Flight implements Delivery<unknown> {
@@ -103,7 +99,6 @@ export class MemoryConsumer {
   readonly #open = new LiveList<Flight>();
   #ackWait: Timer | undefined;
   #wake: NodeJS.Immediate | undefined;
-  #batch: NodeJS.Timeout | undefined;
 
   constructor(spec: ConsumerSpec, stream: MemoryStream, deps: StreamDeps) {
     this.#spec = spec;
@@ -114,8 +109,7 @@ export class MemoryConsumer {
   offer(stored: Held): void {
     const earlier = this.#deps.recorder?.deliveries(this.#spec.durable, stored.seq) ?? 0;
     this.#ready.push(new Flight(stored, this, earlier));
-    if (stored.origin.urgency === 'batched') this.#wakeForBatch();
-    else this.#wakeUp();
+    this.#wakeUp();
   }
 
   join(joining: Joining): Subscription {
@@ -124,7 +118,6 @@ export class MemoryConsumer {
     this.#members = [...this.#members, member];
     this.#wakeUp();
     const drain = (): Promise<void> => {
-      if (this.#batch !== undefined) this.#pump();
       this.#members = this.#members.filter((other) => other !== member);
       return running.idle();
     };
@@ -139,7 +132,6 @@ export class MemoryConsumer {
 
   close(): void {
     clearImmediate(this.#wake);
-    clearTimeout(this.#batch);
     this.#ackWait?.cancel();
     this.#members = [];
     for (const flight of this.#open.values()) this.#leave(flight);
@@ -154,14 +146,7 @@ export class MemoryConsumer {
     });
   }
 
-  #wakeForBatch(): void {
-    if (this.#wake !== undefined || this.#members.length === 0) return;
-    this.#batch ??= setTimeout(() => this.#pump(), BATCH_MS);
-  }
-
   #pump(): void {
-    clearTimeout(this.#batch);
-    this.#batch = undefined;
     const ready = this.#ready;
     this.#ready = [];
     let taken = 0;

@@ -10,7 +10,7 @@ const MORE =
   /^(?!nats-|(?:x[_-])?(?:trace|tenant|msg)[_-]id$|x[_-]contract[_-]version$|authorization$)[a-z][a-z0-9_-]{0,63}$/;
 
 /** What came with a message; the options of `append` are one. */
-export type Origin = Partial<Pick<AppendOptions, 'messageId' | 'correlation' | 'headers' | 'urgency'>>;
+export type Origin = Partial<Pick<AppendOptions, 'messageId' | 'correlation' | 'headers'>>;
 
 export const invalidHeader = (name: string): BeamlineError =>
   new BeamlineError('internal', `the header ${name} would leave invalid`);
