@@ -6,6 +6,7 @@
 // A4. If no attempt is left, exactly one `error` frame leaves here.
 // A5. An attempt holds its place at the provider from before its push until it is over; a repeat of A3 keeps it.
 import type { Bus } from '../bus/bus.ts';
+import { tryPublish } from '../bus/try-publish.ts';
 import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
 import { type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/assignment.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
@@ -423,10 +424,9 @@ export class Attempts {
     failure: Failure | undefined,
     details?: Readonly<Record<string, unknown>>,
   ): void {
-    try {
-      const frame = errorFrameOf(this.#head(), { code, message, failure, details });
-      this.#deps.bus.publish(this.#deliverTo, frame, this.#correlation);
-    } catch (fault) {
+    const frame = errorFrameOf(this.#head(), { code, message, failure, details });
+    const fault = tryPublish(this.#deps.bus, this.#deliverTo, frame, this.#correlation);
+    if (fault !== undefined) {
       this.#deps.telemetry.log.warn('error_frame_not_sent', { request_id: this.ordered.request.request_id, fault });
     }
     this.#over();
@@ -441,10 +441,12 @@ export class Attempts {
   }
 
   #cancelAttempt(reason: CancelReason): void {
-    const { bus, timers } = this.#deps;
+    const { bus, timers, telemetry } = this.#deps;
     if (bus.state !== 'connected') return;
     const message = cancelOf(this.ordered, this.#history.attempt, timers.clock.epochMs(), reason);
-    bus.publish(cancelTo, message, this.#correlation);
+    const fault = tryPublish(bus, cancelTo, message, this.#correlation);
+    if (fault === undefined) return;
+    telemetry.log.warn('attempt_cancel_not_sent', { request_id: this.ordered.request.request_id, fault });
   }
 
   #head(): Head {
@@ -484,9 +486,7 @@ export class Attempts {
       this.#timer = this.#arm();
       return go();
     }
-    if (this.#deps.bus.state === 'connected') {
-      this.#deps.bus.publish(this.#deliverTo, { type: 'heartbeat', ...this.#head() }, this.#correlation);
-    }
+    tryPublish(this.#deps.bus, this.#deliverTo, { type: 'heartbeat', ...this.#head() }, this.#correlation);
     this.#timer = this.#arm();
   }
 

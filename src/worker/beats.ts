@@ -1,9 +1,11 @@
 // Sends the heartbeat: on time, and at once when something changed or the bus is back.
 import { availableParallelism } from 'node:os';
 import type { Bus } from '../bus/bus.ts';
+import { tryPublish } from '../bus/try-publish.ts';
 import { at } from '../contracts/contract.ts';
 import { workerHeartbeat, type WorkerHeartbeat } from '../contracts/heartbeat.ts';
 import type { Timer, Timers } from '../core/timers.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { WorkerStatus } from './heartbeat.ts';
 
 export interface Beats {
@@ -14,10 +16,10 @@ export interface Beats {
 }
 
 export function startBeats(
-  deps: { readonly bus: Bus; readonly timers: Timers; readonly everyMs: number },
+  deps: { readonly bus: Bus; readonly timers: Timers; readonly log: Log; readonly everyMs: number },
   heartbeat: (status: WorkerStatus, cpuShare: number) => WorkerHeartbeat,
 ): Beats {
-  const { bus, timers, everyMs } = deps;
+  const { bus, timers, log, everyMs } = deps;
   const to = at(workerHeartbeat);
   let status: WorkerStatus = 'ready';
   let used = process.cpuUsage();
@@ -32,7 +34,9 @@ export function startBeats(
     used = process.cpuUsage();
     sinceMs = nowMs;
     timer = timers.after(everyMs, beat);
-    if (bus.state === 'connected') bus.publish(to, heartbeat(status, cpuShare));
+    if (bus.state !== 'connected') return;
+    const fault = tryPublish(bus, to, heartbeat(status, cpuShare));
+    if (fault !== undefined) log.warn('heartbeat_not_sent', { state: status, fault });
   };
   const reconnected = bus.onState((state) => {
     if (state === 'connected') beat();

@@ -294,7 +294,7 @@ export class Call implements ChatSink, SlotWaiter {
 
   #deliver(frame: StreamFrame, correlation: Correlation | undefined): boolean {
     const to = this.#deliverTo;
-    return to === undefined || this.#deps.reporter.frame(to, frame, correlation);
+    return to === undefined || this.#deps.reporter.frame(to, frame, correlation) === undefined;
   }
 
   #head(): { assignment_id: string; attempt: number; seq: number } {

@@ -3,6 +3,7 @@
 // R2. A result that is in the outbox, or that a job waits for, is published until the stream has confirmed it. Without an
 //     outbox the result of a call is given up after `RESULT_PATIENCE_MS`, counted and logged, never dropped silently.
 import type { Bus } from '../bus/bus.ts';
+import { tryPublish } from '../bus/try-publish.ts';
 import { type Address, at } from '../contracts/contract.ts';
 import type { frames, StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
@@ -63,34 +64,25 @@ export class Reporter {
       .of();
   }
 
-  /** False when the frame could not leave: the gateway will miss it, so the call is broken. */
-  frame(to: Address<typeof frames>, frame: StreamFrame, correlation?: Correlation): boolean {
-    try {
-      // Until the first content a caller has nothing to be told.
-      this.#deps.bus.publish(to, frame, correlation, frame.type === 'start' ? 'soon' : 'now');
-      return true;
-    } catch (fault) {
-      this.#deps.telemetry.log.warn('frame_not_sent', {
-        assignment_id: frame.assignment_id,
-        attempt: frame.attempt,
-        fault,
-      });
-      return false;
+  /** Why the frame could not leave: the gateway will miss it, so the call is broken. */
+  frame(to: Address<typeof frames>, frame: StreamFrame, correlation?: Correlation): BeamlineError | undefined {
+    // Until the first content a caller has nothing to be told.
+    const fault = tryPublish(this.#deps.bus, to, frame, correlation, frame.type === 'start' ? 'soon' : 'now');
+    if (fault !== undefined) {
+      const { assignment_id, attempt } = frame;
+      this.#deps.telemetry.log.warn('frame_not_sent', { assignment_id, attempt, fault });
     }
+    return fault;
   }
 
   /** A hint that may be lost: without a connection it is. */
   outcome(outcome: AttemptOutcome, correlation: Correlation): void {
-    try {
-      // A router waits for a failure, to try again; a success is for the record.
-      const urgency = outcome.state === 'succeeded' ? 'batched' : 'now';
-      this.#deps.bus.publish(this.#outcomes, outcome, correlation, urgency);
-    } catch (fault) {
-      this.#deps.telemetry.log.warn('outcome_not_sent', {
-        assignment_id: outcome.assignment_id,
-        attempt: outcome.attempt,
-        fault,
-      });
+    // A router waits for a failure, to try again; a success is for the record.
+    const urgency = outcome.state === 'succeeded' ? 'batched' : 'now';
+    const fault = tryPublish(this.#deps.bus, this.#outcomes, outcome, correlation, urgency);
+    if (fault !== undefined) {
+      const { assignment_id, attempt } = outcome;
+      this.#deps.telemetry.log.warn('outcome_not_sent', { assignment_id, attempt, fault });
     }
   }
 

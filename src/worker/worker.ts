@@ -92,7 +92,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const calls = openCalls(deps, intake);
   const cancels = bus.subscribe(at(cancel), {}, (message) => void (jobs.cancel(message) || intake.cancel(message)));
   const jobTypes = [...blocks.keys()];
-  const beats = startBeats({ bus, timers, everyMs: settings.heartbeat_ms }, (status, cpuShare) =>
+  const beats = startBeats({ bus, timers, log, everyMs: settings.heartbeat_ms }, (status, cpuShare) =>
     heartbeatOf(status, { ...deps, slots, level: watch.level, jobTypes, cpuShare, clock: timers.clock }),
   );
   watch.begin((level, isChanged) => {

@@ -2,6 +2,7 @@
 // E1. A job leaves the open ones only after its terminal state is stored.
 // E2. A worker is told to stop only what the state says is out.
 import type { Bus } from '../../bus/bus.ts';
+import { tryPublish } from '../../bus/try-publish.ts';
 import { cancel, type CancelReason } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { isTerminal, type JobFailure, type JobState } from '../../contracts/job.ts';
@@ -155,9 +156,8 @@ export class Endings {
       requested_at_ms: this.#nowMs(),
       reason,
     };
-    try {
-      bus.publish(cancelTo, message, { tenantId, traceId: '-' });
-    } catch (fault) {
+    const fault = tryPublish(bus, cancelTo, message, { tenantId, traceId: '-' });
+    if (fault !== undefined) {
       telemetry.log.warn('job_cancel_not_sent', { tenant_id: tenantId, assignment_id: assignmentId, fault });
     }
   }

@@ -4,6 +4,7 @@
 // T3. While the records of jobs cannot be read, or marks not be written, nothing is fetched: an outage does not use up the deliveries.
 import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
 import type { LetterSpill } from '../../bus/dead-letters.ts';
+import { tryPublish } from '../../bus/try-publish.ts';
 import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../../contracts/assignment.ts';
 import type { Cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
@@ -263,9 +264,8 @@ export class JobIntake {
     };
     if (reason !== undefined) ack.reason = reason;
     const traceId = assignment.correlation?.trace_id ?? '-';
-    try {
-      bus.publish(this.#acks, ack, { traceId, tenantId: assignment.tenant_id }, 'batched');
-    } catch (fault) {
+    const fault = tryPublish(bus, this.#acks, ack, { traceId, tenantId: assignment.tenant_id }, 'batched');
+    if (fault !== undefined) {
       // Advisory: the result tells the same.
       telemetry.log.debug('job_ack_not_sent', { assignment_id: assignment.assignment_id, fault });
     }
