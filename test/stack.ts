@@ -36,6 +36,8 @@ const SCRIPT = {
   'test-truncate': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'truncate' }] },
   'test-reset': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'reset' }] },
   'test-garbage': { output_tokens: 30, stream_faults: [{ at_chunk: 3, kind: 'garbage' }] },
+  // One event, larger than a message.
+  'test-huge-event': { answer_bytes: 1_000_000, chunks: 1 },
   'test-silent': { first_chunk_ms: 60_000 },
 } as const;
 

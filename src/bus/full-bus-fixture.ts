@@ -3,7 +3,11 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Bus } from './bus.ts';
 
 /** From now on `bus` refuses the events that `isRefused` names; the count of those that it refused. */
-export function fill(bus: Bus, isRefused: (message: object) => boolean): { readonly refused: number } {
+export function fill(
+  bus: Bus,
+  isRefused: (message: object) => boolean,
+  code: 'unavailable' | 'payload_too_large' = 'unavailable',
+): { readonly refused: number } {
   const publish = bus.publish.bind(bus);
   const seen = { refused: 0 };
   const refusing: Bus['publish'] = (to, message, correlation, urgency) => {
@@ -11,9 +15,7 @@ export function fill(bus: Bus, isRefused: (message: object) => boolean): { reado
       return publish(to, message, correlation, urgency);
     }
     seen.refused++;
-    throw new BeamlineError('unavailable', 'the bus takes no more at present', {
-      details: { reason: 'outbound_full' },
-    });
+    throw new BeamlineError(code, 'the bus does not take this');
   };
   bus.publish = refusing;
   return seen;

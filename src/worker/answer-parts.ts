@@ -1,10 +1,16 @@
 // A whole answer that is too large for one message, in slices (contracts 4.9). Pure.
 import { createHash } from 'node:crypto';
 import type { EndFrame } from '../contracts/frames.ts';
-import { INLINE_BYTES_MAX } from '../contracts/limits.ts';
+import { INLINE_BYTES_MAX, MESSAGE_BYTES_MAX } from '../contracts/limits.ts';
 
 /** A character of a JSON text takes at most three bytes in a message, also where it has to be escaped there. */
 const PART_CHARS = 200_000;
+/** Around the text: the other fields of its frame. */
+const FRAME_BYTES = 1_024;
+
+/** Whether one event of a stream fits into a message; events are not split. */
+export const fitsFrame = (raw: string): boolean =>
+  raw.length <= PART_CHARS || Buffer.byteLength(JSON.stringify(raw)) <= MESSAGE_BYTES_MAX - FRAME_BYTES;
 
 export interface AnswerParts {
   readonly parts: readonly string[];

@@ -2,7 +2,8 @@
 // C1. Frames: `start`, chunks, then exactly one `end`, or `error` once a chunk has left; nothing after it.
 // C2. A failure before the first chunk sends no terminal frame: the router decides what comes next.
 // C3. A prefix without content is held and leaves with the first content, so it does not commit.
-// C4. Whatever ends the attempt closes the upstream socket and reports once.
+// C4. A frame that the bus does not take fails the call like any other fault: before it commits, or with an `error`.
+// C5. Whatever ends the attempt closes the upstream socket and reports once.
 import { type Address, addressIn } from '../contracts/contract.ts';
 import type { ExecAssignment } from '../contracts/assignment.ts';
 import type { CancelReason } from '../contracts/cancel.ts';
@@ -15,7 +16,7 @@ import { answerCode, executionRow, type ExecutionFailure } from '../core/executi
 import type { Timer, Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
 import type { ChatEnd, ChatSink, Consumed, ProviderSide, RunningCall, TokenUsage } from '../provider/provider.ts';
-import { answerParts } from './answer-parts.ts';
+import { answerParts, fitsFrame } from './answer-parts.ts';
 import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from './attempt-messages.ts';
 import { type CostOf, estimateTokens, meter } from './metering.ts';
 import { postProcessed } from './post-processed.ts';
@@ -129,7 +130,8 @@ export class Call implements ChatSink, SlotWaiter {
       worker_id: settings.id,
       created_ms: timers.clock.epochMs(),
     };
-    if (!this.#deliver(start, this.#correlation)) return this.#unreachable();
+    this.#send(start);
+    if (this.#hasEnded) return;
     const call = {
       callId: `${this.assignment.assignment_id}:${this.attempt}`,
       order: this.assignment,
@@ -159,12 +161,14 @@ export class Call implements ChatSink, SlotWaiter {
   chunk(raw: string, chunk: ChatChunk): void {
     if (this.#phase.kind === 'ended') return;
     this.#outputChars += chunk.chars;
+    if (!fitsFrame(raw)) return this.fail(tooLarge('an event of a stream fits into one message'));
     if (!this.#isCommitted) {
       if (!chunk.hasContent && this.#held.length < HELD_MAX) {
         this.#held.push(raw);
         return;
       }
       this.#commit();
+      if (this.#hasEnded) return;
     } else this.#crash(8);
     const { assignment_id } = this.assignment;
     const frame: StreamFrame = { type: 'chunk', assignment_id, attempt: this.attempt, seq: this.#seq++, raw };
@@ -176,13 +180,13 @@ export class Call implements ChatSink, SlotWaiter {
     if (this.#phase.kind === 'ended') return;
     const large = answerParts(end.raw);
     if (large !== undefined && Buffer.byteLength(end.raw ?? '') > ANSWER_BYTES_MAX) {
-      return this.fail({
-        code: 'OUTPUT_TOO_LARGE',
-        message: `an answer holds at most ${ANSWER_BYTES_MAX} bytes`,
-      });
+      return this.fail(tooLarge(`an answer holds at most ${ANSWER_BYTES_MAX} bytes`));
     }
     if (!this.#isCommitted && (large !== undefined || this.#held.length > 0)) this.#commit();
-    for (const part of large?.parts ?? []) this.#send({ type: 'chunk', ...this.#head(), part });
+    for (const part of large?.parts ?? []) {
+      if (this.#hasEnded) return;
+      this.#send({ type: 'chunk', ...this.#head(), part });
+    }
     if (this.#hasEnded) return;
     const usage = this.#usageOf(end);
     const frame: EndFrame = {
@@ -250,16 +254,6 @@ export class Call implements ChatSink, SlotWaiter {
     this.#finish({ state, failure, usage }, frame);
   }
 
-  /** Frames cannot leave: without them the gateway gives up by itself, and the attempt is over. */
-  #unreachable(): void {
-    const failure: ExecutionFailure = { code: 'WORKER_LOST', message: 'the bus refused a frame' };
-    this.#finish({
-      state: 'failed',
-      failure,
-      usage: this.#outputChars > 0 ? this.#estimate() : undefined,
-    });
-  }
-
   /** A frame that could not leave ends the call. */
   get #hasEnded(): boolean {
     return this.#phase.kind === 'ended';
@@ -282,19 +276,28 @@ export class Call implements ChatSink, SlotWaiter {
     this.#firstContentMs = Math.round(this.#deps.timers.clock.nowMs() - this.receivedMs);
     const held = this.#held;
     this.#held = [];
-    for (const raw of held) this.#send({ type: 'chunk', ...this.#head(), raw });
+    for (const raw of held) {
+      if (this.#hasEnded) return;
+      this.#send({ type: 'chunk', ...this.#head(), raw });
+    }
+    if (this.#hasEnded) return;
     this.#deps.reporter.outcome(outcomeOf(this.#facts(), { state: 'committed' }), this.#correlation);
   }
 
   #send(frame: StreamFrame): void {
     this.#lastFrameMs = this.#deps.timers.clock.nowMs();
+    if (this.#deliverTo === undefined) return;
     const correlation = frame.seq === 0 ? this.#correlation : undefined;
-    if (!this.#deliver(frame, correlation)) this.#unreachable();
-  }
-
-  #deliver(frame: StreamFrame, correlation: Correlation | undefined): boolean {
-    const to = this.#deliverTo;
-    return to === undefined || this.#deps.reporter.frame(to, frame, correlation) === undefined;
+    const fault = this.#deps.reporter.frame(this.#deliverTo, frame, correlation);
+    if (fault === undefined) return;
+    // The next frame takes its number: what did not leave is no gap.
+    this.#seq = frame.seq;
+    const isTooLarge = fault.code === 'payload_too_large';
+    this.fail(
+      isTooLarge
+        ? tooLarge('the bus takes no frame of this size')
+        : { code: 'WORKER_LOST', message: 'the bus refused a frame' },
+    );
   }
 
   #head(): { assignment_id: string; attempt: number; seq: number } {
@@ -356,6 +359,8 @@ export class Call implements ChatSink, SlotWaiter {
     if (this.#phase.kind !== 'ended') this.#timer = this.#arm();
   }
 }
+
+const tooLarge = (message: string): ExecutionFailure => ({ code: 'OUTPUT_TOO_LARGE', message });
 
 const interrupted = (cause: ExecutionFailure): ExecutionFailure => ({
   ...cause,

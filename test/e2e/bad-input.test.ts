@@ -46,6 +46,7 @@ const FAILING: readonly (readonly [model: string, stream: Ending, whole?: Ending
   ['test-401', [502, 'provider_credentials'], [502, 'provider_credentials']],
   ['test-429', [503, 'provider_rate_limited'], [503, 'provider_rate_limited']],
   ['test-500', [503, 'provider_unavailable'], [503, 'provider_unavailable']],
+  ['test-huge-event', [500, 'execution_failed']],
   ['test-silent', [200, 'timeout'], [504, 'timeout']],
   ['test-stall', [200, 'timeout']],
   ['test-truncate', [200, 'provider_protocol_error']],
