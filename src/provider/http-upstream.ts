@@ -3,7 +3,8 @@
 // U2. Redirects are answers like any other and are never followed; bodies and headers are capped.
 // U3. A request is written at most once. The pool looks at a kept socket before it writes to it, so one that the
 // provider has closed is replaced by a new connection; whatever breaks later is a failure, and repeating is the router's.
-// Waiting calls are bounded here, because the pool's own queue is not. Time limits on silence belong to the caller.
+// Waiting calls are bounded here (upstream-places.ts), because the pool's own queue is not. Time limits on silence belong
+// to the caller.
 import type { Dispatcher } from 'undici';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { BeamlineError } from '../core/errors.ts';
@@ -11,6 +12,7 @@ import type { ExecutionFailure } from '../core/execution-errors.ts';
 import { atTurnEnd } from '../core/turn.ts';
 import { classifyFault, failureOf, protocolFailure, type UpstreamHeaders } from './classify.ts';
 import type { RunningCall } from './provider.ts';
+import { UpstreamPlaces } from './upstream-places.ts';
 
 export interface UpstreamLimits {
   readonly connectMs: number;
@@ -36,14 +38,15 @@ const KEEP_ALIVE_MAX_MS = 120_000;
 export class HttpUpstream implements AsyncDisposable {
   readonly #pool: Pool;
   readonly #base: string;
-  readonly #limits: UpstreamLimits;
-  #open = 0;
+  readonly #bodyBytesMax: number;
+  readonly #places: UpstreamPlaces<Call>;
 
   /** Throws `validation_failed` unless `url` is plain http or https: no user, query or fragment. */
   constructor(url: string, limits: UpstreamLimits) {
     const target = parseUrl(url);
     this.#base = target.pathname.replace(/\/+$/, '');
-    this.#limits = limits;
+    this.#bodyBytesMax = limits.maxBodyBytes;
+    this.#places = new UpstreamPlaces(limits.connections);
     this.#pool = new Pool(target.origin, {
       connections: limits.connections,
       pipelining: 1,
@@ -65,15 +68,14 @@ export class HttpUpstream implements AsyncDisposable {
   /** `headers` is flat: name, value, name, value. The reader is never called before this returns. */
   post(path: string, headers: string[], body: string, reader: UpstreamReader): RunningCall {
     const options = { method: 'POST', path, headers, body } as const;
-    const call = new Call(this.#pool, options, reader, this.#limits.maxBodyBytes, () => this.#open--);
-    this.#open++;
-    const isFull = this.#open > 2 * this.#limits.connections;
-    atTurnEnd(() => (isFull ? call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections')) : call.start()));
+    const call = new Call(this.#pool, this.#places, options, reader, this.#bodyBytesMax);
+    if (!this.#places.enter(call)) atTurnEnd(() => call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections')));
     return call;
   }
 
   /** Ends running calls with a failure and closes every socket. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const call of this.#places.clear()) call.refuse(classifyFault('UND_ERR_DESTROYED', false));
     await this.#pool.destroy();
   }
 }
@@ -94,32 +96,36 @@ function parseUrl(text: string): URL {
 
 class Call implements Dispatcher.DispatchHandler, RunningCall {
   readonly #pool: Pool;
+  readonly #places: UpstreamPlaces<Call>;
   readonly #options: Dispatcher.DispatchOptions;
   readonly #reader: UpstreamReader;
-  readonly #onClose: () => void;
   #bytesLeft: number;
   #controller: Dispatcher.DispatchController | undefined;
+  /** The reader hears no more. */
   #isOver = false;
+  /** Until the pool has ended it: also an aborted one may wait there for its connection. */
+  #hasPlace = false;
   #hasHead = false;
   #informational = 0;
 
   constructor(
     pool: Pool,
+    places: UpstreamPlaces<Call>,
     options: Dispatcher.DispatchOptions,
     reader: UpstreamReader,
     bytesMax: number,
-    onClose: () => void,
   ) {
     this.#pool = pool;
+    this.#places = places;
     this.#options = options;
     this.#reader = reader;
     this.#bytesLeft = bytesMax;
-    this.#onClose = onClose;
   }
 
   start(): void {
-    if (this.#isOver) return;
-    this.#pool.dispatch(this.#options, this);
+    this.#hasPlace = true;
+    if (this.#isOver) this.#release();
+    else this.#pool.dispatch(this.#options, this);
   }
 
   refuse(failure: ExecutionFailure): void {
@@ -128,7 +134,8 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
 
   /** Destroys the socket; a call that waits for one never gets it. */
   abort(): void {
-    if (!this.#isOver) this.#close();
+    if (!this.#isOver) this.#places.leave(this);
+    this.#isOver = true;
     this.#controller?.abort(stopped);
   }
 
@@ -155,12 +162,14 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   }
 
   onResponseEnd(): void {
+    this.#release();
     if (this.#isOver) return;
-    this.#close();
+    this.#isOver = true;
     this.#reader.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#release();
     if (this.#isOver) return;
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
     this.#fail(classifyFault(code, this.#hasHead));
@@ -172,13 +181,13 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   }
 
   #fail(failure: ExecutionFailure): void {
-    this.#close();
+    this.#isOver = true;
     this.#reader.fail(failure);
   }
 
-  #close(): void {
-    this.#isOver = true;
-    this.#onClose();
+  #release(): void {
+    if (this.#hasPlace) this.#places.release();
+    this.#hasPlace = false;
   }
 }
 

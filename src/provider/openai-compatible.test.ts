@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHook } from 'node:async_hooks';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -7,6 +8,7 @@ import { systemClock } from '../core/clock.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
 import { Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
+import { until } from '../../test/until.ts';
 import { openOpenAiCompatible } from './openai-compatible.ts';
 import type { ChatCall, ChatEnd, ChatSink, Provider, RunningCall } from './provider.ts';
 
@@ -441,6 +443,34 @@ test('calls over twice the connections are refused at once', async (context) => 
   const running = [provider.chat(call, sink), provider.chat(call, sink)];
   assert.equal((await hear(provider, {})).failure?.code, 'SYSTEM_OVERLOAD');
   for (const each of running) each.abort();
+});
+
+test('callers who come and give up while the provider is stuck leave nothing behind', async (context) => {
+  let queuedInPool = 0;
+  const hook = createHook({
+    init: (_, type) => void (queuedInPool += type === 'UNDICI_POOL_QUEUED_REQUEST' ? 1 : 0),
+  }).enable();
+  context.after(() => hook.disable());
+  const server = await raw(context, (socket, _request, nth) => {
+    if (nth > 1) socket.write(http(200, [JSON_TYPE], answer));
+  });
+  const { provider } = open(context, server.port, { connections: 1 });
+  const sink: ChatSink = { chunk: assert.fail, end: () => assert.fail('end'), fail: () => assert.fail('fail') };
+  const body = { model: 'x', messages: [] };
+  const call = { model: 'm', body, stream: false, firstChunkMs: 20_000, idleMs: 2000 };
+  const stuck = provider.chat(call, sink);
+  await until('the stuck call to be asked', () => server.requests.length === 1);
+  for (let nth = 0; nth < 50; nth++) {
+    const impatient = provider.chat(call, sink);
+    // eslint-disable-next-line no-await-in-loop -- one after the other, each after its turn
+    await new Promise((resolve) => setImmediate(resolve));
+    impatient.abort();
+  }
+  assert.equal(queuedInPool, 0);
+  const next = hear(provider, { firstChunkMs: 20_000 });
+  stuck.abort();
+  assert.equal((await next).failure, undefined);
+  assert.equal(server.requests.length, 2);
 });
 
 test('the key is read for each call', async (context) => {
