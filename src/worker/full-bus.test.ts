@@ -91,3 +91,28 @@ test('nothing follows a held event that could not leave', async () => {
   );
   await stop();
 });
+
+test('a waiting call that ends, because its heartbeat could not leave, never asks its provider and gives no place back', async () => {
+  const { bus, provider, heard, pass, call, stop } = await openWorker({ io: 1, waitMs: 10_000 });
+  await call();
+  await call({ assignment_id: 'a-2' });
+  await call({ assignment_id: 'a-3' });
+  let isFull = true;
+  fill(bus, (message) => isFull && 'assignment_id' in message && message.assignment_id === 'a-2');
+  pass(1_100);
+  isFull = false;
+  provider.end();
+  await settled();
+  assert.deepEqual(
+    heard.frames.filter(({ type }) => type === 'start').map(({ assignment_id }) => assignment_id),
+    ['a-1', 'a-3'],
+  );
+  assert.equal(provider.calls.length, 2);
+  await call({ assignment_id: 'a-4' });
+  assert.equal(provider.calls.length, 2, 'the place is taken');
+  provider.end();
+  await settled();
+  assert.equal(provider.calls.length, 3);
+  provider.end();
+  await stop();
+});

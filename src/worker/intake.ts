@@ -78,7 +78,6 @@ export class Intake {
       return;
     }
     if (call.assignment.tenant_id !== tenantId || (attempt !== undefined && attempt !== call.attempt)) return;
-    this.#deps.slots.leave(call);
     this.#metrics.cancels.of(reason).add();
     call.cancel(reason, delivered?.output_tokens ?? 0);
   }
@@ -132,10 +131,7 @@ export class Intake {
     const call = new Call(this.#callDeps, assignment, target);
     // A router starts attempt n+1 only after the end of attempt n, or after it told that one to stop.
     const older = this.#calls.get(assignment.assignment_id);
-    if (older !== undefined) {
-      this.#deps.slots.leave(older);
-      older.cancel('superseded', 0);
-    }
+    older?.cancel('superseded', 0);
     this.#calls.set(assignment.assignment_id, call);
     const { call_wait_ms: waitMs } = this.#deps.settings.queue;
     if (!this.#deps.slots.enter(call, Math.min(waitMs, assignment.options.deadline_ms / 2))) call.refuse();
@@ -147,6 +143,8 @@ export class Intake {
     this.#finished.replace(id, call.attempt);
     this.#count(call, end);
     if (hadSlot) this.#deps.slots.release(call);
+    // However it ended, it gets no place any more.
+    else this.#deps.slots.leave(call);
     if (this.#calls.size === 0) this.#whenIdle?.();
   }
 

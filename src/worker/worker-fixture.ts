@@ -46,7 +46,7 @@ export class HandProvider implements Provider {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-export async function openWorker(settings: { io?: number; queueMax?: number } = {}) {
+export async function openWorker(settings: { io?: number; queueMax?: number; waitMs?: number } = {}) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
@@ -80,7 +80,7 @@ export async function openWorker(settings: { io?: number; queueMax?: number } = 
       id: 'w-1',
       pool: 'default',
       slots: { io: settings.io ?? 8, cpu: 1 },
-      queue: { max: settings.queueMax ?? 8, tenant_max: settings.queueMax ?? 8, call_wait_ms: 1_000 },
+      queue: { max: settings.queueMax ?? 8, tenant_max: settings.queueMax ?? 8, call_wait_ms: settings.waitMs ?? 1_000 },
       jobs_max_share: 0.75,
       jobs_min_share: 0.25,
       tenant_max_share: 0.5,
