@@ -73,8 +73,8 @@ export class Intake {
     const call = this.#calls.get(assignmentId);
     if (call === undefined) {
       // What comes after the end needs no memory; what comes before the start does.
-      if ((this.#finished.get(assignmentId) ?? 0) < (attempt ?? 1))
-        this.#deps.cancelled.remember(assignmentId, attempt);
+      const isOver = attempt !== undefined && attempt <= (this.#finished.get(assignmentId) ?? 0);
+      if (!isOver) this.#deps.cancelled.remember(assignmentId, attempt);
       return;
     }
     if (call.assignment.tenant_id !== tenantId || (attempt !== undefined && attempt !== call.attempt)) return;
