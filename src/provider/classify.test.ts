@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXECUTION_ERRORS } from '../core/execution-errors.ts';
 import type { UpstreamError } from '../dialect/openai-chat.ts';
-import { classifyFault, classifyRefusal, readRetryAfter } from './classify.ts';
+import { classifyFault, classifyRefusal } from './classify.ts';
 
 const said = (error: Partial<UpstreamError>): UpstreamError => ({
   type: undefined,
@@ -73,31 +73,6 @@ test("no other refusal repeats the provider's words", () => {
     assert.doesNotMatch(classifyRefusal({ status, error: said({ message: 'tell-tale' }) }).message, /tell-tale/);
   }
 });
-
-const now = Date.parse('2026-11-21T10:00:00Z');
-for (const [headers, expected] of [
-  [{ 'retry-after': '7' }, 7000],
-  [{ 'retry-after': '0' }, 0],
-  [{ 'retry-after': '1.5' }, 1500],
-  [{ 'retry-after': '1000000000' }, 60_000],
-  [{ 'retry-after': '1e9' }, undefined],
-  [{ 'retry-after': '-3' }, undefined],
-  [{ 'retry-after': 'NaN' }, undefined],
-  [{ 'retry-after': '' }, undefined],
-  [{ 'retry-after': '2027' + '-01-01' }, undefined],
-  [{ 'retry-after': ['1', '2'] }, undefined],
-  [{ 'retry-after': 'Sat, 21 Nov 2026 10:00:09 GMT' }, 9000],
-  [{ 'retry-after': 'Sat, 21 Nov 2026 09:00:00 GMT' }, undefined],
-  [{ 'retry-after': 'Sat, 21 Nov 2099 09:00:00 GMT' }, 60_000],
-  [{ 'retry-after-ms': '250' }, 250],
-  [{ 'retry-after-ms': '250', 'retry-after': '3' }, 3000],
-  [{ 'retry-after-ms': '4000', 'retry-after': 'soon' }, 4000],
-  [{}, undefined],
-] as const) {
-  test(`${JSON.stringify(headers)} asks to wait ${expected ?? 'nothing'}`, () => {
-    assert.equal(readRetryAfter(headers as Record<string, string | string[]>, now), expected);
-  });
-}
 
 for (const [code, hasHead, expected] of [
   ['UND_ERR_CONNECT_TIMEOUT', false, 'CONNECTION_TIMEOUT connect'],

@@ -4,9 +4,6 @@ import type { ExecutionCode, ExecutionFailure } from '../core/execution-errors.t
 import { redactText } from '../core/redact.ts';
 import type { UpstreamError } from '../dialect/openai-chat.ts';
 
-/** One value, several, or none, by lower-case name. */
-export type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
 /** What came instead of an answer. Without a status the error stood in a good answer. */
 export interface UpstreamRefusal {
   readonly status?: number;
@@ -21,7 +18,6 @@ interface Meaning {
   readonly detailCode?: string;
 }
 
-const RETRY_AFTER_MAX_MS = 60_000;
 const MESSAGE_CHARS_MAX = 512;
 
 const context: Meaning = { code: 'CONTEXT_LENGTH_EXCEEDED' };
@@ -149,29 +145,6 @@ function quote(message: string | undefined, secret: string | undefined): string 
   if (message === undefined) return undefined;
   const said = secret === undefined ? message : message.replaceAll(secret, '***');
   return redactText(said.slice(0, 4 * MESSAGE_CHARS_MAX)).slice(0, MESSAGE_CHARS_MAX);
-}
-
-/** The wait that a provider asks for, at most 60 s; what cannot be read, is negative or has passed counts as absent. */
-export function readRetryAfter(headers: UpstreamHeaders, epochMs: number): number | undefined {
-  const waits = [
-    milliseconds(headers['retry-after-ms'], 1),
-    milliseconds(headers['retry-after'], 1000) ?? untilDate(headers['retry-after'], epochMs),
-  ].filter((wait) => wait !== undefined);
-  return waits.length === 0 ? undefined : Math.min(Math.max(...waits), RETRY_AFTER_MAX_MS);
-}
-
-function milliseconds(value: string | string[] | undefined, unitMs: number): number | undefined {
-  return typeof value === 'string' && /^\d+(\.\d+)?$/.test(value.trim())
-    ? Math.ceil(Number(value) * unitMs)
-    : undefined;
-}
-
-/** HTTP dates begin with a weekday; `Date.parse` alone would read far too much. */
-function untilDate(value: string | string[] | undefined, epochMs: number): number | undefined {
-  if (typeof value !== 'string' || !/^(Mon|Tues?|Wed(nes)?|Thu(rs)?|Fri|Sat(ur)?|Sun)(day)?,? /.test(value.trim()))
-    return undefined;
-  const waitMs = Date.parse(value) - epochMs;
-  return waitMs > 0 ? waitMs : undefined;
 }
 
 const FAULTS: Readonly<Record<string, Meaning>> = {

@@ -1,6 +1,6 @@
 // One request and its whole answer, for the HTTP client that calls back. Nothing is heard after the end.
 import type { Dispatcher } from 'undici';
-import type { UpstreamHeaders } from './classify.ts';
+import type { UpstreamHeaders } from './retry-after.ts';
 
 export interface EgressAnswer {
   readonly status: number;

@@ -10,8 +10,9 @@ import Pool from 'undici/lib/dispatcher/pool.js';
 import { BeamlineError } from '../core/errors.ts';
 import type { ExecutionFailure } from '../core/execution-errors.ts';
 import { atTurnEnd } from '../core/turn.ts';
-import { classifyFault, failureOf, protocolFailure, type UpstreamHeaders } from './classify.ts';
+import { classifyFault, failureOf, protocolFailure } from './classify.ts';
 import type { RunningCall } from './provider.ts';
+import type { UpstreamHeaders } from './retry-after.ts';
 import { UpstreamPlaces } from './upstream-places.ts';
 
 export interface UpstreamLimits {

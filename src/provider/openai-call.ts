@@ -13,10 +13,11 @@ import {
 } from '../dialect/openai-chat.ts';
 import { SseReader } from '../dialect/sse-reader.ts';
 import type { TokenUsage } from '../dialect/token-usage.ts';
-import { classifyRefusal, failureOf, protocolFailure, readRetryAfter, type UpstreamHeaders } from './classify.ts';
+import { classifyRefusal, failureOf, protocolFailure } from './classify.ts';
 import type { UpstreamReader } from './http-upstream.ts';
 import { type Impatient, Patience, type Silence } from './patience.ts';
 import type { ChatCall, ChatSink, RunningCall } from './provider.ts';
+import { readRetryAfter, type UpstreamHeaders } from './retry-after.ts';
 
 const EVENT_BYTES_MAX = 4 * 1024 * 1024;
 const ERROR_BODY_BYTES_MAX = 65_536;

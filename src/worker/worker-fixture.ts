@@ -80,7 +80,11 @@ export async function openWorker(settings: { io?: number; queueMax?: number; wai
       id: 'w-1',
       pool: 'default',
       slots: { io: settings.io ?? 8, cpu: 1 },
-      queue: { max: settings.queueMax ?? 8, tenant_max: settings.queueMax ?? 8, call_wait_ms: settings.waitMs ?? 1_000 },
+      queue: {
+        max: settings.queueMax ?? 8,
+        tenant_max: settings.queueMax ?? 8,
+        call_wait_ms: settings.waitMs ?? 1_000,
+      },
       jobs_max_share: 0.75,
       jobs_min_share: 0.25,
       tenant_max_share: 0.5,

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import { Type } from 'typebox';
 import { payload } from '../../contracts/contract.ts';
 import { parseGuarded } from '../../core/json-guard.ts';
-import { readRetryAfter } from '../../provider/classify.ts';
+import { readRetryAfter } from '../../provider/retry-after.ts';
 import type { EgressAnswer } from '../../provider/egress-exchange.ts';
 import { type Egress, EgressFault } from '../../provider/egress.ts';
 import { BLOB_BYTES_MAX, type PassingBlobs } from '../../store/blobs.ts';
