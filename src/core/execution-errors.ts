@@ -55,6 +55,8 @@ export interface ExecutionFailure {
   readonly retryAfterMs?: number;
   /** The upstream's status, repeated. */
   readonly httpStatus?: number;
+  /** Hex digest of what the upstream wrote, for the log alone: its words go nowhere. */
+  readonly originalSha256?: string;
 }
 
 const isExecutionCode = (code: string): code is ExecutionCode => Object.hasOwn(EXECUTION_ERRORS, code);

@@ -1,5 +1,6 @@
 // What an upstream's failure means to us (worker 10.4). Total: every status, error object and transport fault has a row.
 // Only codes and our own fixed texts leave here. The provider's words are kept for a bad request alone, redacted.
+import { createHash } from 'node:crypto';
 import type { ExecutionCode, ExecutionFailure } from '../core/execution-errors.ts';
 import { redactText } from '../core/redact.ts';
 import type { UpstreamError } from '../dialect/openai-chat.ts';
@@ -102,6 +103,12 @@ export const failureOf = (code: ExecutionCode, detailCode?: string): ExecutionFa
 /** An answer that is none: redirected, truncated, unreadable, over a cap; `detailCode` says which. */
 export const protocolFailure = (detailCode: string): ExecutionFailure =>
   failureOf('PROVIDER_PROTOCOL_ERROR', detailCode);
+
+/** Keeps the digest of what the upstream wrote (worker 7). */
+export const withOriginal = (failure: ExecutionFailure, original: string): ExecutionFailure => ({
+  ...failure,
+  originalSha256: createHash('sha256').update(original).digest('hex'),
+});
 
 /** A refusal by status, or by the error object of a good answer. */
 export function classifyRefusal(refusal: UpstreamRefusal): ExecutionFailure {

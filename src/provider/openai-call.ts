@@ -10,10 +10,11 @@ import {
   readChunk,
   readCompletion,
   readErrorBody,
+  type UpstreamError,
 } from '../dialect/openai-chat.ts';
 import { SseReader } from '../dialect/sse-reader.ts';
 import type { TokenUsage } from '../dialect/token-usage.ts';
-import { classifyRefusal, failureOf, protocolFailure } from './classify.ts';
+import { classifyRefusal, failureOf, protocolFailure, withOriginal } from './classify.ts';
 import type { UpstreamReader } from './http-upstream.ts';
 import { type Impatient, Patience, type Silence } from './patience.ts';
 import type { ChatCall, ChatSink, RunningCall } from './provider.ts';
@@ -182,11 +183,11 @@ export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
     }
     const chunk = readChunk(data);
     if (chunk === undefined) {
-      this.#settleWith(protocolFailure('garbage'));
+      this.#settleWith(withOriginal(protocolFailure('garbage'), data));
       return;
     }
     if (chunk.error !== undefined) {
-      this.#settleWith(classifyRefusal({ error: chunk.error, secret: this.#key }));
+      this.#settleWith(withOriginal(this.#classify(chunk.error), data));
       return;
     }
     this.#hasContent ||= chunk.hasContent;
@@ -202,12 +203,13 @@ export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
   #whole(raw: string): void {
     if (this.#call.stream) {
       const error = readErrorBody(raw);
-      this.fail(error === undefined ? protocolFailure('content_type') : classifyRefusal({ error, secret: this.#key }));
+      const failure = error === undefined ? protocolFailure('content_type') : this.#classify(error);
+      this.fail(withOriginal(failure, raw));
       return;
     }
     const answer = this.#read(raw);
-    if (answer === undefined) this.fail(protocolFailure('garbage'));
-    else if (answer.error !== undefined) this.fail(classifyRefusal({ error: answer.error, secret: this.#key }));
+    if (answer === undefined) this.fail(withOriginal(protocolFailure('garbage'), raw));
+    else if (answer.error !== undefined) this.fail(withOriginal(this.#classify(answer.error), raw));
     else this.#completed(answer, raw);
   }
 
@@ -232,12 +234,14 @@ export class OpenAiCall implements UpstreamReader, RunningCall, Impatient {
 
   #refusal(reading: Extract<Reading, { kind: 'refusal' }>, body: string | undefined): ExecutionFailure {
     const { status, retryAfterMs } = reading;
-    return classifyRefusal({
-      status,
-      error: body === undefined ? undefined : readErrorBody(body),
-      retryAfterMs,
-      secret: this.#key,
-    });
+    const error = body === undefined ? undefined : readErrorBody(body);
+    const failure = classifyRefusal({ status, error, retryAfterMs, secret: this.#key });
+    return body === undefined ? failure : withOriginal(failure, body);
+  }
+
+  /** An error in a good answer. */
+  #classify(error: UpstreamError): ExecutionFailure {
+    return classifyRefusal({ error, secret: this.#key });
   }
 
   /** Ends the call from our side: nothing more of the body is wanted. */

@@ -294,6 +294,9 @@ const failures: readonly (readonly [name: string, stream: boolean, bytes: Buffer
   ],
 ];
 
+const hasOriginal = (name: string): boolean =>
+  /^status|^an HTML|JSON|an error in|in place|garbage|whole answer to a stream/.test(name);
+
 for (const [name, stream, bytes, expected] of failures) {
   test(`${name} fails as ${expected}, without the key`, async (context) => {
     const server = await raw(context, (socket) => socket.end(bytes));
@@ -305,6 +308,11 @@ for (const [name, stream, bytes, expected] of failures) {
       expected,
     );
     assert.doesNotMatch(JSON.stringify(failure), /tell-tale|sk-abcdefgh|127\.0\.0\.1/);
+    assert.equal(
+      failure.originalSha256 !== undefined,
+      hasOriginal(name),
+      'a text of the provider is known by its digest',
+    );
     assert.equal(timers.pending, 0);
   });
 }

@@ -32,6 +32,8 @@ export interface LogFields {
   readonly count?: number | undefined;
   readonly state?: string | undefined;
   readonly url?: string | undefined;
+  /** Digest of a text that is kept nowhere, to find it where it came from. */
+  readonly original_sha256?: string | undefined;
   readonly source?: string | undefined;
   /** The text of a fault, masked. */
   readonly fault?: unknown;

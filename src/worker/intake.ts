@@ -11,6 +11,7 @@ import type { AttemptEnd } from './attempt-messages.ts';
 import { attemptCounters } from './attempt-metrics.ts';
 import { Call, type CallDeps, type CallTarget } from './call.ts';
 import type { CancelMemory } from './cancel-memory.ts';
+import { logRefusal } from './log-refusal.ts';
 import type { OverloadLevel } from './overload.ts';
 import type { ProviderMetrics } from './provider-metrics.ts';
 import { isModelTask, type ModelTask, PROVIDER_SIDES, type ProviderTarget } from './provider-sides.ts';
@@ -142,6 +143,7 @@ export class Intake {
     if (this.#calls.get(id) === call) this.#calls.delete(id);
     this.#finished.replace(id, call.attempt);
     this.#count(call, end);
+    logRefusal(this.#deps.telemetry.log, call.assignment, end);
     if (hadSlot) this.#deps.slots.release(call);
     // However it ended, it gets no place any more.
     else this.#deps.slots.leave(call);

@@ -49,7 +49,8 @@ export class HandProvider implements Provider {
 export async function openWorker(settings: { io?: number; queueMax?: number; waitMs?: number } = {}) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const lines: string[] = [];
+  const telemetry = { log: openLog('info', { write: (line) => void lines.push(line) }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const provider = new HandProvider();
   const measured = { lag: 0 };
@@ -111,7 +112,7 @@ export async function openWorker(settings: { io?: number; queueMax?: number; wai
     timers[Symbol.dispose]();
   };
   const { metrics } = telemetry;
-  return { bus, provider, heard, pass, call, worker, stop, timers, measured, metrics };
+  return { bus, provider, heard, lines, pass, call, worker, stop, timers, measured, metrics };
 }
 
 export const ASSIGNMENT: ExecAssignment = {

@@ -58,10 +58,7 @@ export interface Block<I = unknown, O = unknown> {
   estimate?(input: I, context: BlockContext): BlockUsage;
 }
 
-export interface BlockFailureOptions extends ErrorOptions {
-  readonly detailCode?: string;
-  readonly retryAfterMs?: number;
-  readonly httpStatus?: number;
+export interface BlockFailureOptions extends ErrorOptions, Omit<ExecutionFailure, 'code' | 'message'> {
   /** What was consumed before it failed. */
   readonly usage?: BlockUsage;
 }
@@ -74,13 +71,14 @@ export class BlockFailure extends Error {
 
   constructor(code: ExecutionCode, message: string, options: BlockFailureOptions = {}) {
     super(message, options);
-    const { detailCode, retryAfterMs, httpStatus } = options;
+    const { detailCode, retryAfterMs, httpStatus, originalSha256 } = options;
     this.failure = {
       code,
       message,
       ...(detailCode === undefined ? {} : { detailCode }),
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
       ...(httpStatus === undefined ? {} : { httpStatus }),
+      ...(originalSha256 === undefined ? {} : { originalSha256 }),
     };
     this.usage = options.usage;
   }

@@ -110,7 +110,8 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const metrics = new Metrics();
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics };
+  const lines: string[] = [];
+  const telemetry = { log: openLog('info', { write: (line) => void lines.push(line) }), metrics };
   const bus = openMemoryBus({ timers, telemetry });
   const executions: Execution[] = [];
   const heard = await listen(bus);
@@ -144,6 +145,7 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
     metrics,
     executions,
     heard,
+    lines,
     measured,
     worker,
     records,

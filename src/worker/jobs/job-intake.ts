@@ -15,6 +15,7 @@ import type { AttemptEnd } from '../attempt-messages.ts';
 import { attemptCounters } from '../attempt-metrics.ts';
 import type { Block, SlotClass } from '../blocks/block.ts';
 import type { CancelMemory } from '../cancel-memory.ts';
+import { logRefusal } from '../log-refusal.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
@@ -213,6 +214,7 @@ export class JobIntake {
 
   async #report(run: JobRun, end: AttemptEnd): Promise<void> {
     this.#count(run, end);
+    logRefusal(this.#deps.telemetry.log, run.assignment, end);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
     const isConfirmed = await settleJob(run, end, this.#deps);
     if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);

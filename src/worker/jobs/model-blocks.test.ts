@@ -105,7 +105,8 @@ test('a failure is told to the breakers with all that the provider said of it', 
   await using _ = jobs;
   await jobs.assign(ORDER);
   await settled();
-  asked[0]?.sink.fail({ code: 'PROVIDER_RATE_LIMITED', message: 'slow down', httpStatus: 429, retryAfterMs: 1_500 });
+  const more = { httpStatus: 429, retryAfterMs: 1_500, originalSha256: 'c0ffee' };
+  asked[0]?.sink.fail({ code: 'PROVIDER_RATE_LIMITED', message: 'slow down', ...more });
   await settled();
   assert.deepEqual(jobs.heard.outcomes[0]?.error, {
     class: 'limit',
@@ -116,6 +117,7 @@ test('a failure is told to the breakers with all that the provider said of it', 
     http_status: 429,
   });
   assert.equal(jobs.heard.results[0]?.usage, undefined, 'nothing was consumed');
+  assert.match(jobs.lines.join(''), /"provider_refused"/);
 });
 
 test('a cancel closes the upstream, and what was asked is settled as an estimate', async () => {
