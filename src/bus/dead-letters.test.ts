@@ -37,7 +37,7 @@ async function open() {
     clock: timers.clock,
     telemetry,
     producer: 'router@r-1',
-    metric: 'router_dead_letters_total',
+    metric: { name: 'router_dead_letters_total', label: 'class' as const },
   });
   await letters.open();
   const stored = async () =>

@@ -87,8 +87,8 @@ export interface DeadLettersDeps {
   readonly telemetry: Telemetry;
   /** `module@process_id`. */
   readonly producer: string;
-  /** For example `router_dead_letters_total`; it gets the label `class`. */
-  readonly metric: string;
+  /** For example `router_dead_letters_total`; its label tells why. */
+  readonly metric: { readonly name: string; readonly label: 'class' | 'reason' };
   /** Absent: what the bus refuses is delivered again. */
   readonly spill?: LetterSpill | undefined;
 }
@@ -100,9 +100,9 @@ export class DeadLetters {
   constructor(deps: DeadLettersDeps) {
     this.#deps = deps;
     this.#given = deps.telemetry.metrics.counter({
-      name: deps.metric,
+      name: deps.metric.name,
       help: 'Messages that were given up, by why.',
-      labels: ['class'],
+      labels: [deps.metric.label],
     });
   }
 

@@ -45,7 +45,13 @@ function open() {
   });
   const lines: string[] = [];
   const spill = { append: async (line: string) => void lines.push(line) };
-  const deps = { bus, clock, telemetry, producer: 'router@r-1', metric: 'router_dead_letters_total' };
+  const deps = {
+    bus,
+    clock,
+    telemetry,
+    producer: 'router@r-1',
+    metric: { name: 'router_dead_letters_total', label: 'class' as const },
+  };
   const waiting = {
     get bytes() {
       return lines.join('').length;

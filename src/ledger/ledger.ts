@@ -85,7 +85,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     clock,
     telemetry,
     producer: `ledger@${deps.id}`,
-    metric: 'ledger_dead_letters_total',
+    metric: { name: 'ledger_dead_letters_total', label: 'class' },
     spill: deps.spill,
   });
   await letters.open();

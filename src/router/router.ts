@@ -158,7 +158,7 @@ const deadLettersOf = ({ bus, timers, settings, spill }: RouterDeps, telemetry: 
     clock: timers.clock,
     telemetry,
     producer: `router@${settings.id}`,
-    metric: 'router_dead_letters_total',
+    metric: { name: 'router_dead_letters_total', label: 'class' },
     spill,
   });
 

@@ -11,17 +11,27 @@ import type { WorkerStatus } from './heartbeat.ts';
 export interface Beats {
   /** Tells the load of now. */
   beat(): void;
-  say(status: WorkerStatus): void;
+  /** Tells it if the status is no longer what was told. */
+  look(): void;
+  say(ending: 'draining' | 'stopped'): void;
   stop(): void;
 }
 
 export function startBeats(
-  deps: { readonly bus: Bus; readonly timers: Timers; readonly log: Log; readonly everyMs: number },
+  deps: {
+    readonly bus: Bus;
+    readonly timers: Timers;
+    readonly log: Log;
+    readonly everyMs: number;
+    /** The status while it takes work. */
+    readonly serving: () => WorkerStatus;
+  },
   heartbeat: (status: WorkerStatus, cpuShare: number) => WorkerHeartbeat,
 ): Beats {
-  const { bus, timers, log, everyMs } = deps;
+  const { bus, timers, log, everyMs, serving } = deps;
   const to = at(workerHeartbeat);
-  let status: WorkerStatus = 'ready';
+  let status = serving;
+  let told: WorkerStatus | undefined;
   let used = process.cpuUsage();
   let sinceMs = timers.clock.nowMs();
   let timer: Timer | undefined;
@@ -35,8 +45,9 @@ export function startBeats(
     sinceMs = nowMs;
     timer = timers.after(everyMs, beat);
     if (bus.state !== 'connected') return;
-    const fault = tryPublish(bus, to, heartbeat(status, cpuShare));
-    if (fault !== undefined) log.warn('heartbeat_not_sent', { state: status, fault });
+    told = status();
+    const fault = tryPublish(bus, to, heartbeat(told, cpuShare));
+    if (fault !== undefined) log.warn('heartbeat_not_sent', { state: told, fault });
   };
   const reconnected = bus.onState((state) => {
     if (state === 'connected') beat();
@@ -44,8 +55,11 @@ export function startBeats(
   beat();
   return {
     beat,
-    say(next) {
-      status = next;
+    look() {
+      if (status() !== told) beat();
+    },
+    say(ending) {
+      status = () => ending;
       beat();
     },
     stop() {

@@ -8,6 +8,12 @@ import type { Slots } from './slots.ts';
 
 export type WorkerStatus = WorkerHeartbeat['status'];
 
+/** Of a worker that takes work: how it does, and whether it has a place. */
+export function servingStatus(level: OverloadLevel, { active, limit }: Slots): WorkerStatus {
+  if (level !== 'healthy') return 'degraded';
+  return active >= limit ? 'busy' : 'ready';
+}
+
 const useOf = ({ active, limit, queued }: Slots) => ({ active, limit, queued });
 
 export function heartbeatOf(

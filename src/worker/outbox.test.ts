@@ -37,7 +37,7 @@ function openFolder() {
 
 const put = (outbox: Outbox, id: string, text?: string): Promise<OutboxRecord> =>
   new Promise((resolve) => outbox.put(result(id, text), 'trace-1', resolve));
-const ids = (outbox: Outbox): unknown[] => outbox.left.map(({ result: { assignment_id } }) => assignment_id);
+const ids = (left: readonly OutboxRecord[]): unknown[] => left.map(({ result: { assignment_id } }) => assignment_id);
 
 test('what was not confirmed is there for the next process, oldest first, and what was confirmed is not', async () => {
   using folder = openFolder();
@@ -48,15 +48,17 @@ test('what was not confirmed is there for the next process, oldest first, and wh
   await first[Symbol.asyncDispose]();
 
   const second = await folder.open();
-  assert.deepEqual(ids(second), ['a', 'c']);
-  assert.deepEqual(second.left[0]?.result, result('a'));
-  assert.equal(second.left[0]?.traceId, 'trace-1');
-  for (const record of second.left) second.published(record);
+  const left = second.takeLeft();
+  assert.deepEqual(ids(left), ['a', 'c']);
+  assert.deepEqual(second.takeLeft(), [], 'it is kept in the file alone');
+  assert.deepEqual(left[0]?.result, result('a'));
+  assert.equal(left[0]?.traceId, 'trace-1');
+  for (const record of left) second.published(record);
   await put(second, 'd');
   await second[Symbol.asyncDispose]();
 
   await using third = await folder.open();
-  assert.deepEqual(ids(third), ['d']);
+  assert.deepEqual(ids(third.takeLeft()), ['d']);
   assert.match(folder.metrics.render(), /worker_outbox_records 1\n/);
 });
 
@@ -67,7 +69,7 @@ test('a torn tail is cut and counted; what stands before it is there', async () 
   await first[Symbol.asyncDispose]();
   appendFileSync(join(folder.folder, 'outbox', 'journal'), 'half a record');
   await using second = await folder.open();
-  assert.deepEqual(ids(second), ['a']);
+  assert.deepEqual(ids(second.takeLeft()), ['a']);
   assert.match(folder.metrics.render(), /journal_cut_bytes_total 13\n/);
 });
 
@@ -89,7 +91,7 @@ test('with no time to wait each record is on the disk before it is told', async 
   await put(first, 'a');
   await first[Symbol.asyncDispose]();
   await using second = await folder.open({ syncMs: 0 });
-  assert.deepEqual(ids(second), ['a']);
+  assert.deepEqual(ids(second.takeLeft()), ['a']);
 });
 
 test('a disk that fails stops new work, and what ends is told all the same', async () => {

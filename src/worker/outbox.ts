@@ -33,8 +33,7 @@ export interface OutboxOptions {
 type Line = { readonly id: number; readonly trace: string; readonly result: unknown } | { readonly sent: number };
 
 export class Outbox implements AsyncDisposable {
-  /** What an earlier process left, oldest first. */
-  readonly left: readonly OutboxRecord[];
+  #left: readonly OutboxRecord[];
   readonly #options: OutboxOptions;
   readonly #journal: Journal;
   /** The lines of what is not confirmed. */
@@ -51,7 +50,7 @@ export class Outbox implements AsyncDisposable {
     this.#lines = lines;
     this.#bytes = [...lines.values()].reduce((sum, line) => sum + line.length, 0);
     this.#nextId = Math.max(0, ...lines.keys()) + 1;
-    this.left = [...lines.values()].flatMap((line) => recordIn(line) ?? []);
+    this.#left = [...lines.values()].flatMap((line) => recordIn(line) ?? []);
     const { metrics } = options.telemetry;
     const records = metrics.gauge({ name: 'worker_outbox_records', help: 'Results that are not confirmed.' }).of();
     const oldest = metrics
@@ -77,6 +76,13 @@ export class Outbox implements AsyncDisposable {
       },
     });
     return new Outbox(options, journal, lines);
+  }
+
+  /** What an earlier process left, oldest first; it is handed over, and not kept here. */
+  takeLeft(): readonly OutboxRecord[] {
+    const left = this.#left;
+    this.#left = [];
+    return left;
   }
 
   /** Results that are not confirmed. */

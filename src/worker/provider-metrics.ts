@@ -21,10 +21,16 @@ export interface ProviderAttempt {
   readonly firstChunkMs: number | undefined;
 }
 
+interface OfState {
+  readonly requests: Counter;
+  readonly seconds: Histogram;
+  readonly firstChunk: Histogram;
+}
+
 /** Children of one provider and model; those of a status are made when it first occurs. */
 interface OfModel {
   readonly model: string;
-  readonly byState: Map<AttemptEnd['state'], { readonly seconds: Histogram; readonly firstChunk: Histogram }>;
+  readonly byState: Map<AttemptEnd['state'], OfState>;
   readonly input: Counter;
   readonly output: Counter;
   readonly cached: Counter;
@@ -53,6 +59,7 @@ export class ProviderMetrics {
     const of = models?.get(model) ?? models?.get(OTHER);
     if (of === undefined || ranMs === undefined) return;
     const timed = of.byState.get(state) ?? this.#ofState(provider, of, state);
+    timed.requests.add();
     timed.seconds.observe(ranMs / 1_000);
     if (firstChunkMs !== undefined) timed.firstChunk.observe(firstChunkMs / 1_000);
     if (usage === undefined) return;
@@ -76,15 +83,20 @@ export class ProviderMetrics {
     };
   }
 
-  #ofState(provider: string, { model, byState }: OfModel, state: AttemptEnd['state']) {
-    const { seconds, firstChunk } = this.#families;
-    const timed = { seconds: seconds.of(provider, model, state), firstChunk: firstChunk.of(provider, model, state) };
+  #ofState(provider: string, { model, byState }: OfModel, state: AttemptEnd['state']): OfState {
+    const { requests, seconds, firstChunk } = this.#families;
+    const timed = {
+      requests: requests.of(provider, model, state),
+      seconds: seconds.of(provider, model, state),
+      firstChunk: firstChunk.of(provider, model, state),
+    };
     byState.set(state, timed);
     return timed;
   }
 }
 
 interface Families {
+  readonly requests: Family<Counter>;
   readonly seconds: Family<Histogram>;
   readonly firstChunk: Family<Histogram>;
   readonly tokens: Family<Counter>;
@@ -92,6 +104,11 @@ interface Families {
 }
 
 const declare = (metrics: Metrics): Families => ({
+  requests: metrics.counter({
+    name: 'worker_provider_requests_total',
+    help: 'Requests to providers, by their end.',
+    labels: LABELS,
+  }),
   seconds: metrics.histogram(
     { name: 'worker_provider_seconds', help: 'Of requests to providers, by their end.', labels: LABELS },
     ATTEMPT_SECONDS,

@@ -35,6 +35,7 @@ test('a call is counted and timed: its places, its wait, its provider, its token
   assert.equal(done.get('worker_queue_wait_seconds_count{class="io",mode="call"}'), 2);
   assert.equal(done.get('worker_queue_wait_seconds_sum{class="io",mode="call"}'), 0.6);
   assert.equal(done.get('worker_attempt_seconds_sum{type="ai.chat",mode="call",status="succeeded"}'), 0.6);
+  assert.equal(done.get(`worker_provider_requests_total{${succeeded}}`), 1);
   assert.equal(done.get(`worker_provider_seconds_sum{${succeeded}}`), 0.6);
   assert.equal(done.get(`worker_first_chunk_seconds_sum{${succeeded}}`), 0.3);
   const tokens = ['input', 'output', 'cached_input', 'reasoning'].map((kind) =>

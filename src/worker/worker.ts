@@ -14,7 +14,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import { startBeats } from './beats.ts';
 import { type Block, openBlocks } from './blocks/block.ts';
 import { CancelMemory } from './cancel-memory.ts';
-import { heartbeatOf } from './heartbeat.ts';
+import { heartbeatOf, servingStatus } from './heartbeat.ts';
 import { Intake } from './intake.ts';
 import { attemptBucket, AttemptMarkers } from './jobs/attempt-markers.ts';
 import type { JobBlobs } from './jobs/job-blobs.ts';
@@ -92,12 +92,13 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const calls = openCalls(deps, intake);
   const cancels = bus.subscribe(at(cancel), {}, (message) => void (jobs.cancel(message) || intake.cancel(message)));
   const jobTypes = [...blocks.keys()];
-  const beats = startBeats({ bus, timers, log, everyMs: settings.heartbeat_ms }, (status, cpuShare) =>
+  const serving = () => servingStatus(watch.level, slots.io);
+  const beats = startBeats({ bus, timers, log, everyMs: settings.heartbeat_ms, serving }, (status, cpuShare) =>
     heartbeatOf(status, { ...deps, slots, level: watch.level, jobTypes, cpuShare, clock: timers.clock }),
   );
   watch.begin((level, isChanged) => {
     holdIf(jobs.fetch, 'outbox', outbox?.isFull === true);
-    if (!isChanged) return;
+    if (!isChanged) return beats.look();
     log.warn('worker_load_changed', { worker_id: settings.id, state: level });
     void calls.be(level !== 'critical');
     holdIf(jobs.fetch, 'overload', level === 'critical' || level === 'overloaded');

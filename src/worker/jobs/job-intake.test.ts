@@ -434,6 +434,7 @@ test('what was delivered too often is a dead letter, and its attempt has failed'
     [['DELIVERY_EXHAUSTED', 1]],
   );
   assert.equal((await jobs.bus.read(deadLetterStream, { fromSeq: 0, limit: 10 })).length, 1);
+  assert.match(jobs.metrics.render(), /worker_deadletters_total\{reason="exhausted"\} 1\n/);
   assert.equal(await jobs.unacknowledged(), 0);
 });
 

@@ -77,16 +77,17 @@ export class JobIntake {
   /** Publishes what an earlier process left, and then fetches; resolves when that is on its way. */
   async begin(): Promise<void> {
     const { outbox, reporter } = this.#deps;
-    if (outbox === undefined || outbox.left.length === 0) return this.fetch.free('starting');
+    const left = outbox?.takeLeft() ?? [];
+    if (outbox === undefined || left.length === 0) return this.fetch.free('starting');
     void (async () => {
-      for (const record of outbox.left) {
+      for (const record of left) {
         const { tenant_id: tenantId, assignment_id: assignmentId = '', attempt = 1 } = record.result;
         // eslint-disable-next-line no-await-in-loop -- the oldest first
         if ((await reporter.publish(record)) === 'ended') return;
         outbox.published(record);
         this.#finished.replace(idOf(tenantId, assignmentId), attempt);
       }
-      this.#deps.telemetry.log.info('outbox_emptied', { count: outbox.left.length });
+      this.#deps.telemetry.log.info('outbox_emptied', { count: left.length });
       await this.fetch.free('starting');
     })();
   }

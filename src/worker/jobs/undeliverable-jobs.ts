@@ -31,7 +31,7 @@ export function undeliverableJobs(deps: UndeliverableDeps): (message: Undelivera
     clock: timers.clock,
     telemetry,
     producer: `worker@${settings.id}`,
-    metric: 'worker_deadletters_total',
+    metric: { name: 'worker_deadletters_total', label: 'reason' },
     spill: deps.spill,
   });
   return async (message) => {
