@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KeyValue } from '../bus/bus.ts';
+import type { Bus, BusState, KeyValue } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
 import { presenceBucket } from '../contracts/presence.ts';
 import { ManualClock } from '../core/clock.ts';
+import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
 import { readConfig } from '../config/read.ts';
 import { openLog } from '../telemetry/log.ts';
@@ -85,5 +86,50 @@ test('a broker that confirms no write shows within five seconds, and so does one
   isStuck = false;
   await pass(3);
   assert.equal(present.check().status, 'ok');
+  await present[Symbol.asyncDispose]();
+});
+
+test('a broker that is back is written to at once, and again four times a second while it is not ready', async () => {
+  const { bus, ground } = open();
+  const { timers } = ground;
+  const clock = timers.clock as ManualClock;
+  const real = await bus.openBucket(presenceBucket);
+  const put: KeyValue['put'] = real.put.bind(real);
+  let tries = 0;
+  let isReady = false;
+  real.put = (key, value) => {
+    tries++;
+    return isReady ? put(key, value) : Promise.reject(new BeamlineError('unavailable', 'no store'));
+  };
+  let state: BusState = 'reconnecting';
+  let changed: (state: BusState) => void = () => undefined;
+  const away = new Proxy(bus, {
+    get(target, name: keyof Bus) {
+      if (name === 'state') return state;
+      if (name === 'onState')
+        return (heard: typeof changed) => ((changed = heard), { [Symbol.dispose]: () => undefined });
+      const value: unknown = target[name];
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const pass = async (ms: number): Promise<void> => {
+    clock.advance(ms);
+    timers.tick();
+    await new Promise(setImmediate);
+  };
+  const present = await openPresence(ground, away, router('1.2.0'));
+  await pass(1_900);
+  assert.deepEqual([tries, present.check().status], [1, 'fail']);
+  changed((state = 'connected'));
+  await pass(0);
+  assert.equal(tries, 2, 'with the connection');
+  await pass(300);
+  await pass(300);
+  assert.equal(tries, 4, 'the store is not there yet');
+  isReady = true;
+  await pass(300);
+  assert.deepEqual([tries, present.check().status], [5, 'ok']);
+  await pass(300);
+  assert.equal(tries, 5, 'then as ever');
   await present[Symbol.asyncDispose]();
 });

@@ -1,7 +1,9 @@
 // A process tells that it is there, and looks who else is: one that meets an incompatible peer does not serve.
 // P1. The newcomer refuses, so that what already serves goes on: a rolling upgrade never stops the old version.
 // P2. A server that is away when a process starts is asked later; then an incompatible peer is told in the log.
-// P3. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
+// P3. A beat comes with each connection, and again soon where a broker that has just begun refuses it: whoever waits for
+// this process to be ready waits for the broker alone.
+// P4. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
 import type { Bus, KeyValue } from '../bus/bus.ts';
 import { readRecord } from '../contracts/codec.ts';
 import { type Presence, presence, presenceBucket, presenceKey } from '../contracts/presence.ts';
@@ -12,6 +14,8 @@ import type { Timer } from '../core/timers.ts';
 import type { Ground } from './ground.ts';
 
 const BEAT_MS = 2_000;
+/** After a write that was refused at once. */
+const AGAIN_MS = 250;
 /** A broker that confirmed nothing for this long takes no writes; told before five seconds are over. */
 const CONFIRMED_MAX_MS = 4_500;
 
@@ -42,11 +46,12 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
   };
   let hasLooked = await lookAround(bucket, own, true);
   let timer: Timer | undefined;
+  let isGone = false;
   /** When the last write left that was confirmed. */
   let confirmedMs = -Infinity;
 
   const beat = async (): Promise<void> => {
-    timer = timers.after(BEAT_MS, () => void beat());
+    beatIn(BEAT_MS);
     const sentMs = timers.clock.nowMs();
     try {
       await bucket.put(key, JSON.stringify(own));
@@ -55,13 +60,23 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
     } catch (fault) {
       // Who is silent is forgotten, and the next beat tells it again.
       if (BeamlineError.from(fault).code !== 'unavailable') log.error('presence_failed', { fault });
+      else if (bus.state === 'connected' && timers.clock.nowMs() - sentMs < AGAIN_MS) beatIn(AGAIN_MS);
     }
   };
+  const beatIn = (ms: number): void => {
+    timer?.cancel();
+    if (!isGone) timer = timers.after(ms, () => void beat());
+  };
+  const connected = bus.onState((state) => {
+    if (state === 'connected') void beat();
+  });
   await beat();
 
   return {
     check: () => mustHold(timers.clock.nowMs() - confirmedMs <= CONFIRMED_MAX_MS, 'the broker does not confirm writes'),
     async [Symbol.asyncDispose]() {
+      isGone = true;
+      connected[Symbol.dispose]();
       timer?.cancel();
       await bucket.delete(key).catch(() => undefined);
     },

@@ -34,7 +34,8 @@ const FRAMING_BYTES = 192;
 const DIAL_MS = 2_000;
 const BEAT_MS = 5_000;
 const SILENCE_MS = 10_000;
-const BACKOFF_MS = { first: 100, max: 2_000 };
+/** A server that comes back is found within this time, and what waits for it is ready well within five seconds. */
+const BACKOFF_MS = { first: 100, max: 1_000 };
 const FLUSH_WAIT_MS = 5_000;
 
 export const connectionLost = (): BeamlineError =>
@@ -172,7 +173,7 @@ export class NatsLink {
     });
   }
 
-  /** Waits before attempt number `failures`, with full jitter, at most two seconds; ends early when the link closes. */
+  /** Waits before attempt number `failures`, with full jitter, at most one second; ends early when the link closes. */
   async backOff(failures: number): Promise<void> {
     const ms = Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10));
     await this.timers.sleep((this.#options.random ?? Math.random)() * ms, this.#closing.signal).catch(() => undefined);
