@@ -1,6 +1,7 @@
 // What a simulated model answers: a pure function of seed, model and canonical messages, the same bytes everywhere.
 // A token is four characters, at least one. That is our own rule, so that counts never depend on a tokenizer.
 // Whole bodies and events are written from templates, because benchmarks use the simulator as their upstream.
+import { type DrawnProfile, drawnProfile, hashOf, shareOf } from './simulated-draw.ts';
 import type { SimulatedProfile, SimulatedScript } from './simulated-script.ts';
 import { vectorEntry } from './simulated-vectors.ts';
 
@@ -52,11 +53,10 @@ export class Simulation {
       return refusal(400, undefined, undefined, 0);
     }
     const model = body['model'];
-    const profile = this.#profileOf(model);
-    const seed = profile.seed ?? 1;
-    const refused = this.#refused(profile, seed);
+    const text = canonical(body['messages']);
+    const { profile, seed, refused } = this.#next(model, text);
     if (refused !== undefined) return refused;
-    const hash = hashOf(`${seed}\n${model}\n${canonical(body['messages'])}`);
+    const hash = hashOf(`${seed}\n${model}\n${text}`);
     const said = sayings(profile, body, hash, this.#pool(seed));
     const spoken: Spoken = { profile, body, said, hash, usage: usageOf(profile, body['messages'], said) };
     return body['stream'] === true ? { kind: 'stream', steps: steps(spoken) } : whole(spoken);
@@ -68,16 +68,14 @@ export class Simulation {
       return refusal(400, undefined, undefined, 0);
     }
     const { model, input, dimensions, encoding_format: format } = body;
-    const profile = this.#profileOf(model);
-    const seed = profile.seed ?? 1;
-    const refused = this.#refused(profile, seed);
+    const { profile, seed, refused } = this.#next(model, '');
     if (refused !== undefined) return refused;
     const inputs: readonly unknown[] = Array.isArray(input) && typeof input[0] !== 'number' ? input : [input];
     const entries = inputs.map((one, index) =>
       vectorEntry(index, hashOf(`${seed}\n${model}\n${canonical(one)}`), { dimensions, format }),
     );
     const tokens = inputs.reduce((sum: number, one) => sum + inputTokens(one), 0);
-    const usage = profile.usage === 'absent' ? '' : `,"usage":{"prompt_tokens":${tokens},"total_tokens":${tokens}}`;
+    const usage = reportsNone(profile) ? '' : `,"usage":{"prompt_tokens":${tokens},"total_tokens":${tokens}}`;
     const text = `{"object":"list","data":[${entries.join(',')}],"model":${JSON.stringify(model)}${usage}}`;
     return { kind: 'whole', atMs: profile.first_chunk_ms ?? 0, body: text };
   }
@@ -86,16 +84,21 @@ export class Simulation {
     return (Object.hasOwn(this.#script, model) ? this.#script[model] : this.#script['default']) ?? plain;
   }
 
-  /** Counts a request, and what the script makes of the nth one or of a share. */
-  #refused(profile: SimulatedProfile, seed: number): SimulatedAnswer | undefined {
-    const count = (this.#counts.get(profile) ?? 0) + 1;
-    this.#counts.set(profile, count);
-    for (const { when, status, body, retry_after } of profile.errors ?? []) {
-      const hits =
-        when === 'always' || ('nth' in when ? when.nth === count : hashOf(`${seed}/${count}`) / 2 ** 32 < when.ratio);
-      if (hits) return refusal(status, body, retry_after, profile.first_chunk_ms ?? 0);
-    }
-    return undefined;
+  /** Counts a request, draws its numbers, and sees whether the script refuses it. */
+  #next(
+    model: string,
+    text: string,
+  ): {
+    readonly profile: DrawnProfile;
+    readonly seed: number;
+    readonly refused: SimulatedAnswer | undefined;
+  } {
+    const scripted = this.#profileOf(model);
+    const count = (this.#counts.get(scripted) ?? 0) + 1;
+    this.#counts.set(scripted, count);
+    const seed = scripted.seed ?? 1;
+    const profile = drawnProfile(scripted, `${seed}/${count}`, `${seed}/${model}/${text}`);
+    return { profile, seed, refused: refusedBy(profile, seed, count) };
   }
 
   /** 64 KiB of words, made once per seed; every text is a piece of it. */
@@ -117,6 +120,21 @@ export class Simulation {
 
 const plain: SimulatedProfile = {};
 
+/** What the script makes of the nth request, of those of a window, or of a share. */
+function refusedBy(profile: DrawnProfile, seed: number, count: number): SimulatedAnswer | undefined {
+  const error = profile.errors?.find(({ when }) => {
+    if (when === 'always') return true;
+    if ('nth' in when) return when.nth === count;
+    if ('window' in when) return when.window.from <= count && count <= when.window.to;
+    return shareOf(`${seed}/${count}`) < when.ratio;
+  });
+  if (error === undefined) return undefined;
+  return refusal(error.status, error.body, error.retry_after, profile.first_chunk_ms ?? 0);
+}
+
+/** Where a reader looks for it. */
+const reportsNone = ({ usage }: SimulatedProfile): boolean => usage === 'absent' || usage === 'late';
+
 /** What one choice says: a text, or the arguments of a tool call. */
 interface Saying {
   readonly tool: { readonly id: string; readonly name: string } | undefined;
@@ -125,7 +143,7 @@ interface Saying {
 }
 
 interface Spoken {
-  readonly profile: SimulatedProfile;
+  readonly profile: DrawnProfile;
   readonly body: Open;
   readonly said: readonly Saying[];
   readonly hash: number;
@@ -133,8 +151,9 @@ interface Spoken {
   readonly usage: string | undefined;
 }
 
-function sayings(profile: SimulatedProfile, body: Open, hash: number, pool: string): readonly Saying[] {
-  const chars = profile.answer_bytes ?? (profile.output_tokens ?? OUTPUT_TOKENS) * CHARS_PER_TOKEN;
+function sayings(profile: DrawnProfile, body: Open, hash: number, pool: string): readonly Saying[] {
+  const echoed = profile.echo === true ? lastText(body['messages']) : undefined;
+  const chars = echoed?.length ?? profile.answer_bytes ?? (profile.output_tokens ?? OUTPUT_TOKENS) * CHARS_PER_TOKEN;
   const charsMax =
     (countOf(body['max_completion_tokens']) ?? countOf(body['max_tokens']) ?? Infinity) * CHARS_PER_TOKEN;
   const tool = toolOf(profile, body);
@@ -149,7 +168,8 @@ function sayings(profile: SimulatedProfile, body: Open, hash: number, pool: stri
         finishReason: profile.finish_reason ?? 'tool_calls',
       };
     }
-    const text = untilStop(piece(pool, own, Math.min(chars, charsMax)), body['stop']);
+    const words = echoed?.slice(0, charsMax) ?? piece(pool, own, Math.min(chars, charsMax));
+    const text = untilStop(words, body['stop']);
     return { tool, text, finishReason: profile.finish_reason ?? (charsMax < chars ? 'length' : 'stop') };
   });
 }
@@ -175,6 +195,12 @@ function piece(pool: string, hash: number, chars: number): string {
   const end = start + chars;
   if (end <= pool.length) return pool.slice(start, end);
   return pool.repeat(Math.ceil(end / pool.length)).slice(start, end);
+}
+
+function lastText(messages: unknown): string {
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  const content = isOpen(last) ? last['content'] : undefined;
+  return typeof content === 'string' ? content : canonical(content ?? '');
 }
 
 function untilStop(text: string, stop: unknown): string {
@@ -224,11 +250,11 @@ function whole(spoken: Spoken): SimulatedAnswer {
     return `{"index":${index},"message":{"role":"assistant",${message}},"finish_reason":${JSON.stringify(finishReason)}}`;
   });
   const tokens = said.reduce((sum, { text }) => sum + tokensOf(text.length), 0);
-  const body = `${head(spoken, 'chat.completion')}${choices.join(',')}]${usage === undefined ? '' : `,"usage":${usage}`}}`;
+  const body = `${head(spoken, 'chat.completion')}${choices.join(',')}]${usage === undefined || reportsNone(profile) ? '' : `,"usage":${usage}`}}`;
   return { kind: 'whole', atMs: (profile.first_chunk_ms ?? 0) + paceMs(profile, tokens), body };
 }
 
-const paceMs = (profile: SimulatedProfile, tokens: number): number =>
+const paceMs = (profile: DrawnProfile, tokens: number): number =>
   profile.tokens_per_s === undefined || profile.tokens_per_s === 0 ? 0 : (tokens / profile.tokens_per_s) * 1000;
 
 /** All moments of a stream: a role for each choice, content in turn, the ends, usage, [DONE]; faults where scripted. */
@@ -256,8 +282,9 @@ function steps(spoken: Spoken): readonly SimulatedStep[] {
   }
   if (!out.at(chunks)) return out.steps;
   for (const [index, { finishReason }] of said.entries()) out.event(event(index, '{}', finishReason));
-  if (withUsage) out.event(`${opening}],"usage":${usage}}`);
-  out.done();
+  const report = `${opening}],"usage":${usage}}`;
+  if (withUsage && !reportsNone(profile)) out.event(report);
+  out.done(withUsage && reportsNone(profile) ? report : undefined);
   return out.steps;
 }
 
@@ -277,7 +304,7 @@ class Steps {
   readonly #faults: NonNullable<SimulatedProfile['stream_faults']>;
   #nowMs: number;
 
-  constructor(profile: SimulatedProfile) {
+  constructor(profile: DrawnProfile) {
     this.#faults = profile.stream_faults ?? [];
     this.#nowMs = profile.first_chunk_ms ?? 0;
   }
@@ -290,8 +317,9 @@ class Steps {
     this.#nowMs += ms;
   }
 
-  done(): void {
+  done(late: string | undefined): void {
     this.event('[DONE]');
+    if (late !== undefined) this.event(late);
     if (this.#faults.some((fault) => fault.kind === 'duplicate_done')) this.event('[DONE]');
     this.#close('end');
   }
@@ -363,15 +391,6 @@ function canonical(value: unknown): string {
   if (!isOpen(value)) return JSON.stringify(value) ?? 'null';
   const members = Object.keys(value).toSorted();
   return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(',')}}`;
-}
-
-/** FNV-1a over UTF-16 units and a last mixing, 32 bits: cheap, and the same on every machine. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 const hex = (hash: number): string => hash.toString(16).padStart(8, '0');

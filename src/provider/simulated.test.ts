@@ -188,6 +188,7 @@ for (const [name, profile, call, expected] of [
     { inputTokens: 3, outputTokens: 64, cachedInputTokens: 0, reasoningTokens: 0 },
   ],
   ['absent', { usage: 'absent' }, {}, undefined],
+  ['late', { usage: 'late' }, {}, undefined],
   ['inconsistent', { usage: 'inconsistent' }, {}, undefined],
 ] as const) {
   test(`usage ${name} is the same whole and streamed`, () =>
@@ -229,6 +230,32 @@ test('streamed arguments come in fragments that make one JSON text', () =>
     );
     assert.ok(fragments.length > 2);
     assert.deepEqual(JSON.parse(fragments.join('')), { city: 'Oslo', days: 3 });
+  }));
+
+test('an echo says what the last message said, within the limit', () =>
+  doors['in process']({ echo: true }, async (provider) => {
+    assert.equal(wholeText((await hear(provider)).end), 'hello there');
+    assert.equal(textOf((await hear(provider, { stream: true })).raw), 'hello there');
+    const short = await hear(provider, { body: { ...body, max_tokens: 1 } });
+    assert.deepEqual([wholeText(short.end), short.end?.finishReason], ['hell', 'length']);
+  }));
+
+test('usage that is late comes after the end of the stream', async () => {
+  using timers = new Timers(systemClock);
+  const script = parseScript({ default: { usage: 'late' } });
+  await using server = await startSimulatedServer({ host: '127.0.0.1', port: 0, script, timers });
+  const sent = JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } });
+  const response = await fetch(`${server.url}/chat/completions`, { method: 'POST', body: sent });
+  assert.match(await response.text(), /data: \[DONE\]\n\ndata: \{[^\n]*"choices":\[\],"usage":\{"prompt_tokens":3,/);
+});
+
+test('errors of a window hit its requests, first and last included', () =>
+  doors['in process']({ errors: [{ when: { window: { from: 2, to: 3 } }, status: 500 }] }, async (provider) => {
+    const heard = [await hear(provider), await hear(provider), await hear(provider), await hear(provider)];
+    assert.deepEqual(
+      heard.map(({ failure }) => failure?.httpStatus),
+      [undefined, 500, 500, undefined],
+    );
   }));
 
 test('a limit, a stop word and the number of choices and chunks are kept', () =>
@@ -303,6 +330,9 @@ for (const script of [
   { m: { unknown: 1 } },
   { m: { errors: [{ when: 'never', status: 500 }] } },
   { m: { stream_faults: [{ at_chunk: 0, kind: 'explode' }] } },
+  { m: { first_chunk_ms: { dist: 'normal', mean: 1 } } },
+  { m: { first_chunk_ms: { dist: 'uniform', min: 1 } } },
+  { m: { errors: [{ when: { window: { from: 0, to: 2 } }, status: 500 }] } },
 ]) {
   test(`${JSON.stringify(script)} is no script`, () => {
     assert.throws(() => parseScript(script), { code: 'validation_failed' });
