@@ -1,8 +1,10 @@
 // The one outbound HTTP client: POST, one pool per provider, a handler object per call instead of promises and streams.
 // U1. The reader hears `head`, any `data`, then exactly one of `end` and `fail`; after `abort` it hears nothing.
 // U2. Redirects are answers like any other and are never followed; bodies and headers are capped.
-// U3. A request is written at most once. The pool looks at a kept socket before it writes to it, so one that the
-// provider has closed is replaced by a new connection; whatever breaks later is a failure, and repeating is the router's.
+// U3. A request is written in full at most once: a POST without an idempotency key may have been executed then. The pool
+// looks at a kept socket before it writes to it, so one that the provider has closed is replaced by a new connection; one
+// that turns out closed while the request is still being written costs one repeat. Whatever breaks later is a failure,
+// and repeating is the router's.
 // Waiting calls are bounded here (upstream-places.ts), because the pool's own queue is not. Time limits on silence belong
 // to the caller.
 import type { Dispatcher } from 'undici';
@@ -13,6 +15,7 @@ import { atTurnEnd } from '../core/turn.ts';
 import { classifyFault, failureOf, protocolFailure } from './classify.ts';
 import type { RunningCall } from './provider.ts';
 import type { UpstreamHeaders } from './retry-after.ts';
+import { UnwrittenRequests } from './unwritten-requests.ts';
 import { UpstreamPlaces } from './upstream-places.ts';
 
 export interface UpstreamLimits {
@@ -36,29 +39,36 @@ const INFORMATIONAL_MAX = 16;
 const KEEP_ALIVE_MS = 30_000;
 const KEEP_ALIVE_MAX_MS = 120_000;
 
+/** What the calls of one provider share. */
+interface Means {
+  readonly pool: Pool;
+  readonly places: UpstreamPlaces<Call>;
+  readonly unwritten: UnwrittenRequests;
+  readonly bodyBytesMax: number;
+}
+
 export class HttpUpstream implements AsyncDisposable {
-  readonly #pool: Pool;
   readonly #base: string;
-  readonly #bodyBytesMax: number;
-  readonly #places: UpstreamPlaces<Call>;
+  readonly #means: Means;
 
   /** Throws `validation_failed` unless `url` is plain http or https: no user, query or fragment. */
   constructor(url: string, limits: UpstreamLimits) {
     const target = parseUrl(url);
     this.#base = target.pathname.replace(/\/+$/, '');
-    this.#bodyBytesMax = limits.maxBodyBytes;
-    this.#places = new UpstreamPlaces(limits.connections);
-    this.#pool = new Pool(target.origin, {
+    const unwritten = new UnwrittenRequests(limits.connectMs);
+    const pool = new Pool(target.origin, {
       connections: limits.connections,
       pipelining: 1,
       allowH2: false,
-      connectTimeout: limits.connectMs,
+      connect: unwritten.connect,
       headersTimeout: 0,
       bodyTimeout: 0,
       maxHeaderSize: HEAD_BYTES_MAX,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MAX_MS,
     });
+    const places = new UpstreamPlaces<Call>(limits.connections);
+    this.#means = { pool, places, unwritten, bodyBytesMax: limits.maxBodyBytes };
   }
 
   /** What `post` takes for a path below the base address. */
@@ -69,15 +79,15 @@ export class HttpUpstream implements AsyncDisposable {
   /** `headers` is flat: name, value, name, value. The reader is never called before this returns. */
   post(path: string, headers: string[], body: string, reader: UpstreamReader): RunningCall {
     const options = { method: 'POST', path, headers, body } as const;
-    const call = new Call(this.#pool, this.#places, options, reader, this.#bodyBytesMax);
-    if (!this.#places.enter(call)) atTurnEnd(() => call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections')));
+    const call = new Call(this.#means, options, reader);
+    if (!this.#means.places.enter(call)) atTurnEnd(() => call.refuse(failureOf('SYSTEM_OVERLOAD', 'connections')));
     return call;
   }
 
   /** Ends running calls with a failure and closes every socket. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const call of this.#places.clear()) call.refuse(classifyFault('UND_ERR_DESTROYED', false));
-    await this.#pool.destroy();
+    for (const call of this.#means.places.clear()) call.refuse(classifyFault('UND_ERR_DESTROYED', false));
+    await this.#means.pool.destroy();
   }
 }
 
@@ -96,8 +106,7 @@ function parseUrl(text: string): URL {
 }
 
 class Call implements Dispatcher.DispatchHandler, RunningCall {
-  readonly #pool: Pool;
-  readonly #places: UpstreamPlaces<Call>;
+  readonly #means: Means;
   readonly #options: Dispatcher.DispatchOptions;
   readonly #reader: UpstreamReader;
   #bytesLeft: number;
@@ -107,26 +116,20 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   /** Until the pool has ended it: also an aborted one may wait there for its connection. */
   #hasPlace = false;
   #hasHead = false;
+  #isRepeat = false;
   #informational = 0;
 
-  constructor(
-    pool: Pool,
-    places: UpstreamPlaces<Call>,
-    options: Dispatcher.DispatchOptions,
-    reader: UpstreamReader,
-    bytesMax: number,
-  ) {
-    this.#pool = pool;
-    this.#places = places;
+  constructor(means: Means, options: Dispatcher.DispatchOptions, reader: UpstreamReader) {
+    this.#means = means;
     this.#options = options;
     this.#reader = reader;
-    this.#bytesLeft = bytesMax;
+    this.#bytesLeft = means.bodyBytesMax;
   }
 
   start(): void {
     this.#hasPlace = true;
     if (this.#isOver) this.#release();
-    else this.#pool.dispatch(this.#options, this);
+    else this.#means.pool.dispatch(this.#options, this);
   }
 
   refuse(failure: ExecutionFailure): void {
@@ -135,7 +138,7 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
 
   /** Destroys the socket; a call that waits for one never gets it. */
   abort(): void {
-    if (!this.#isOver) this.#places.leave(this);
+    if (!this.#isOver) this.#means.places.leave(this);
     this.#isOver = true;
     this.#controller?.abort(stopped);
   }
@@ -170,6 +173,11 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    if (!this.#isOver && !this.#isRepeat && this.#means.unwritten.has(error)) {
+      this.#isRepeat = true;
+      this.#means.pool.dispatch(this.#options, this);
+      return;
+    }
     this.#release();
     if (this.#isOver) return;
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
@@ -187,7 +195,7 @@ class Call implements Dispatcher.DispatchHandler, RunningCall {
   }
 
   #release(): void {
-    if (this.#hasPlace) this.#places.release();
+    if (this.#hasPlace) this.#means.places.release();
     this.#hasPlace = false;
   }
 }
