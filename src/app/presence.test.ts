@@ -133,3 +133,22 @@ test('a broker that is back is written to at once, and again four times a second
   assert.equal(tries, 5, 'then as ever');
   await present[Symbol.asyncDispose]();
 });
+
+test('the clock is as far from that of the broker as its time of a beat lies outside the beat', async () => {
+  const { bus, ground } = open();
+  const real = await bus.openBucket(presenceBucket);
+  const written = real.writtenMs.bind(real);
+  let skewMs = 0;
+  real.writtenMs = async (key) => ((await written(key)) ?? 0) + skewMs;
+  const clock = ground.timers.clock as ManualClock;
+  await using present = await openPresence(ground, bus, router('1.2.0'));
+  const seen = [];
+  for (skewMs of [0, 3_000, -3_000, 0]) {
+    clock.advance(2_500);
+    ground.timers.tick();
+    // oxlint-disable-next-line no-await-in-loop -- one beat after the other
+    await new Promise(setImmediate);
+    seen.push(present.clockSkewMs());
+  }
+  assert.deepEqual(seen, [0, 3_000, 3_000, 0]);
+});

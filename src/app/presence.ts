@@ -3,7 +3,9 @@
 // P2. A server that is away when a process starts is asked later; then an incompatible peer is told in the log.
 // P3. A beat comes with each connection, and again soon where a broker that has just begun refuses it: whoever waits for
 // this process to be ready waits for the broker alone.
-// P4. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
+// P4. The broker's time of a beat tells how far the clock of this machine is from it: at least so far as it lies outside
+// the time that the beat took.
+// P5. Each beat is a write that the broker confirms, which a full or stopped one does not: the canary of readiness.
 import type { Bus, KeyValue } from '../bus/bus.ts';
 import { readRecord } from '../contracts/codec.ts';
 import { type Presence, presence, presenceBucket, presenceKey } from '../contracts/presence.ts';
@@ -29,6 +31,8 @@ export interface Process {
 export interface OpenedPresence extends AsyncDisposable {
   /** Whether the broker still confirms writes. */
   check(): Check;
+  /** How far the clock of this machine is from the broker's at least; 0 while nothing was measured. */
+  readonly clockSkewMs: () => number;
 }
 
 /** Throws `unavailable` with `details.reason` `incompatible_peer` if a peer is there that this version cannot serve with. */
@@ -47,6 +51,7 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
   let hasLooked = await lookAround(bucket, own, true);
   let timer: Timer | undefined;
   let isGone = false;
+  let skewMs = 0;
   /** When the last write left that was confirmed. */
   let confirmedMs = -Infinity;
 
@@ -54,8 +59,12 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
     beatIn(BEAT_MS);
     const sentMs = timers.clock.nowMs();
     try {
+      const fromMs = timers.clock.epochMs();
       await bucket.put(key, JSON.stringify(own));
+      const toMs = timers.clock.epochMs();
       confirmedMs = Math.max(confirmedMs, sentMs);
+      const writtenMs = await bucket.writtenMs(key);
+      if (writtenMs !== undefined) skewMs = Math.max(0, fromMs - writtenMs, writtenMs - toMs);
       if (!hasLooked) hasLooked = await lookAround(bucket, own, false);
     } catch (fault) {
       // Who is silent is forgotten, and the next beat tells it again.
@@ -74,6 +83,7 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
 
   return {
     check: () => mustHold(timers.clock.nowMs() - confirmedMs <= CONFIRMED_MAX_MS, 'the broker does not confirm writes'),
+    clockSkewMs: () => skewMs,
     async [Symbol.asyncDispose]() {
       isGone = true;
       connected[Symbol.dispose]();

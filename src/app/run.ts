@@ -17,7 +17,7 @@ import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
 /** `checks` are those of the process, for a role with pages of its own. */
-type Open = (ground: Ground, bus: Bus, checks: () => Checks) => Promise<Role>;
+type Open = (ground: Ground, bus: Bus, checks: () => Checks, clockSkewMs: () => number) => Promise<Role>;
 
 const ROLES = {
   gateway: (ground, bus, checks) =>
@@ -27,7 +27,7 @@ const ROLES = {
     withPolicies(ground, bus, policyDataDir(ground.config), (policies) =>
       openRouter(ground, bus, policies, authenticatorOf(ground)),
     ),
-  worker: openWorker,
+  worker: (ground, bus, _checks, clockSkewMs) => openWorker(ground, bus, clockSkewMs),
   ledger: openLedger,
 } as const satisfies Record<string, Open>;
 
@@ -43,7 +43,7 @@ export async function runRole(name: RoleName, config: Config, sink: LogSink, ver
   const operations = name === 'gateway' ? undefined : opening.use(await openOperations(ground, name, checks));
   const bus = opening.use(await openBus(ground, name));
   presence = opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
-  const role = opening.use(await ROLES[name](ground, bus, checks));
+  const role = opening.use(await ROLES[name](ground, bus, checks, presence.clockSkewMs));
   operations?.serving(role);
   const opened = opening.move();
   return {

@@ -14,7 +14,8 @@ import { openLivePrices } from './live-prices.ts';
 import { openProviders } from './providers.ts';
 import { openSpilledLetters } from './spilled-letters.ts';
 
-export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
+/** In one process there is one clock. */
+export async function openWorker(ground: Ground, bus: Bus, clockSkewMs = (): number => 0): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
   await using opening = new AsyncDisposableStack();
   const providers = opening.use(openProviders(ground, bus, worker.pool));
@@ -28,6 +29,7 @@ export async function openWorker(ground: Ground, bus: Bus): Promise<Role> {
       ...ground,
       bus,
       costOf,
+      clockSkewMs,
       outbox,
       ...(ground.config.nats.url === undefined ? { measured: withoutLag(measure(ground.timers)) } : {}),
       crash: crashPoints(ground),

@@ -121,6 +121,8 @@ export interface Entry {
 export interface KeyValue {
   /** Undefined for a key that is absent, deleted or expired. */
   get(key: string): Promise<Entry | undefined>;
+  /** When the server wrote what `get` gives, by its own clock. */
+  writtenMs(key: string): Promise<number | undefined>;
   /** The new revision, which is higher than every earlier one of the bucket. */
   put(key: string, value: string): Promise<number>;
   /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */

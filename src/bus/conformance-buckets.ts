@@ -37,6 +37,21 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'an entry has the time of its last write, by the clock of the server',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      assert.equal(await theirs.writtenMs(key), undefined);
+      await ours.put(key, 'one');
+      const first = await theirs.writtenMs(key);
+      await ours.put(key, 'two');
+      const second = await theirs.writtenMs(key);
+      assert.ok(first !== undefined && second !== undefined && first <= second);
+      assert.ok(Math.abs(second - Date.now()) < 60_000, 'the server is on this machine');
+      await ours.delete(key);
+      assert.equal(await theirs.writtenMs(key), undefined);
+    },
+  ],
+  [
     'compare-and-set writes only over the revision that was read',
     async ({ bus, peer }) => {
       const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);

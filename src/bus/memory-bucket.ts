@@ -50,6 +50,12 @@ export class MemoryBucket implements KeyValue {
     return entry?.deleted === false ? entry : undefined;
   }
 
+  async writtenMs(key: string): Promise<number | undefined> {
+    if ((await this.get(key)) === undefined) return undefined;
+    const atMs = this.#held.get(key)?.atMs ?? 0;
+    return this.#clock.epochMs() - (this.#clock.nowMs() - atMs);
+  }
+
   async put(key: string, value: string): Promise<number> {
     assertKey(key);
     return this.#write(key, value, false);

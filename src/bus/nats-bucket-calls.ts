@@ -11,6 +11,7 @@ import type { NatsRequests } from './nats-requests.ts';
 const TIMEOUT_MS = 5_000;
 const NO_MESSAGE = 404;
 const OPERATION = 'KV-Operation';
+const WRITTEN = 'Nats-Time-Stamp';
 const DELETED = new WrittenHeaders(`NATS/1.0\r\n${OPERATION}: DEL\r\n\r\n`);
 const EMPTY = new Uint8Array();
 
@@ -18,6 +19,8 @@ interface Found {
   readonly revision: number;
   readonly value: string;
   readonly deleted: boolean;
+  /** The server's time, as text. */
+  readonly written: string;
 }
 
 export interface BucketCallsOptions {
@@ -38,7 +41,14 @@ export class BucketCalls {
 
   async get(key: string): Promise<Entry | undefined> {
     const found = await this.#find(key);
-    return found === undefined || found.deleted ? undefined : { key, ...found };
+    if (found === undefined || found.deleted) return undefined;
+    const { value, revision, deleted } = found;
+    return { key, value, revision, deleted };
+  }
+
+  async writtenMs(key: string): Promise<number | undefined> {
+    const found = await this.#find(key);
+    return found === undefined || found.deleted ? undefined : Date.parse(found.written);
   }
 
   put(key: string, value: string): Promise<number> {
@@ -96,21 +106,22 @@ function readDirect(msg: Msg): Found | undefined {
   if (headers.code === NO_MESSAGE) return undefined;
   const revision = Number(headers.get('Nats-Sequence'));
   if (!(revision > 0)) throw new BeamlineError('unavailable', 'the bucket cannot be read now');
-  return { revision, value: msg.string(), deleted: isDeletion(headers.get(OPERATION)) };
+  const deleted = isDeletion(headers.get(OPERATION));
+  return { revision, value: msg.string(), deleted, written: headers.get(WRITTEN) };
 }
 
 interface WireStored {
   readonly error?: { readonly code: number; readonly description?: string };
-  readonly message?: { readonly seq: number; readonly data?: string; readonly hdrs?: string };
+  readonly message?: { readonly seq: number; readonly data?: string; readonly hdrs?: string; readonly time?: string };
 }
 
 function readStoredMessage(msg: Msg): Found | undefined {
   const { error, message } = JSON.parse(msg.string()) as WireStored;
   if (error?.code === NO_MESSAGE) return undefined;
   if (message === undefined) throw new BeamlineError('unavailable', 'the bucket cannot be read now');
-  const written = textOf(message.hdrs);
-  const operation = new RegExp(`^${OPERATION}: (\\w+)`, 'm').exec(written)?.[1] ?? '';
-  return { revision: message.seq, value: textOf(message.data), deleted: isDeletion(operation) };
+  const operation = new RegExp(`^${OPERATION}: (\\w+)`, 'm').exec(textOf(message.hdrs))?.[1] ?? '';
+  const { seq: revision, data, time: written = '' } = message;
+  return { revision, value: textOf(data), deleted: isDeletion(operation), written };
 }
 
 const textOf = (base64 = ''): string => Buffer.from(base64, 'base64').toString('utf8');

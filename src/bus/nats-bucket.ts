@@ -56,6 +56,10 @@ export class NatsBucket implements KeyValue {
     return this.#on(key, () => this.#calls.get(key));
   }
 
+  writtenMs(key: string): Promise<number | undefined> {
+    return this.#on(key, () => this.#calls.writtenMs(key));
+  }
+
   put(key: string, value: string): Promise<number> {
     return this.#on(key, () => this.#calls.put(key, value));
   }

@@ -1,5 +1,6 @@
 // The worker's sign of life: registration, load and status in one message.
 import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import { CLOCK_SKEW_MS } from '../contracts/limits.ts';
 import type { Clock } from '../core/clock.ts';
 import type { SlotClass } from './blocks/block.ts';
 import type { OverloadLevel } from './overload.ts';
@@ -25,10 +26,12 @@ export function heartbeatOf(
     readonly jobTypes: readonly string[];
     readonly providers: readonly string[];
     readonly cpuShare: number;
+    readonly clockSkewMs: () => number;
     readonly clock: Clock;
   },
 ): WorkerHeartbeat {
   const { settings, slots } = worker;
+  const skewMs = worker.clockSkewMs();
   return {
     version: '1',
     worker_id: settings.id,
@@ -46,5 +49,6 @@ export function heartbeatOf(
     job_types: [...worker.jobTypes],
     providers: [...worker.providers],
     protocol_versions: ['1'],
+    ...(skewMs > CLOCK_SKEW_MS ? { metadata: { clock_skew_ms: skewMs } } : {}),
   };
 }

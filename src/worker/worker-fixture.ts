@@ -53,7 +53,7 @@ export async function openWorker(settings: { io?: number; queueMax?: number; wai
   const telemetry = { log: openLog('info', { write: (line) => void lines.push(line) }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const provider = new HandProvider();
-  const measured = { lag: 0 };
+  const measured = { lag: 0, skew: 0 };
   const heard = {
     frames: [] as StreamFrame[],
     outcomes: [] as AttemptOutcome[],
@@ -76,6 +76,7 @@ export async function openWorker(settings: { io?: number; queueMax?: number; wai
     models: new Map([['hand', ['small']]]),
     target: (id, model) => (id === 'hand' ? { provider, upstreamModel: `up-${model}` } : undefined),
     costOf: (_, __, usage) => ({ costMicroUsd: usage.inputTokens + 2 * usage.outputTokens, isUnpriced: false }),
+    clockSkewMs: () => measured.skew,
     measured: { lagMs: () => measured.lag, memoryShare: () => 0, [Symbol.dispose]: () => undefined },
     settings: {
       id: 'w-1',

@@ -19,6 +19,7 @@ const WELL: WorkerHealth = {
   load: { level: 'healthy', silentMs: 20 },
   slots: { io: slots, cpu: slots },
   providers: ['hand'],
+  clockSkewMs: () => 0,
 };
 
 const FAULTS: readonly (readonly [more: Partial<WorkerHealth>, name: string, check: Check])[] = [
@@ -30,6 +31,7 @@ const FAULTS: readonly (readonly [more: Partial<WorkerHealth>, name: string, che
   [{ outbox: { isFull: true, isBroken: true, size: 9 } }, 'outbox', { status: 'fail', message: 'cannot be written' }],
   [{ load: { level: 'critical', silentMs: 20 } }, 'load', { status: 'warn', message: 'critical' }],
   [{ load: { level: 'healthy', silentMs: 5_000 } }, 'loop', { status: 'fail', message: 'stalled' }],
+  [{ clockSkewMs: () => 2_001 }, 'clock', { status: 'fail', message: 'too far from the clock of the broker' }],
 ];
 
 test('a worker that is well says so, with or without an outbox', () => {

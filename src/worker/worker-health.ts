@@ -1,5 +1,6 @@
 // Whether work may be sent to a worker, and what it does now (worker 15). From memory.
 import type { BusState } from '../bus/bus.ts';
+import { CLOCK_SKEW_MS } from '../contracts/limits.ts';
 import { type Check, type Checks, mustHold, shouldHold } from '../core/health.ts';
 import type { SlotClass } from './blocks/block.ts';
 import type { FetchHold } from './jobs/job-fetch.ts';
@@ -19,13 +20,15 @@ export interface WorkerHealth {
   readonly load: { readonly level: OverloadLevel; readonly silentMs: number };
   readonly slots: Readonly<Record<SlotClass, Slots>>;
   readonly providers: readonly string[];
+  readonly clockSkewMs: () => number;
 }
 
-export const workerChecks = ({ bus, fetch, outbox, load }: WorkerHealth): Checks => ({
+export const workerChecks = ({ bus, fetch, outbox, load, clockSkewMs }: WorkerHealth): Checks => ({
   bus: mustHold(bus.state === 'connected', bus.state),
   consumer: consumerCheck(fetch),
   ...(outbox === undefined ? {} : { outbox: mustHold(!outbox.isFull, outbox.isBroken ? 'cannot be written' : 'full') }),
   load: shouldHold(load.level === 'healthy', load.level),
+  clock: mustHold(clockSkewMs() <= CLOCK_SKEW_MS, 'too far from the clock of the broker'),
   loop: mustHold(load.silentMs < STALLED_MS, 'stalled'),
 });
 

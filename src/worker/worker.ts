@@ -57,6 +57,8 @@ export interface WorkerDeps {
   readonly spill?: LetterSpill | undefined;
   /** Where what is too large for a message is kept and found; absent: it is refused. */
   readonly blobs?: JobBlobs;
+  /** How far the clock of this machine is from the others'. */
+  readonly clockSkewMs: () => number;
   /** The machine's load if absent. */
   readonly measured?: Measured;
 }

@@ -54,6 +54,7 @@ async function open(breaks = 0) {
 
 const bound = (bucket: KeyValue): KeyValue => ({
   get: (name) => bucket.get(name),
+  writtenMs: (name) => bucket.writtenMs(name),
   put: (name, value) => bucket.put(name, value),
   update: (name, value, revision) => bucket.update(name, value, revision),
   delete: (name) => bucket.delete(name),

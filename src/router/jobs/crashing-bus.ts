@@ -32,6 +32,7 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
   };
   const bucketOf = (bucket: KeyValue): KeyValue => ({
     get: (key) => alive(() => bucket.get(key)),
+    writtenMs: (key) => alive(() => bucket.writtenMs(key)),
     entries: (pattern) => alive(() => bucket.entries(pattern)),
     async *watch(signal, pattern) {
       for await (const entry of bucket.watch(signal, pattern)) yield await alive(async () => entry);

@@ -123,6 +123,7 @@ export async function openJobs({ settings = {}, worker: more = {}, through = (bu
       telemetry,
       providers: [],
       target: () => undefined,
+      clockSkewMs: () => 0,
       costOf: () => ({ costMicroUsd: 0, isUnpriced: true }),
       blocks: [handBlock(executions)],
       measured: {
