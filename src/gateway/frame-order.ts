@@ -5,13 +5,20 @@ import type { StreamFrame } from '../contracts/frames.ts';
 /** Frames that wait behind a gap; above it the gap counts as lost at once. */
 const HELD_MAX = 64;
 
+interface Held {
+  readonly frame: StreamFrame;
+  /** A gap before it is open since then at the latest. */
+  readonly sinceMs: number;
+}
+
 export class FrameOrder {
   readonly assignmentId: string;
   #attempt: number;
   #nextSeq = 0;
-  #held: Map<number, StreamFrame> | undefined;
-  /** The moment on the monotonic clock when the open gap was seen; undefined without a gap. */
-  gapSinceMs: number | undefined;
+  /** Frames behind the gap by their `seq`, the first that came first. */
+  #held: Map<number, Held> | undefined;
+  /** Nothing is to be expected of it any more. */
+  isEnded = false;
 
   constructor(assignmentId: string, attempt: number) {
     this.assignmentId = assignmentId;
@@ -20,6 +27,11 @@ export class FrameOrder {
 
   get attempt(): number {
     return this.#attempt;
+  }
+
+  /** The moment on the monotonic clock when the gap that is open now was seen; undefined without one. */
+  get gapSinceMs(): number | undefined {
+    return this.#held?.values().next().value?.sinceMs;
   }
 
   get isOverfull(): boolean {
@@ -36,26 +48,23 @@ export class FrameOrder {
       return true;
     }
     if (frame.seq > this.#nextSeq) {
-      this.gapSinceMs ??= nowMs;
       this.#held ??= new Map();
-      this.#held.set(frame.seq, frame);
+      if (!this.#held.has(frame.seq)) this.#held.set(frame.seq, { frame, sinceMs: nowMs });
     }
     return false;
   }
 
   /** The frame that a closed gap sets free, one at a time. */
   next(): StreamFrame | undefined {
-    const frame = this.#held?.get(this.#nextSeq);
-    if (frame === undefined) return undefined;
+    const held = this.#held?.get(this.#nextSeq);
+    if (held === undefined) return undefined;
     this.#held?.delete(this.#nextSeq++);
-    if (this.#held?.size === 0) this.gapSinceMs = undefined;
-    return frame;
+    return held.frame;
   }
 
   #begin(attempt: number): void {
     this.#attempt = attempt;
     this.#nextSeq = 0;
     this.#held = undefined;
-    this.gapSinceMs = undefined;
   }
 }

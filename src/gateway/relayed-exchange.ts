@@ -63,12 +63,13 @@ export class RelayedExchange implements Exchange {
   readonly #parts: string[] = [];
   #partChars = 0;
   #isReasked = false;
-  #isOver = false;
+  /** Why whatever still works, or is decided late, is to stop; undefined until the exchange is over. */
+  #over: CancelReason | undefined;
   #isDecided = false;
   #heardMs: number;
   #silenceMs: number;
   #timer: Timer | undefined;
-  #cancelReason: CancelReason | undefined;
+  #dueMs = 0;
   readonly #routed: { -readonly [Name in keyof Routed]: Routed[Name] };
 
   constructor(relay: RelayPort, order: Order, reader: Reader) {
@@ -99,11 +100,14 @@ export class RelayedExchange implements Exchange {
     return this.#routed;
   }
 
+  get #isOver(): boolean {
+    return this.#over !== undefined;
+  }
+
   cancel(reason: CancelReason): void {
     if (this.#isOver) return;
-    this.#cancelReason = reason;
-    for (const { assignmentId } of this.#assignments) this.#relay.cancelAttempt(this.#order, { assignmentId }, reason);
-    this.#close();
+    this.#close(reason);
+    this.#stopAll(reason);
   }
 
   frame(frame: StreamFrame): void {
@@ -111,7 +115,7 @@ export class RelayedExchange implements Exchange {
     this.#heardMs = nowMs;
     const order = this.#orderOf(frame);
     if (this.#committed !== undefined && this.#committed !== order) return this.#lostRace(frame);
-    if (!order.admit(frame, nowMs)) return order.isOverfull ? this.#lost() : undefined;
+    if (!order.admit(frame, nowMs)) return order.gapSinceMs === undefined ? undefined : this.#gap(order);
     this.#read(order, frame);
     for (let held = order.next(); held !== undefined && !this.#isOver; held = order.next()) this.#read(order, held);
   }
@@ -135,8 +139,28 @@ export class RelayedExchange implements Exchange {
         this.#routed.costMicroUsd = frame.total_cost_micro_usd ?? frame.usage.cost_micro_usd;
         return this.#end(frame);
       case 'error':
-        return this.#fail(errorOfFrame(frame));
+        order.isEnded = true;
+        return this.#isAlive() ? undefined : this.#fail(errorOfFrame(frame));
     }
+  }
+
+  /** Whether an assignment may still answer. */
+  #isAlive(): boolean {
+    if (this.#committed !== undefined) return !this.#committed.isEnded;
+    return this.#assignments.some(({ isEnded }) => !isEnded);
+  }
+
+  /** A frame waits behind one that has not come. */
+  #gap(order: FrameOrder): void {
+    if (order.isOverfull) return this.#lose(order);
+    this.#watch();
+  }
+
+  /** The worker of an assignment is lost; the request with it, unless another works. */
+  #lose(order: FrameOrder): void {
+    this.#stop(order, 'superseded');
+    order.isEnded = true;
+    if (!this.#isAlive()) this.#lost();
   }
 
   /** A slice of an answer that is written in one piece, and so has to be here in full. */
@@ -148,29 +172,33 @@ export class RelayedExchange implements Exchange {
 
   #end(frame: EndFrame): void {
     if (frame.output_parts === undefined) {
-      this.#close();
+      this.#close('lost_race');
       return this.#reader.end(frame);
     }
     const raw = this.#parts.join('');
     const isWhole = frame.output_parts === this.#parts.length && frame.output_sha256 === digestOf(raw);
     if (!isWhole) return this.#broken();
-    this.#close();
+    this.#close('lost_race');
     this.#reader.end({ ...frame, raw });
   }
 
   #broken(): void {
-    for (const { assignmentId } of this.#assignments) {
-      this.#relay.cancelAttempt(this.#order, { assignmentId }, 'superseded');
-    }
+    this.#stopAll('superseded');
     this.#fail(new BeamlineError('invalid_reply', 'the parts of the answer do not fit together'));
   }
 
   #commit(order: FrameOrder): void {
     if (this.#committed !== undefined) return;
     this.#committed = order;
-    for (const { assignmentId } of this.#assignments) {
-      if (assignmentId !== order.assignmentId) this.#relay.cancelAttempt(this.#order, { assignmentId }, 'lost_race');
-    }
+    for (const other of this.#assignments) if (other !== order) this.#stop(other, 'lost_race');
+  }
+
+  #stopAll(reason: CancelReason): void {
+    for (const assignment of this.#assignments) this.#stop(assignment, reason);
+  }
+
+  #stop({ assignmentId, isEnded }: FrameOrder, reason: CancelReason): void {
+    if (!isEnded) this.#relay.cancelAttempt(this.#order, { assignmentId }, reason);
   }
 
   /** A frame of another assignment after the commit: its attempt is told to stop, once per start or content. */
@@ -198,7 +226,7 @@ export class RelayedExchange implements Exchange {
     const timeLeftMs = this.#deadlineMs - clock.nowMs();
     const tenant = this.#relay.tenantOf(order.tenantId);
     const request = requestOf(order, { deliverTo, timeLeftMs, isReask: this.#isReasked, tenant });
-    this.#timer = this.#arm();
+    this.#watch();
     // The exchange watches the silence itself, so that frames without a decision count as an answer too.
     askRouter(this.#relay.bus, request, Math.min(timeLeftMs, this.#relay.settings.decideTimeoutMs)).then(
       (response) => this.#decided(response),
@@ -210,12 +238,12 @@ export class RelayedExchange implements Exchange {
     const { assignment, decision, stream } = response;
     if (assignment !== undefined) {
       const known = this.#assignment(assignment.assignment_id, assignment.attempt);
-      if (this.#isOver && this.#cancelReason !== undefined) {
-        this.#relay.cancelAttempt(this.#order, { assignmentId: known.assignmentId }, this.#cancelReason);
-      }
+      if (this.#committed !== undefined && this.#committed !== known) return this.#stop(known, 'lost_race');
+      if (this.#over !== undefined && this.#committed === undefined) return this.#stop(known, this.#over);
     }
     if (this.#isOver) return;
-    if (!response.ok) return this.#fail(errorOfReply(response));
+    // The refusal of a re-ask says nothing of what works already; its silence is watched.
+    if (!response.ok) return this.#isAlive() ? undefined : this.#fail(errorOfReply(response));
     this.#isDecided = true;
     this.#heardMs = this.#relay.timers.clock.nowMs();
     this.#silenceMs = stream?.silence_ms ?? this.#relay.settings.silenceMs;
@@ -224,12 +252,13 @@ export class RelayedExchange implements Exchange {
     this.#routed.providerId ??= decision?.provider_id;
     this.#routed.model ??= decision?.model;
     this.#routed.attempts = Math.max(this.#routed.attempts, assignment?.attempt ?? 1);
+    if (this.#heardMs + this.#silenceMs < this.#dueMs) this.#watch();
   }
 
   /** Nobody answered, the connection went, or the reply was unreadable. */
   #undecided(error: BeamlineError): void {
     // A reply that is late is watched as silence, see `#wake`.
-    if (this.#isOver || this.#assignments.length > 0 || error.code === 'timeout') return;
+    if (this.#isOver || this.#isAlive() || error.code === 'timeout') return;
     if (error.code !== 'unavailable' || !this.#mayReask()) return this.#fail(error);
     this.#isReasked = true;
     this.#relay.timers.after(REASK_WAIT_MS, () => this.#again());
@@ -241,35 +270,37 @@ export class RelayedExchange implements Exchange {
   }
 
   #again(): void {
-    this.#timer?.cancel();
     this.#heardMs = this.#relay.timers.clock.nowMs();
     this.#silenceMs = Math.min(this.#relay.settings.decideTimeoutMs, this.#relay.settings.silenceMs);
     this.#ask();
   }
 
-  #arm(): Timer {
-    const nowMs = this.#relay.timers.clock.nowMs();
-    const gapMs = (this.#committed ?? this.#assignments[0])?.gapSinceMs;
-    const dueMs = Math.min(
-      this.#deadlineMs,
-      this.#heardMs + this.#silenceMs,
-      gapMs === undefined ? Number.POSITIVE_INFINITY : gapMs + GAP_MS,
-      // A gap may open at any time; the wheel looks often enough to notice it.
-      nowMs + Math.max(GAP_MS, this.#silenceMs / 4),
-    );
-    return this.#relay.timers.at(dueMs, () => this.#wake());
+  /** Wakes at the deadline, when the silence has lasted, or when a gap has been open too long. */
+  #watch(): void {
+    this.#timer?.cancel();
+    this.#dueMs = Math.min(this.#deadlineMs, this.#heardMs + this.#silenceMs);
+    for (const assignment of this.#assignments) {
+      const sinceMs = this.#gapSince(assignment);
+      if (sinceMs !== undefined) this.#dueMs = Math.min(this.#dueMs, sinceMs + GAP_MS);
+    }
+    this.#timer = this.#relay.timers.at(this.#dueMs, () => this.#wake());
+  }
+
+  /** Of an assignment that may still answer. */
+  #gapSince(order: FrameOrder): number | undefined {
+    const isWatched = !order.isEnded && (this.#committed ?? order) === order;
+    return isWatched ? order.gapSinceMs : undefined;
   }
 
   #wake(): void {
     if (this.#isOver) return;
     const nowMs = this.#relay.timers.clock.nowMs();
     if (nowMs >= this.#deadlineMs) return this.#giveUp('timeout', 'the deadline has passed', 'deadline');
-    if (this.#assignments.some(({ gapSinceMs }) => gapSinceMs !== undefined && nowMs >= gapSinceMs + GAP_MS))
-      return this.#lost();
-    if (nowMs < this.#heardMs + this.#silenceMs) {
-      this.#timer = this.#arm();
-      return;
+    for (const assignment of this.#assignments) {
+      if (nowMs >= (this.#gapSince(assignment) ?? nowMs) + GAP_MS) this.#lose(assignment);
     }
+    if (this.#isOver) return;
+    if (nowMs < this.#heardMs + this.#silenceMs) return this.#watch();
     if (this.#mayReask()) {
       this.#isReasked = true;
       return this.#again();
@@ -283,19 +314,20 @@ export class RelayedExchange implements Exchange {
   }
 
   #giveUp(code: 'timeout' | 'worker_lost', message: string, reason: CancelReason): void {
-    for (const { assignmentId } of this.#assignments) this.#relay.cancelAttempt(this.#order, { assignmentId }, reason);
-    this.#cancelReason = reason;
-    this.#fail(new BeamlineError(code, message));
+    if (this.#isOver) return;
+    this.#close(reason);
+    this.#stopAll(reason);
+    this.#reader.fail(new BeamlineError(code, message));
   }
 
   #fail(error: BeamlineError): void {
     if (this.#isOver) return;
-    this.#close();
+    this.#close('superseded');
     this.#reader.fail(error);
   }
 
-  #close(): void {
-    this.#isOver = true;
+  #close(reason: CancelReason): void {
+    this.#over = reason;
     this.#timer?.cancel();
     this.#relay.release(this.#entered.place);
   }
