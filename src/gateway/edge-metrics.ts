@@ -54,7 +54,7 @@ export const openEdgeMetrics = (metrics: Metrics): EdgeMetrics => ({
   }),
   slowClients: metrics.counter({
     name: 'gateway_slow_clients_total',
-    help: 'Streams closed because their client did not read.',
+    help: 'Connections closed because their client did not read.',
     labels: ['dialect'],
   }),
   errors: metrics.counter({

@@ -2,7 +2,6 @@
 // The router finds the route; the call is handled on the raw response, so nothing of a body is read unasked.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import createRouter, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way';
 import { BeamlineError } from '../core/errors.ts';
 import { Call, type Edge } from './call.ts';
@@ -13,6 +12,7 @@ import type { PathParams, Route } from './route.ts';
 import { type RouteNeeds, routeTable } from './route-table.ts';
 import { RouteCounters } from './route-counters.ts';
 import type { GatewaySettings } from './settings.ts';
+import { StalledSockets } from './stalled-sockets.ts';
 import { openUnserved } from './unserved.ts';
 
 export interface Listener {
@@ -34,7 +34,7 @@ const PATH_PARAM_MAX = 2_048;
 
 /** Binds the port of the settings; rejects when it is taken. */
 export async function openListener(deps: ListenerDeps): Promise<Listener> {
-  const { edge, settings } = deps;
+  const { edge, settings, needs } = deps;
   const router = openRouter(deps);
   const unserved = openUnserved();
   const server = boundServer(settings, edge, (call) => {
@@ -43,7 +43,15 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
     if (found === null) call.fail(unserved(url));
     else (found.store as Serve)(call, found.params);
   });
-  const sockets = new Set<Socket>();
+  const sockets = new StalledSockets<CallSocket>({
+    timers: edge.timers,
+    stallMs: needs.settings.stream.stall_ms,
+    isOwned: (socket) => socket[CALL]?.isOver === false,
+    cut(socket) {
+      edge.metrics.slowClients.of(socket[CALL]?.dialect ?? 'native').add();
+      socket.destroy();
+    },
+  });
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
@@ -55,7 +63,7 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
     closeIdle() {
       server.closeIdleConnections();
       // Node takes a socket without a first request for a busy one, and clients open sockets ahead of need.
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      for (const socket of sockets.keys()) if (socket.bytesRead === 0) socket.destroy();
     },
     closeAll: () => server.closeAllConnections(),
   };
@@ -101,7 +109,7 @@ function serve({ edge, gate, needs }: ListenerDeps, call: Call, route: Route<Rou
 
 /** The last call of a socket: what a fault behind it belongs to. */
 const CALL = Symbol('call');
-type CallSocket = Duplex & { [CALL]?: Call };
+type CallSocket = Socket & { [CALL]?: Call };
 
 function boundServer(settings: GatewaySettings['http'], edge: Edge, route: (call: Call) => void): Server {
   const server = createServer({
@@ -124,7 +132,7 @@ function boundServer(settings: GatewaySettings['http'], edge: Edge, route: (call
     else call.fail(fault, true);
   };
   server.on('request', accept);
-  server.on('clientError', (fault, socket: CallSocket) => refuseUnparsed(edge, fault, socket, socket[CALL]));
+  server.on('clientError', (fault, socket) => refuseUnparsed(edge, fault, socket, (socket as CallSocket)[CALL]));
   // The client gets its `100 Continue` when the body is wanted.
   server.on('checkContinue', accept);
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
