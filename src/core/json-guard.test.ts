@@ -25,6 +25,12 @@ const REFUSED: readonly (readonly [string, Buffer | string, string])[] = [
   ['a lone surrogate', '{"a":"\\ud800"}', 'lone_surrogate'],
   ['a lone surrogate in a key', '{"\\udc00":1}', 'lone_surrogate'],
   ['a number without end', '{"a":1e999}', 'non_finite_number'],
+  ['an integer above 2^53', '{"a":"9007199254740993","b":9007199254740993}', 'inexact_number'],
+  ['an integer that would be written with other digits', '[1152921504606846976]', 'inexact_number'],
+  ['an integer below -2^53', '[-9007199254740993]', 'inexact_number'],
+  ['an integer of thirty digits', '[123456789012345678901234567890]', 'inexact_number'],
+  ['a number that becomes nothing', '{"a":1e-400}', 'inexact_number'],
+  ['a number that becomes nothing, in capitals', '[0.1E-400]', 'inexact_number'],
 ];
 
 for (const [what, text, fault] of REFUSED) {
@@ -41,6 +47,9 @@ const ACCEPTED = [
   '{"a":"\\ud83d\\ude00"}',
   '"text: with, [every] {sign}"',
   '{"a":{"b":1},"b":{"a":1}}',
+  '[9007199254740991,-9007199254740991]',
+  '{"maximum":1.7976931348623157e308,"minimum":5e-324,"of":1e20,"text":"\\"123456789012345678901234567890"}',
+  '[0.12345678901234567890123,0e-400,0.0E-5,-0.0,1e-5]',
 ];
 
 for (const text of ACCEPTED) {

@@ -18,7 +18,8 @@ export type JsonFault =
   | 'duplicate_key'
   | 'forbidden_key'
   | 'lone_surrogate'
-  | 'non_finite_number';
+  | 'non_finite_number'
+  | 'inexact_number';
 
 export type GuardedJson =
   | { readonly ok: true; readonly value: unknown }
@@ -26,12 +27,16 @@ export type GuardedJson =
 
 const QUOTE = 34;
 const COMMA = 44;
+const MINUS = 45;
 const COLON = 58;
 const BACKSLASH = 92;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
+const UPPER_E = 69;
+const LOWER_E = 101;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
+const NUMBER = /-?(\d[\d.]*)(?:[eE][+-]?\d+)?/g;
 
 const refuse = (fault: JsonFault): GuardedJson => ({ ok: false, fault });
 
@@ -53,6 +58,7 @@ export function parseGuardedText(text: string, limits: JsonLimits): GuardedJson 
   }
   const walk = new Walk(text.includes('\\u'));
   const fault = walk.fault(value) ?? (walk.keys === shape.colons ? undefined : 'duplicate_key');
+  if (fault === undefined && (walk.hasLarge || shape.hasSmall) && isInexact(text)) return refuse('inexact_number');
   return fault === undefined ? { ok: true, value } : refuse(fault);
 }
 
@@ -60,10 +66,17 @@ export function parseGuardedText(text: string, limits: JsonLimits): GuardedJson 
 export const isShallow = (text: string, depthMax: number): boolean =>
   typeof scan(text, { depthMax, valuesMax: Number.POSITIVE_INFINITY }) !== 'string';
 
-function scan(text: string, limits: JsonLimits): { colons: number } | JsonFault {
+interface Shape {
+  readonly colons: number;
+  /** A number has a negative exponent. */
+  readonly hasSmall: boolean;
+}
+
+function scan(text: string, limits: JsonLimits): Shape | JsonFault {
   let depth = 0;
   let values = 1;
   let colons = 0;
+  let hasSmall = false;
   for (let i = 0; i < text.length; i++) {
     switch (text.charCodeAt(i)) {
       case QUOTE:
@@ -85,9 +98,33 @@ function scan(text: string, limits: JsonLimits): { colons: number } | JsonFault 
       case CLOSE_BRACE:
         depth--;
         break;
+      case LOWER_E:
+      case UPPER_E:
+        if (text.charCodeAt(i + 1) === MINUS) hasSmall = true;
+        break;
     }
   }
-  return { colons };
+  return { colons, hasSmall };
+}
+
+/** Whether a number of a well-formed text is not the one that was parsed: an integer with other digits, or a zero. */
+function isInexact(text: string): boolean {
+  let from = 0;
+  for (let quote = text.indexOf('"'); quote >= 0; quote = text.indexOf('"', from)) {
+    if (hasInexact(text.slice(from, quote))) return true;
+    from = endOfString(text, quote) + 1;
+  }
+  return hasInexact(text.slice(from));
+}
+
+/** `text` holds no string. */
+function hasInexact(text: string): boolean {
+  for (const [number, mantissa = ''] of text.matchAll(NUMBER)) {
+    const value = Number(number);
+    if (value === 0 && /[1-9]/.test(mantissa)) return true;
+    if (!Number.isSafeInteger(value) && /^-?\d+$/.test(number) && String(value) !== number) return true;
+  }
+  return false;
 }
 
 /** The index of the quote that ends the string which starts at `start`, or -1. */
@@ -102,6 +139,8 @@ function endOfString(text: string, start: number): number {
 
 class Walk {
   keys = 0;
+  /** A number is beyond what integers are told apart by. */
+  hasLarge = false;
   readonly #hasEscapes: boolean;
 
   /** Surrogates can only be alone where an escape wrote them: the bytes were valid UTF-8. */
@@ -111,9 +150,15 @@ class Walk {
 
   fault(value: unknown): JsonFault | undefined {
     if (typeof value === 'string') return this.#hasEscapes && !value.isWellFormed() ? 'lone_surrogate' : undefined;
-    if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'non_finite_number';
+    if (typeof value === 'number') return this.#number(value);
     if (typeof value !== 'object' || value === null) return undefined;
     return Array.isArray(value) ? this.#items(value) : this.#members(value as Record<string, unknown>);
+  }
+
+  #number(value: number): JsonFault | undefined {
+    if (value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER) return undefined;
+    this.hasLarge = true;
+    return Number.isFinite(value) ? undefined : 'non_finite_number';
   }
 
   #items(items: readonly unknown[]): JsonFault | undefined {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { CHAT, endFrame, openEdge, SETTINGS } from './edge-fixture.ts';
+import { BODY_DEPTH_MAX } from './read-body.ts';
 import { exchangeRaw, openRaw, parseRaw } from './raw-http.ts';
 
 const edge = await openEdge({ script: ({ reader }) => reader.end(endFrame('{"id":"x"}')) });
@@ -38,6 +39,8 @@ const BODIES: readonly (readonly [string, Sent, number, string, string?])[] = [
   ['no messages', { body: '{"model":"tall"}' }, 400, 'invalid_request', 'messages'],
   ['a temperature of 3', { body: JSON.stringify({ ...CHAT, temperature: 3 }) }, 400, 'invalid_request', 'temperature'],
   ['JSON that is too deep', { body: deep(65) }, 400, 'invalid_request'],
+  ['JSON that is too deep for a message', { body: deep(BODY_DEPTH_MAX) }, 400, 'invalid_request'],
+  ['an integer that would lose digits', { body: '{"model":"tall","seed":9007199254740993}' }, 400, 'invalid_request'],
   ['too many values', { body: `{"model":"tall","messages":[${'1,'.repeat(100_001)}1]}` }, 400, 'invalid_request'],
   ['a __proto__ key', { body: '{"__proto__":{"a":1},"model":"tall"}' }, 400, 'invalid_request'],
   ['constructor.prototype', { body: '{"constructor":{"prototype":{}}}' }, 400, 'invalid_request'],
@@ -127,7 +130,11 @@ const REASONS: readonly (readonly [string, string | Buffer, string])[] = [
   ['a byte order mark', '\ufeff{}', 'byte_order_mark'],
   ['a lone surrogate', '{"a":"\\udc00"}', 'lone_surrogate'],
   ['a number that is not finite', '{"a":1e999}', 'non_finite_number'],
+  ['an integer that would lose digits', '{"a":123456789012345678901234567890}', 'inexact_number'],
+  ['a number that would become zero', '{"a":1e-400}', 'inexact_number'],
   ['JSON that is too deep', deep(70), 'depth'],
+  ['JSON that is too deep for a message', deep(BODY_DEPTH_MAX), 'depth'],
+  ['JSON that is just not too deep', deep(BODY_DEPTH_MAX - 1), 'schema'],
   ['a text', '"task"', 'not_an_object'],
   ['a task without a type', '{"task":{}}', 'schema'],
 ];

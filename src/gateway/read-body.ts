@@ -20,7 +20,10 @@ export interface JsonBody {
 /** A larger body would not fit a message of the bus. */
 export const BODY_BYTES_MAX = MESSAGE_BYTES_MAX - 65_536;
 
-const JSON_LIMITS = { depthMax: JSON_DEPTH_MAX, valuesMax: 100_000 };
+/** A message that carries a body holds it two levels deeper, as `task.payload`. */
+export const BODY_DEPTH_MAX = JSON_DEPTH_MAX - 2;
+
+const JSON_LIMITS = { depthMax: BODY_DEPTH_MAX, valuesMax: 100_000 };
 const UTF8_JSON = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i;
 
 /** Throws `invalid_request`, `unsupported_media_type`, `request_too_large` or `request_timeout`. */
