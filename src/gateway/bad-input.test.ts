@@ -123,6 +123,18 @@ for (const [name, sent, status, code, param] of BODIES) {
   });
 }
 
+test('a parameter that is too long for any object is a path that is not there', async () => {
+  const path = `/api/v1/jobs/${'x'.repeat(3_000)}`;
+  for (const [method, status] of [
+    ['GET', 404],
+    ['HEAD', 404],
+    ['PUT', 405],
+  ] as const) {
+    const answer = await fetch(edge.url + path, { method });
+    assert.deepEqual([method, answer.status], [method, status]);
+  }
+});
+
 // name, path, body, reason
 const REASONS: readonly (readonly [string, string | Buffer, string])[] = [
   ['malformed JSON', '{', 'syntax'],

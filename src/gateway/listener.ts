@@ -40,7 +40,7 @@ export async function openListener(deps: ListenerDeps): Promise<Listener> {
   const server = boundServer(settings, edge, (call) => {
     const { method = '', url = '' } = call.req;
     const found = router.find(method as HTTPMethod, url);
-    if (found === null) call.fail(unserved(url));
+    if (found === null) call.fail(unserved(method, url));
     else (found.store as Serve)(call, found.params);
   });
   const sockets = new StalledSockets<CallSocket>({
