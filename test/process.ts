@@ -24,6 +24,8 @@ export interface TestProcess {
   until(pattern: RegExp): Promise<RegExpMatchArray>;
   /** Resolves when the process has ended by itself or otherwise. */
   readonly ended: Promise<void>;
+  /** Without waiting for anything; after two `stop` expects the exit code 1. */
+  signal(signal: NodeJS.Signals): void;
   /** SIGKILL; `stop` then expects nothing but a sound output. */
   kill(): Promise<void>;
   /** The signal, the exit code 0, and an output without unsound words. */
@@ -41,6 +43,7 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
   alive.add(child);
   let output = '';
   let wasKilled = false;
+  let signals = 0;
   const watchers = new Set<() => void>();
   const look = (): void => {
     for (const watch of watchers) watch();
@@ -76,6 +79,10 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
         watchers.add(watch);
         watch();
       }),
+    signal(signal) {
+      signals++;
+      child.kill(signal);
+    },
     async kill() {
       wasKilled = true;
       child.kill('SIGKILL');
@@ -91,7 +98,11 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
         undefined,
       );
       if (!wasKilled)
-        assert.equal(child.exitCode, 0, `exit code of ${args.slice(1).join(' ')}: ${output.slice(-2_000)}`);
+        assert.equal(
+          child.exitCode,
+          signals > 1 ? 1 : 0,
+          `exit code of ${args.slice(1).join(' ')}: ${output.slice(-2_000)}`,
+        );
     },
   };
 }

@@ -95,8 +95,7 @@ export async function openGateway(
       }),
       busState: () => bus.state,
       checks,
-      telemetry,
-      timers,
+      ...ground,
     }),
   );
   const opened = opening.move();

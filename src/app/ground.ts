@@ -10,10 +10,12 @@ export interface Ground {
   readonly config: Config;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
+  /** Aborted when the end of the process is to wait for nobody. */
+  readonly hurry?: AbortSignal | undefined;
 }
 
-export function openGround(config: Config, sink: LogSink): Ground {
+export function openGround(config: Config, sink: LogSink, hurry?: AbortSignal): Ground {
   const telemetry: Telemetry = { log: openLog(config.log_level, sink), metrics: new Metrics() };
   const onFault = (fault: unknown): void => telemetry.log.error('timer_failed', { fault });
-  return { config, telemetry, timers: new Timers(systemClock, { onFault }) };
+  return { config, telemetry, hurry, timers: new Timers(systemClock, { onFault }) };
 }

@@ -33,10 +33,18 @@ const ROLES = {
 
 export type RoleName = keyof typeof ROLES;
 
-/** Throws `unavailable` if a process serves whose version does not fit `version`. */
-export async function runRole(name: RoleName, config: Config, sink: LogSink, version: string): Promise<Role> {
+/** What a process is told by whoever started it. */
+export interface ProcessWays {
+  readonly sink: LogSink;
+  /** Of the product, for peers on NATS. */
+  readonly version: string;
+  readonly hurry: AbortSignal;
+}
+
+/** Throws `unavailable` if a process serves whose version does not fit ours. */
+export async function runRole(name: RoleName, config: Config, { sink, version, hurry }: ProcessWays): Promise<Role> {
   await using opening = new AsyncDisposableStack();
-  const ground = openGround(config, sink);
+  const ground = openGround(config, sink, hurry);
   opening.use(ground.timers);
   let presence: OpenedPresence | undefined;
   const checks = (): Checks => (presence === undefined ? {} : { storage: presence.check() });

@@ -4,7 +4,6 @@ import { type Check, type Checks, summaryOf } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { generateApiKey, hashApiKey, prefixOf } from '../auth/api-key.ts';
-import type { LogSink } from '../telemetry/log.ts';
 import { openBus } from './bus.ts';
 import { policyDataDir } from './data-dir.ts';
 import { authenticatorOf, openGateway } from './gateway.ts';
@@ -13,6 +12,7 @@ import { openLedger } from './ledger.ts';
 import { openPolicies, tenantsOf } from './policies.ts';
 import { openPresence } from './presence.ts';
 import { openRouter } from './router.ts';
+import type { ProcessWays } from './run.ts';
 import { openWorker } from './worker.ts';
 
 /** The tenant of the generated key. */
@@ -26,10 +26,9 @@ export interface Running extends AsyncDisposable {
   readonly key: string | undefined;
 }
 
-/** `version` is that of the product, for peers on NATS. */
-export async function openUp(config: Config, sink: LogSink, version: string): Promise<Running> {
+export async function openUp(config: Config, { sink, version, hurry }: ProcessWays): Promise<Running> {
   await using opening = new AsyncDisposableStack();
-  const ground = openGround(config, sink);
+  const ground = openGround(config, sink, hurry);
   opening.use(ground.timers);
   const bus = opening.use(await openBus(ground, 'up'));
   const own = config.gateway.auth.keys.length > 0 ? undefined : generateKey();

@@ -37,12 +37,15 @@ export const roleCommand = (name: RoleName) =>
           },
         );
       }
-      const role = await runRole(name, config, openLogSink(process.stdout), PRODUCT_VERSION);
+      const hurry = new AbortController();
+      const sink = openLogSink(process.stdout);
+      const role = await runRole(name, config, { sink, version: PRODUCT_VERSION, hurry: hurry.signal });
       {
         await using running = role;
         void running;
-        await untilSignal();
+        await untilSignal(hurry);
       }
+      if (hurry.signal.aborted) return EXIT.failed;
       return (role.abandoned ?? 0) > 0 ? EXIT.abandoned : EXIT.ok;
     },
   });

@@ -32,12 +32,15 @@ export const upCommand = defineCommand({
       },
     });
     if (effective === undefined) return EXIT.ok;
-    const up = await openUp(effective.config, openLogSink(process.stderr), PRODUCT_VERSION);
+    const hurry = new AbortController();
+    const sink = openLogSink(process.stderr);
+    const up = await openUp(effective.config, { sink, version: PRODUCT_VERSION, hurry: hurry.signal });
     {
       await using running = up;
       print(banner(effective.config, running));
-      await untilSignal();
+      await untilSignal(hurry);
     }
+    if (hurry.signal.aborted) return EXIT.failed;
     return up.abandoned > 0 ? EXIT.abandoned : EXIT.ok;
   },
 });

@@ -13,7 +13,12 @@ test('the deepest body that the edge accepts is a message that every bus carries
   const body: unknown = JSON.parse(`{"messages":${'['.repeat(levels)}${']'.repeat(levels)}}`);
   const request = requestOf(
     { ...ORDER, body: body as Readonly<Record<string, unknown>> },
-    { deliverTo: addressIn(frames, 'beamline.exec.v2.frames.gw-1.0'), timeLeftMs: 1, isReask: false, tenant: undefined },
+    {
+      deliverTo: addressIn(frames, 'beamline.exec.v2.frames.gw-1.0'),
+      timeLeftMs: 1,
+      isReask: false,
+      tenant: undefined,
+    },
   );
   assert.deepEqual(decode(decideV2.request, encode(decideV2.request, request)), request);
 });

@@ -55,6 +55,7 @@ export interface EdgeOptions {
   readonly budgets?: readonly Budget[];
   readonly active?: () => number;
   readonly role?: Role;
+  readonly hurry?: AbortSignal;
   readonly tenants?: readonly string[];
   readonly models?: readonly string[];
   /** Answers an order; called in a turn of its own, as the bus does. */
@@ -133,6 +134,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
     busState: options.busState ?? (() => 'connected'),
     telemetry,
     timers,
+    hurry: options.hurry,
   });
   return {
     gateway,

@@ -3,6 +3,7 @@ import type { Authenticator } from '../auth/principal.ts';
 import type { BusState } from '../bus/bus.ts';
 import type { DecideRequest, DecideResponse } from '../contracts/decide.ts';
 import type { Checks } from '../core/health.ts';
+import { afterOrHurried } from '../core/hurry.ts';
 import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -43,6 +44,8 @@ export interface GatewayDeps {
   readonly checks?: (() => Checks) | undefined;
   readonly telemetry: Telemetry;
   readonly timers: Timers;
+  /** Aborted when a shutdown is to wait for nobody. */
+  readonly hurry?: AbortSignal | undefined;
 }
 
 export interface Gateway extends Role {
@@ -80,36 +83,42 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     name: 'gateway',
     url: listener.url,
     [Symbol.asyncDispose]: () =>
-      shutDown(settings.shutdown, listener, { lifecycle, timers, draining: () => deps.jobs.leave() }),
+      shutDown(settings.shutdown, listener, {
+        lifecycle,
+        timers,
+        hurry: deps.hurry,
+        draining: () => deps.jobs.leave(),
+      }),
   };
+}
+
+interface Leaving extends Pick<GatewayDeps, 'timers' | 'hurry'> {
+  readonly lifecycle: Lifecycle;
+  readonly draining: () => void;
 }
 
 async function shutDown(
   { timeout_ms, lame_duck_ms }: GatewaySettings['shutdown'],
   listener: Listener,
-  {
-    lifecycle,
-    timers,
-    draining,
-  }: { readonly lifecycle: Lifecycle; readonly timers: Timers; readonly draining: () => void },
+  { lifecycle, timers, hurry, draining }: Leaving,
 ): Promise<void> {
   if (lifecycle.phase !== 'serving') return;
-  const startMs = timers.clock.nowMs();
   lifecycle.phase = 'leaving';
   const patienceMs = Math.max(0, timeout_ms - LAST_WORDS_MS);
   const lameMs = Math.min(lame_duck_ms, patienceMs);
-  if (lameMs > 0) await timers.sleep(lameMs);
+  if (lameMs > 0) await new Promise<void>((resolve) => void afterOrHurried(timers, lameMs, hurry, resolve));
   lifecycle.phase = 'draining';
   draining();
   const closed = listener.close();
-  const enough = timers.at(startMs + patienceMs, () => lifecycle.shutDownAll());
-  const cut = timers.at(startMs + timeout_ms, () => listener.closeAll());
+  let end = afterOrHurried(timers, patienceMs - lameMs, hurry, () => {
+    lifecycle.shutDownAll();
+    end = timers.after(timeout_ms - patienceMs, () => listener.closeAll());
+  });
   let sweep = timers.after(SWEEP_MS, function again() {
     listener.closeIdle();
     sweep = timers.after(SWEEP_MS, again);
   });
   await closed;
   sweep.cancel();
-  enough.cancel();
-  cut.cancel();
+  end.cancel();
 }

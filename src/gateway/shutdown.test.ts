@@ -103,3 +103,19 @@ test('a lame duck is not ready, and serves', async () => {
   assert.deepEqual([live.status, await live.json()], [200, { status: 'ok' }]);
   await down;
 });
+
+for (const lame_duck_ms of [0, 50_000]) {
+  test(`a shutdown in a hurry waits for nobody (lame_duck_ms ${lame_duck_ms})`, async () => {
+    const hurry = new AbortController();
+    const settings = { ...SETTINGS, shutdown: { timeout_ms: 60_000, lame_duck_ms } };
+    const edge = await openEdge({ settings, hurry: hurry.signal });
+    using raw = openRaw(edge.url);
+    send(raw, edge);
+    await until(() => edge.orders.length === 1);
+    const down = edge[Symbol.asyncDispose]();
+    hurry.abort();
+    assert.equal(parseRaw(await raw.closed()).status, 503);
+    assert.equal(edge.orders[0]?.cancelled, 'shutdown');
+    await down;
+  });
+}

@@ -3,6 +3,7 @@
 // N2. Accepted means: it ends with an outcome, whatever happens to slot, provider or deadline.
 import type { ExecAssignment, ExecAssignmentAck, RefusalReason } from '../contracts/assignment.ts';
 import type { Cancel } from '../contracts/cancel.ts';
+import { afterOrHurried } from '../core/hurry.ts';
 import { LiveMap } from '../core/live-map.ts';
 import { RecentNumbers } from '../core/recent-numbers.ts';
 import type { ProviderSide } from '../provider/provider.ts';
@@ -84,14 +85,14 @@ export class Intake {
   }
 
   /** Takes nothing new, refuses the line, and resolves when the last running call has ended or was abandoned. */
-  async drain(abandonAfterMs: number): Promise<{ readonly abandoned: number }> {
+  async drain(abandonAfterMs: number, hurry?: AbortSignal): Promise<{ readonly abandoned: number }> {
     this.#isDraining = true;
     this.#deps.slots.clear();
     // Nobody waits for a copy.
     for (const call of this.#calls.values()) if (call.assignment.shadow === true) call.cancel('shutdown', 0);
     let abandoned = 0;
     if (this.#calls.size === 0) return { abandoned };
-    const timer = this.#deps.timers.after(abandonAfterMs, () => {
+    const timer = afterOrHurried(this.#deps.timers, abandonAfterMs, hurry, () => {
       abandoned = this.#calls.size;
       for (const call of this.#calls.values()) call.abandon();
     });

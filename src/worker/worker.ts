@@ -61,6 +61,8 @@ export interface WorkerDeps {
   readonly clockSkewMs: () => number;
   /** The machine's load if absent. */
   readonly measured?: Measured;
+  /** Aborted when a drain is to wait for nobody. */
+  readonly hurry?: AbortSignal | undefined;
 }
 
 export async function startWorker(deps: WorkerDeps): Promise<Role> {
@@ -125,7 +127,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
       beats.say('draining');
       await Promise.all([calls.be(false), jobs.fetch.hold('draining')]);
       const limitMs = Math.max(0, settings.shutdown.timeout_ms - FLUSH_MS);
-      const cut = await Promise.all([intake.drain(limitMs), jobs.drain(limitMs)]);
+      const cut = await Promise.all([intake.drain(limitMs, deps.hurry), jobs.drain(limitMs, deps.hurry)]);
       abandoned = cut.reduce((sum, one) => sum + one.abandoned, 0);
       if (abandoned > 0) log.warn('work_abandoned', { worker_id: settings.id, count: abandoned });
       await reporter.flush();

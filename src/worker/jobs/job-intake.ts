@@ -9,6 +9,7 @@ import { type ExecAssignment, execAssignAck, type ExecAssignmentAck } from '../.
 import type { Cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { workerAssignments } from '../../contracts/streams.ts';
+import { afterOrHurried } from '../../core/hurry.ts';
 import { RecentNumbers } from '../../core/recent-numbers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { AttemptEnd } from '../attempt-messages.ts';
@@ -110,13 +111,13 @@ export class JobIntake {
   }
 
   /** Fetches nothing new, gives back what did not start, and resolves when nothing is left; then `abandoned` were cut. */
-  async drain(abandonAfterMs: number): Promise<{ readonly abandoned: number }> {
+  async drain(abandonAfterMs: number, hurry?: AbortSignal): Promise<{ readonly abandoned: number }> {
     this.#isDraining = true;
     await this.fetch.hold('draining');
     for (const run of this.#runs.values()) if (!run.isRunning) run.refuse();
     let abandoned = 0;
     if (this.#runs.size === 0) return { abandoned };
-    const timer = this.#deps.timers.after(abandonAfterMs, () => {
+    const timer = afterOrHurried(this.#deps.timers, abandonAfterMs, hurry, () => {
       this.#deps.reporter.close();
       for (const run of this.#runs.values()) {
         if (!run.isRunning) continue;
