@@ -17,8 +17,8 @@ const http = section({
   max_requests_per_socket: integer(10_000, 1, 10_000_000, 'A socket closes after this many requests.'),
   max_connections: integer(10_000, 1, 1_000_000, 'Open sockets; further ones are dropped.'),
   body_limit: section({
-    inference: integer(8 * MIB, 1024, 64 * MIB, 'Bytes of a request body under `/v1/`; more is 413.'),
-    native: integer(MIB, 1024, 64 * MIB, 'Bytes of a request body under `/api/v1/`; more is 413.'),
+    inference: integer(8 * MIB, 1024, 64 * MIB, 'Bytes of a request body under `/v1/`; more is 413. At most 654464 count: the body travels in a message.'),
+    native: integer(MIB, 1024, 64 * MIB, 'Bytes of a request body under `/api/v1/`; more is 413. At most 654464 count, as above.'),
   }),
   deadline_ms: integer(300_000, 100, 3_600_000, 'Ceiling for the time an interactive request may take.'),
 });

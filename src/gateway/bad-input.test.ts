@@ -258,3 +258,9 @@ test('no bad input was answered 5xx, and each got one access line', () => {
     [],
   );
 });
+
+test('the limits of bodies that hold are told at the start', () => {
+  const line = edge.lines.find((text) => text.includes('gateway_listening')) ?? '{}';
+  const { body_limit } = JSON.parse(line) as { body_limit?: unknown };
+  assert.deepEqual(body_limit, { inference: 654_464, native: 4_096 });
+});

@@ -78,7 +78,10 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     settings: settings.http,
     needs: { ...deps, bodyLimits, metrics, lifecycle, openApi: servedDocument() },
   });
-  log.info('gateway_listening', { url: listener.url });
+  log.info('gateway_listening', {
+    url: listener.url,
+    body_limit: { inference: bodyLimits.inference.bytesMax, native: bodyLimits.native.bytesMax },
+  });
   return {
     name: 'gateway',
     url: listener.url,

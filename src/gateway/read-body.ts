@@ -17,7 +17,7 @@ export interface JsonBody {
   readonly bytes: number;
 }
 
-/** A larger body would not fit a message of the bus. */
+/** A larger body would not fit a message, which is as large on every bus. */
 export const BODY_BYTES_MAX = MESSAGE_BYTES_MAX - 65_536;
 
 /** A message that carries a body holds it two levels deeper, as `task.payload`. */

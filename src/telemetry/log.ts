@@ -25,6 +25,8 @@ export interface LogFields {
   readonly model?: string | undefined;
   readonly policy?: string | undefined;
   readonly revision?: number | undefined;
+  /** Of bodies, in bytes. */
+  readonly body_limit?: { readonly inference: number; readonly native: number } | undefined;
   /** Who asked, by the id of the key, and for which operation. */
   readonly key_id?: string | undefined;
   readonly operation?: string | undefined;
