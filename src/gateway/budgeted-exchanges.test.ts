@@ -25,6 +25,7 @@ const order: Order = {
   deadlineMs: 1_000,
   idleMs: undefined,
   attemptsMax: undefined,
+  wishes: undefined,
 };
 const end: EndFrame = {
   type: 'end',

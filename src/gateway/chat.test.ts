@@ -89,6 +89,7 @@ test('an order carries what body and headers ask', async () => {
       deadlineMs: 8_500,
       idleMs: undefined,
       attemptsMax: 3,
+      wishes: undefined,
     },
   );
 });

@@ -9,6 +9,7 @@ import type { ContractSwitch } from '../contracts/contract-switch.ts';
 import type { Clock } from '../core/clock.ts';
 import { asV1, asV2, speaksV2 } from './contract-versions.ts';
 import type { Order } from './order.ts';
+import { addWishes } from './wishes.ts';
 
 const router = at(decideV2);
 const routerV1 = at(decideV1);
@@ -100,6 +101,7 @@ export function requestOf(
   if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
   if (idleMs !== undefined) request.idle_ms = idleMs;
   if (attemptsMax !== undefined) request.options = { retry: { max_attempts: attemptsMax } };
+  if (order.wishes !== undefined) addWishes(request, order.wishes);
   if (push.tenant !== undefined) request.tenant = push.tenant;
   if (push.isReask) request.reask = 1;
   return request;

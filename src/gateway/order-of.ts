@@ -4,7 +4,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Call } from './call.ts';
 import type { ModelNames, ModelTarget } from './model-port.ts';
 import type { Order } from './order.ts';
-import type { OrderHeaders } from './order-headers.ts';
+import { type OrderHeaders, refuseTags } from './order-headers.ts';
 
 /** What the dialect read, and what the route says. */
 export interface Asked extends Pick<Order, 'taskType' | 'dialect' | 'body' | 'stream' | 'outputTokensMax'> {
@@ -15,6 +15,7 @@ export interface Asked extends Pick<Order, 'taskType' | 'dialect' | 'body' | 'st
 
 /** Throws `model_not_found` also for what the key may not call: a caller learns nothing of foreign names. */
 export function orderOf(call: Call, headers: OrderHeaders, names: ModelNames, asked: Asked): Order {
+  refuseTags(headers);
   const target = resolveModel(names, call, { model: asked.model, policyId: headers.policyId });
   return {
     requestId: call.requestId,
@@ -35,6 +36,7 @@ export function orderOf(call: Call, headers: OrderHeaders, names: ModelNames, as
     deadlineMs: headers.deadlineMs,
     idleMs: headers.idleMs,
     attemptsMax: headers.attemptsMax,
+    wishes: headers.wishes,
   };
 }
 

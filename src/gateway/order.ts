@@ -2,6 +2,7 @@
 import type { CancelReason } from '../contracts/cancel.ts';
 import type { EndFrame } from '../contracts/frames.ts';
 import type { BeamlineError } from '../core/errors.ts';
+import type { Wishes } from './wishes.ts';
 
 /** One interactive request, authenticated and validated. */
 export interface Order {
@@ -29,6 +30,7 @@ export interface Order {
   readonly idleMs: number | undefined;
   /** Attempts that the caller allows; may only lower the policy's. */
   readonly attemptsMax: number | undefined;
+  readonly wishes: Wishes | undefined;
 }
 
 /** How the answering attempt was chosen; complete once the first chunk or the end has come. */

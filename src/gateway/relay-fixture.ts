@@ -36,6 +36,7 @@ export const ORDER: Order = {
   deadlineMs: 60_000,
   idleMs: undefined,
   attemptsMax: undefined,
+  wishes: undefined,
 };
 
 type RouterAnswer = 'decide' | 'silent' | { code: string; intake?: string };

@@ -5,6 +5,7 @@ import { blobId } from '../../core/blob-ref.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import type { JsonSchema } from '../route.ts';
 import { invalidField } from '../routes/policies-request.ts';
+import { PRIORITIES, priorityNamed } from '../wishes.ts';
 import { type Body, idIn, integerIn, isObject, metadataIn, objectIn, tagsIn, textIn, timeIn } from './job-fields.ts';
 
 /** What a body says, checked. */
@@ -45,8 +46,6 @@ const ALIASES: Readonly<Record<string, string>> = {
   'text.completion': 'ai.completion',
   embedding: 'ai.embed',
 };
-
-const PRIORITIES: Readonly<Record<string, number>> = { low: 25, normal: 50, high: 75 };
 
 const text = { type: 'string' };
 const payload = { type: 'object', minProperties: 1 };
@@ -189,7 +188,7 @@ function refIn(ref: unknown, payload: unknown, tenantId: string): string {
 function priorityIn(body: Body): number | undefined {
   const { priority } = body;
   if (typeof priority !== 'string') return integerIn(body, 'priority', 0, 100);
-  const level = Object.hasOwn(PRIORITIES, priority) ? PRIORITIES[priority] : undefined;
+  const level = priorityNamed(priority);
   if (level !== undefined) return level;
   throw invalidField('priority', 'must be low, normal, high, or an integer from 0 to 100');
 }

@@ -8,7 +8,9 @@ import type { Principal } from '../../auth/principal.ts';
 import type { Call } from '../call.ts';
 import type { TenantFacts } from '../decide-client.ts';
 import type { Order } from '../order.ts';
+import type { OrderHeaders } from '../order-headers.ts';
 import { invalidField } from '../routes/policies-request.ts';
+import { addWishes } from '../wishes.ts';
 import type { JobDraft } from './job-body.ts';
 import type { JobRecord } from './job-records.ts';
 import type { JobDecide } from './submit-job.ts';
@@ -42,7 +44,7 @@ export function requestOfDraft(
   call: Call,
   draft: JobDraft,
   setting: JobSetting,
-  headers: { readonly policyId: string | undefined; readonly attemptsMax: number | undefined },
+  headers: Pick<OrderHeaders, 'policyId' | 'attemptsMax' | 'wishes' | 'tags'>,
 ): JobDecide {
   const policyId = draft.policyId ?? headers.policyId;
   const task = withModel(draft.task);
@@ -54,7 +56,8 @@ export function requestOfDraft(
   if (Number.isFinite(attemptsMax)) options.retry = { max_attempts: attemptsMax };
   const job = orderOf(setting, draft.runAtMs, draft.deadlineMs);
   if (draft.alias !== undefined) job.type = draft.alias;
-  if (draft.tags !== undefined) job.tags = draft.tags;
+  const tags = draft.tags ?? headers.tags;
+  if (tags !== undefined) job.tags = [...tags];
   const request: JobDecide = {
     ...frame(call, job, setting),
     trace_id: draft.traceId ?? call.traceId,
@@ -65,6 +68,7 @@ export function requestOfDraft(
   if (draft.metadata !== undefined) request.metadata = draft.metadata;
   if (draft.context !== undefined) request.context = draft.context;
   if (Object.keys(options).length > 0) request.options = options;
+  if (headers.wishes !== undefined) addWishes(request, headers.wishes);
   // What comes in the words of a dialect needs no translation on its way to a provider of it.
   const dialect = DIALECTS.get(task.type);
   if (dialect !== undefined) request.dialect = dialect;
@@ -115,6 +119,7 @@ export function requestOfOrder(call: Call, order: Order, setting: JobSetting): J
   if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
   if (idleMs !== undefined) request.idle_ms = idleMs;
   if (attemptsMax !== undefined) request.options = { retry: { max_attempts: attemptsMax } };
+  if (order.wishes !== undefined) addWishes(request, order.wishes);
   return checked(call, request);
 }
 

@@ -78,6 +78,15 @@ test('a repeat with the same key is the same job, and another body is refused', 
   assert.deepEqual([other.status, codeOf(other)], [409, 'idempotency_conflict']);
 });
 
+test('headers tag a job and say how urgent it is, where its body does not', async () => {
+  const { send } = shared;
+  const headers = { 'x-beamline-tags': 'lakes, rivers', 'x-beamline-priority': 'high' };
+  const tagged = await send('POST', '/api/v1/jobs', { task: TASK }, headers);
+  assert.deepEqual([tagged.status, tagged.body['tags'], tagged.body['priority']], [202, ['lakes', 'rivers'], 75]);
+  const own = await send('POST', '/api/v1/jobs', { task: TASK, tags: ['own'], priority: 5 }, headers);
+  assert.deepEqual([own.body['tags'], own.body['priority']], [['own'], 5]);
+});
+
 test('a question that was lost is asked again under the same id', async () => {
   await using world = await openWorld();
   const { send, router } = world;

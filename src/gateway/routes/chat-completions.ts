@@ -31,6 +31,7 @@ interface ChatNeeds extends InferenceNeeds {
 
 export const INFERENCE_ERRORS: readonly ErrorCode[] = [
   'idempotency_conflict',
+  'not_implemented',
   'rate_limit_exceeded',
   'model_not_found',
   'context_length_exceeded',

@@ -4,10 +4,11 @@ import { decideV2, type DecideRequest, type DecideResponse } from '../../contrac
 import { BeamlineError } from '../../core/errors.ts';
 import { errorOfReply } from '../bus-error.ts';
 import type { Call } from '../call.ts';
-import { readOrderHeaders } from '../order-headers.ts';
+import { type OrderHeaders, readOrderHeaders, refuseTags } from '../order-headers.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
 import type { GatewaySettings } from '../settings.ts';
+import { addWishes } from '../wishes.ts';
 
 interface DecideNeeds {
   readonly settings: GatewaySettings;
@@ -56,12 +57,13 @@ export const decideRoute: Route<DecideNeeds> = {
   errors: ['policy_not_found', 'no_provider_available', 'invalid_reply', 'timeout', 'not_implemented'],
   async handle(call, { settings, bodyLimits, decide }) {
     const headers = readOrderHeaders(call.req.headers, settings.http.deadline_ms);
+    refuseTags(headers);
     const { value: body } = await readJson(call, bodyLimits.native);
     if (body['push_assignment'] === true) {
       throw new BeamlineError('not_implemented', 'Decisions are not executed here yet.');
     }
     const timeoutMs = Math.min(headers.deadlineMs, deadlineOf(body));
-    const response = await decide(requestOf(call, body, { policyId: headers.policyId, timeoutMs }), timeoutMs);
+    const response = await decide(requestOf(call, body, { ...headers, timeoutMs }), timeoutMs);
     if (!response.ok) throw errorOfReply(response);
     const { decision, explanation } = response;
     const context = { request_id: call.requestId, trace_id: call.traceId, tenant_id: call.tenantId };
@@ -73,7 +75,7 @@ export const decideRoute: Route<DecideNeeds> = {
 function requestOf(
   call: Call,
   body: Body,
-  asked: { readonly policyId: string | undefined; readonly timeoutMs: number },
+  asked: Pick<OrderHeaders, 'policyId' | 'wishes'> & { readonly timeoutMs: number },
 ): Omit<DecideRequest, 'version'> {
   const { tenantId, principal } = call;
   if (body['tenant_id'] !== undefined && body['tenant_id'] !== tenantId) {
@@ -95,6 +97,7 @@ function requestOf(
   if (!(principal?.policies?.has(message.policy_id ?? 'default') ?? true)) {
     throw new BeamlineError('forbidden', 'The key may not use this policy.');
   }
+  if (asked.wishes !== undefined) addWishes(message, asked.wishes);
   const { version: _, ...request } = message;
   return request;
 }
