@@ -20,7 +20,7 @@ import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 import { openWebhookSender } from './webhooks.ts';
 
-type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper'>;
+type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper' | 'previousPepper'>;
 
 /** Ids of a tenant's stored policies, which are names of models too. */
 type PolicyIds = Pick<PolicyReplica, 'idsOf'>;
@@ -116,5 +116,11 @@ export const authenticatorOf = (ground: Ground, identity?: Identity): Authentica
 function identityOf({ config, timers }: Ground): Identity {
   const { keys, pepper } = config.gateway.auth;
   if (pepper.current === undefined) return { keys, pepper: () => undefined };
-  return { keys, pepper: requiredSecret('gateway.auth.pepper.current', pepper.current, timers.clock) };
+  const secret = (name: 'current' | 'previous', ref: string) =>
+    requiredSecret(`gateway.auth.pepper.${name}`, ref, timers.clock);
+  return {
+    keys,
+    pepper: secret('current', pepper.current),
+    previousPepper: pepper.previous === undefined ? undefined : secret('previous', pepper.previous),
+  };
 }

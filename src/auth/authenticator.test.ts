@@ -87,6 +87,29 @@ test('a key is refused from the moment it expires, also when it was verified bef
   assert.throws(() => authenticator.authenticate(undefined, key, undefined), { code: 'unauthorized' });
 });
 
+test('a key is refused from the moment of its revocation, also when it was verified before', () => {
+  const { authenticator, clock } = opened({ expires_at: '2027-01-01T00:00:00Z', revoked_at: '2026-01-01T00:00:01Z' });
+  assert.equal(authenticator.authenticate(undefined, key, undefined).keyId, 'key_1');
+  clock.advance(1_000);
+  assert.throws(() => authenticator.authenticate(undefined, key, undefined), { code: 'unauthorized' });
+});
+
+test('while the pepper is rotated, keys of both are good; when the old one is gone, those of the new one are', () => {
+  let previous: string | undefined = PEPPER;
+  const keys = [recordOf(key), { ...recordOf(other), id: 'key_2', hash: hashApiKey(other, 'the next') }];
+  const clock = new ManualClock(0);
+  const options = { keys, pepper: () => 'the next', previousPepper: () => previous, clock };
+  const authenticator = openAuthenticator(options);
+  const authenticate = (xApiKey: string) => authenticator.authenticate(undefined, xApiKey, undefined);
+  for (const _ of ['verified', 'remembered']) {
+    assert.equal(authenticate(key).keyId, 'key_1');
+    assert.equal(authenticate(other).keyId, 'key_2');
+  }
+  previous = undefined;
+  assert.throws(() => authenticate(key), { code: 'unauthorized' });
+  assert.equal(authenticate(other).keyId, 'key_2');
+});
+
 test('a changed pepper forgets what was verified with the old one', () => {
   let pepper: string | undefined = PEPPER;
   const { authenticator } = opened({}, () => pepper);

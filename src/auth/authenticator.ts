@@ -6,6 +6,7 @@ import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { carriedCredential, refused, requirePrefix } from './credential.ts';
+import { openIpAllow } from './ip-allow.ts';
 import type { Authenticator, Principal, Role } from './principal.ts';
 
 /** A stored key (gateway 4.1); wire names, as it stands in the configuration. */
@@ -20,37 +21,48 @@ export interface KeyRecord {
   readonly models?: readonly string[];
   readonly policies?: readonly string[];
   readonly scopes?: readonly string[];
+  /** Addresses and networks from which it may be used; absent allows all. */
+  readonly ip_allow?: readonly string[];
   /** RFC 3339; absent means never. */
   readonly expires_at?: string;
+  readonly revoked_at?: string;
 }
 
 export interface AuthenticatorOptions {
   readonly keys: readonly KeyRecord[];
   /** The pepper now; while it is undefined every key gets `unavailable`. */
   readonly pepper: () => string | undefined;
+  /** The pepper before, while keys that were hashed with it are still in use. */
+  readonly previousPepper?: (() => string | undefined) | undefined;
   readonly clock: Clock;
 }
 
 interface Verified {
   readonly principal: Principal;
   readonly hash: Buffer;
-  /** Unix epoch; infinite if the key does not expire. */
-  readonly expiresMs: number;
+  /** Unix epoch, of its expiry or its revocation; infinite if it has neither. */
+  readonly endMs: number;
 }
 
 const CACHE_MAX = 10_000;
 const NO_HASH = Buffer.alloc(32);
 
 /** Holds the records in memory; they do not change while it lives. */
-export function openAuthenticator({ keys, pepper, clock }: AuthenticatorOptions): Authenticator {
+export function openAuthenticator({ keys, pepper, previousPepper, clock }: AuthenticatorOptions): Authenticator {
   const byPrefix = new Map(keys.map((key) => [key.prefix, verifiedOf(key)]));
   const cache = new Map<string, Verified>();
   let cachedPepper: string | undefined;
+  let cachedPrevious: string | undefined;
 
-  function verify(credential: string, pepper: string): Verified {
+  function verify(credential: string): Verified {
     const known = byPrefix.get(requirePrefix(credential));
-    const given = createHmac('sha256', pepper).update(credential).digest();
-    const isSame = timingSafeEqual(given, known?.hash ?? NO_HASH);
+    let isSame = false;
+    // With every pepper, whether or not one has fitted: the time tells nothing.
+    for (const pepper of [cachedPepper, cachedPrevious]) {
+      if (pepper === undefined) continue;
+      const given = createHmac('sha256', pepper).update(credential).digest();
+      if (timingSafeEqual(given, known?.hash ?? NO_HASH)) isSame = true;
+    }
     if (known === undefined || !isSame) throw refused('the key is not valid');
     return known;
   }
@@ -66,17 +78,19 @@ export function openAuthenticator({ keys, pepper, clock }: AuthenticatorOptions)
       const credential = carriedCredential(authorization, xApiKey, apiKey);
       const current = pepper();
       if (current === undefined) throw new BeamlineError('unavailable', 'keys cannot be verified now');
-      if (current !== cachedPepper) {
+      const previous = previousPepper?.();
+      if (current !== cachedPepper || previous !== cachedPrevious) {
         cache.clear();
         cachedPepper = current;
+        cachedPrevious = previous;
       }
       const digest = hash('sha256', credential, 'base64');
       let verified = cache.get(digest);
       if (verified === undefined) {
-        verified = verify(credential, current);
+        verified = verify(credential);
         remember(digest, verified);
       }
-      if (clock.epochMs() >= verified.expiresMs) throw refused('the key has expired');
+      if (clock.epochMs() >= verified.endMs) throw refused('the key has expired or was revoked');
       return verified.principal;
     },
   };
@@ -91,7 +105,11 @@ function verifiedOf(key: KeyRecord): Verified {
     ...(key.models === undefined ? {} : { models: new Set(key.models) }),
     ...(key.policies === undefined ? {} : { policies: new Set(key.policies) }),
     scopes: key.scopes ?? [],
+    ...(key.ip_allow === undefined ? {} : { allowsAddress: openIpAllow(key.ip_allow) }),
   };
-  const expiresMs = key.expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(key.expires_at);
-  return { principal, hash: Buffer.from(key.hash, 'hex'), expiresMs };
+  const endMs = Math.min(momentOf(key.expires_at), momentOf(key.revoked_at));
+  return { principal, hash: Buffer.from(key.hash, 'hex'), endMs };
 }
+
+const momentOf = (time: string | undefined): number =>
+  time === undefined ? Number.POSITIVE_INFINITY : Date.parse(time);

@@ -1,6 +1,8 @@
 // The verified caller, and the port that turns what a request carries into one.
 // Roles and tenants come only from the verified credential, never from a header.
 
+import type { AllowsAddress } from './ip-allow.ts';
+
 export type Role = 'viewer' | 'operator' | 'admin' | 'service';
 
 export interface Principal {
@@ -15,6 +17,8 @@ export interface Principal {
   readonly policies?: ReadonlySet<string>;
   /** What blocks may do for its jobs, beside inference: for example `http:egress`. */
   readonly scopes: readonly string[];
+  /** Addresses that may use the credential; undefined allows all. */
+  readonly allowsAddress?: AllowsAddress;
 }
 
 export interface Authenticator {

@@ -17,11 +17,28 @@ const http = section({
   max_requests_per_socket: integer(10_000, 1, 10_000_000, 'A socket closes after this many requests.'),
   max_connections: integer(10_000, 1, 1_000_000, 'Open sockets; further ones are dropped.'),
   body_limit: section({
-    inference: integer(8 * MIB, 1024, 64 * MIB, 'Bytes of a request body under `/v1/`; more is 413. At most 654464 count: the body travels in a message.'),
-    native: integer(MIB, 1024, 64 * MIB, 'Bytes of a request body under `/api/v1/`; more is 413. At most 654464 count, as above.'),
+    inference: integer(
+      8 * MIB,
+      1024,
+      64 * MIB,
+      'Bytes of a request body under `/v1/`; more is 413. At most 654464 count: the body travels in a message.',
+    ),
+    native: integer(
+      MIB,
+      1024,
+      64 * MIB,
+      'Bytes of a request body under `/api/v1/`; more is 413. At most 654464 count, as above.',
+    ),
   }),
   deadline_ms: integer(300_000, 100, 3_600_000, 'Ceiling for the time an interactive request may take.'),
 });
+
+const moment = (description: string) =>
+  Type.String({
+    pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
+    title: 'an RFC 3339 UTC time',
+    description,
+  });
 
 const apiKey = entry({
   id: id('Identifier of the key in logs and usage; never secret.'),
@@ -62,13 +79,15 @@ const apiKey = entry({
     }),
     { maxItems: 16, default: [], description: 'What blocks may do for jobs of the key, beside inference.' },
   ),
-  expires_at: Type.Optional(
-    Type.String({
-      pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,3})?Z$',
-      title: 'an RFC 3339 UTC time',
-      description: 'Moment from which the key is refused, RFC 3339 UTC; absent means never.',
+  ip_allow: Type.Optional(
+    Type.Array(Type.String({ pattern: '^[0-9A-Fa-f:.]+(/\\d{1,3})?$', title: 'an address or a network' }), {
+      minItems: 1,
+      maxItems: 100,
+      description: 'Addresses and networks (CIDR) from which the key may be used; absent allows all.',
     }),
   ),
+  expires_at: Type.Optional(moment('Moment from which the key is refused, RFC 3339 UTC; absent means never.')),
+  revoked_at: Type.Optional(moment('Moment of its revocation, from which the key is refused, RFC 3339 UTC.')),
 });
 
 const tenant = entry({
@@ -157,7 +176,14 @@ export const gatewaySchema = section({
       current: Type.Optional(
         secretRef('Key of the HMAC over API keys; required when `gateway.auth.keys` is not empty.'),
       ),
+      previous: Type.Optional(secretRef('The one before, while keys that were hashed with it are in use.')),
     }),
+    failures_per_minute: integer(
+      20,
+      0,
+      1_000_000,
+      'Bad credentials from one address (IPv6: one /64) in a minute; more are 429. 0 is no limit. Good ones always pass.',
+    ),
     keys: Type.Array(apiKey, {
       maxItems: 100_000,
       default: [],

@@ -169,6 +169,11 @@ const refused: readonly (readonly [what: string, yaml: string, faults: readonly 
     ['1:51 providers.list[0].models.a\\nb is not a legal name'],
   ],
   [
+    'a key for a network that is none',
+    `gateway: { auth: { pepper: { current: env:P }, keys: [${KEY.replace(/ ?\}$/, ', ip_allow: [10.0.0.0/8, 10.0.0.0/33] }')}] } }`,
+    ['1:222 gateway.auth.keys[0].ip_allow[1] is not an address or a network'],
+  ],
+  [
     'keys without a pepper',
     `gateway: { auth: { keys: [${KEY}] } }`,
     ['1:18 gateway.auth.pepper.current is required when there are keys'],

@@ -1,4 +1,5 @@
 // What must hold between settings: what a schema of one value cannot say.
+import { isIP } from 'node:net';
 import { heirFaults } from './heir-address.ts';
 import { policySourceOf } from './policy-source.ts';
 import type { Config } from './schema.ts';
@@ -38,6 +39,12 @@ function* providers({ providers: { list } }: Config): Generator<Fault> {
   }
 }
 
+function isNetwork(text: string): boolean {
+  const [address = '', bits = '0'] = text.split('/');
+  const family = isIP(address);
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
 function* keys({ gateway: { auth } }: Config): Generator<Fault> {
   const at = (index: number, field: string): Path => ['gateway', 'auth', 'keys', index, field];
   yield* repeated(
@@ -49,8 +56,15 @@ function* keys({ gateway: { auth } }: Config): Generator<Fault> {
     (index) => at(index, 'prefix'),
   );
   for (const [index, key] of auth.keys.entries()) {
-    if (key.expires_at !== undefined && Number.isNaN(Date.parse(key.expires_at))) {
-      yield { path: at(index, 'expires_at'), message: 'is not a time' };
+    for (const field of ['expires_at', 'revoked_at'] as const) {
+      const time = key[field];
+      if (time !== undefined && Number.isNaN(Date.parse(time))) {
+        yield { path: at(index, field), message: 'is not a time' };
+      }
+    }
+    for (const [place, network] of (key.ip_allow ?? []).entries()) {
+      if (!isNetwork(network))
+        yield { path: [...at(index, 'ip_allow'), place], message: 'is not an address or a network' };
     }
   }
   if (auth.keys.length > 0 && auth.pepper.current === undefined) {

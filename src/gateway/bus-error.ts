@@ -21,6 +21,14 @@ const FOREIGN: Readonly<Record<string, ErrorCode>> = {
 
 const codeOf = (code: string): ErrorCode | undefined => FOREIGN[code] ?? (isErrorCode(code) ? code : undefined);
 
+/** A code that has no row here, and who said it; undefined for an error whose code is known. */
+export function unmappedCode({
+  details: { router_code: router, worker_code: worker },
+}: BeamlineError): { readonly origin: 'router' | 'worker'; readonly code: string } | undefined {
+  if (typeof router === 'string') return { origin: 'router', code: router };
+  return typeof worker === 'string' ? { origin: 'worker', code: worker } : undefined;
+}
+
 /** Of a router's reply with `ok: false`. */
 export function errorOfReply({ error }: { readonly error?: Failure }): BeamlineError {
   if (error === undefined) return new BeamlineError('invalid_reply', 'the router refused without a reason');

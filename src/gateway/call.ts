@@ -9,6 +9,7 @@ import type { Timers } from '../core/timers.ts';
 import { atTurnEnd } from '../core/turn.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { EdgeMetrics } from './edge-metrics.ts';
+import { unmappedCode } from './bus-error.ts';
 import { errorAnswer } from './error-answer.ts';
 import { errorClassOf } from './error-class.ts';
 import { dialectOf, type HttpDialect } from './http-dialect.ts';
@@ -188,7 +189,11 @@ export class Call implements Waiting {
     const errorClass = error === undefined ? undefined : errorClassOf(error);
     if (error !== undefined && errorClass !== undefined) {
       metrics.errors.of(error.code, errorClass).add();
-      if (error.code === 'internal') log.error('request_fault', { request_id: this.requestId, fault: error });
+      const unmapped = unmappedCode(error);
+      if (unmapped !== undefined) metrics.unmapped.of(unmapped.origin).add();
+      if (error.code === 'internal') {
+        log.error('request_fault', { request_id: this.requestId, detail_code: unmapped?.code, fault: error });
+      }
     }
     const fields = {
       request_id: this.requestId,

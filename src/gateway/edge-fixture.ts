@@ -56,6 +56,7 @@ export interface EdgeOptions {
   readonly active?: () => number;
   readonly role?: Role;
   readonly hurry?: AbortSignal;
+  readonly ipAllow?: readonly string[];
   readonly tenants?: readonly string[];
   readonly models?: readonly string[];
   /** Answers an order; called in a turn of its own, as the bus does. */
@@ -92,6 +93,7 @@ export const SETTINGS: GatewaySettings = {
   },
   stream: { heartbeat_ms: 15_000, buffer_bytes: 262_144, stall_ms: 30_000 },
   backpressure: { max_in_flight: 2_000 },
+  auth: { failures_per_minute: 20 },
   shutdown: { timeout_ms: 1_000, lame_duck_ms: 0 },
 };
 
@@ -185,6 +187,7 @@ function authenticatorOf(key: string, options: EdgeOptions): Authenticator {
         hash: hashApiKey(key, 'pepper'),
         tenants: options.tenants ?? ['acme'],
         role: options.role ?? 'service',
+        ...(options.ipAllow === undefined ? {} : { ip_allow: options.ipAllow }),
         ...(options.models === undefined ? {} : { models: options.models }),
       },
     ],

@@ -18,6 +18,7 @@ export interface EdgeMetrics {
   readonly disconnects: Family<Counter>;
   readonly slowClients: Family<Counter>;
   readonly errors: Family<Counter>;
+  readonly unmapped: Family<Counter>;
   readonly auth: Family<Counter>;
   readonly busConnected: Family<Gauge>;
 }
@@ -61,6 +62,11 @@ export const openEdgeMetrics = (metrics: Metrics): EdgeMetrics => ({
     name: 'gateway_errors_total',
     help: 'Failed requests by their code.',
     labels: ['code', 'error_class'],
+  }),
+  unmapped: metrics.counter({
+    name: 'gateway_unmapped_errors_total',
+    help: 'Failures whose code nobody here knows, by who said it; must stay 0.',
+    labels: ['origin'],
   }),
   auth: metrics.counter({
     name: 'gateway_auth_total',

@@ -74,7 +74,7 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const bodyLimits = { inference: limits(body_limit.inference), native: limits(body_limit.native) };
   const listener = await openListener({
     edge,
-    gate: new Gate(deps.authenticator, metrics),
+    gate: new Gate(deps.authenticator, metrics, settings.auth.failures_per_minute),
     settings: settings.http,
     needs: { ...deps, bodyLimits, metrics, lifecycle, openApi: servedDocument() },
   });
