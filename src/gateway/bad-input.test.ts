@@ -264,3 +264,50 @@ test('the limits of bodies that hold are told at the start', () => {
   const { body_limit } = JSON.parse(line) as { body_limit?: unknown };
   assert.deepEqual(body_limit, { inference: 654_464, native: 4_096 });
 });
+
+const size = (text: string): string => Buffer.byteLength(text).toString(16);
+const whole = JSON.stringify(CHAT);
+const chunks = `${size(whole)}\r\n${whole}\r\n0\r\n\r\n`;
+const chunked = (more: Sent): Sent => ({
+  ...more,
+  headers: ['transfer-encoding: chunked', ...(more.headers ?? [])],
+  without: ['content-length'],
+});
+
+// What a request may not be in HTTP itself; each answer closes the socket, and nothing is ordered.
+const UNSOUND: readonly (readonly [string, Sent, number])[] = [
+  ['content-length and transfer-encoding', { headers: ['transfer-encoding: chunked'], body: chunks }, 400],
+  ['two lengths', { headers: ['content-length: 3'] }, 400],
+  ['a length that is a list', { headers: ['content-length: 1, 1'], without: ['content-length'] }, 400],
+  ['a length with a sign', { headers: ['content-length: +1'], without: ['content-length'] }, 400],
+  ['an encoding that is none', { headers: ['transfer-encoding: xchunked'], without: ['content-length'] }, 400],
+  ['an encoding after the chunks', chunked({ headers: ['transfer-encoding: identity'], body: chunks }), 400],
+  ['a space before a colon', { headers: ['x-odd : 1'] }, 400],
+  ['a bare carriage return', { headers: ['x-odd: a\rb'] }, 400],
+  ['a folded header', { headers: ['x-odd: a\r\n b'] }, 400],
+  ['a header with a zero byte', { headers: ['x-odd: a\0b'] }, 400],
+  ['a chunk without a size', chunked({ body: `zz\r\n${whole}` }), 400],
+  ['chunks that end in line feeds', chunked({ body: `${size(whole)}\n${whole}\n0\n\n` }), 400],
+  ['chunks in HTTP/1.0', chunked({ line: CHAT_LINE.replace('1.1', '1.0'), body: chunks }), 400],
+  ['large extensions of a chunk', chunked({ body: `${size(whole)};x=${'y'.repeat(20_480)}\r\n${whole}\r\n` }), 413],
+  ['a large trailer', chunked({ body: `${size(whole)}\r\n${whole}\r\n0\r\nx: ${'y'.repeat(20_480)}\r\n\r\n` }), 431],
+  ['a web socket', { ...get('/v1/models'), headers: ['connection: upgrade', 'upgrade: WebSocket'] }, 400],
+  ['CONNECT', { line: 'CONNECT beamline.test:443 HTTP/1.1', without: ['content-length'], body: '' }, 405],
+  ['TRACE', { line: 'TRACE /v1/models HTTP/1.1', without: ['content-length'], body: '' }, 405],
+  ['a method of nobody', { line: 'BREW /v1/models HTTP/1.1', without: ['content-length'], body: '' }, 400],
+];
+
+for (const [name, sent, status] of UNSOUND) {
+  test(`${name}: ${status}, and the socket is closed`, async () => {
+    const before = edge.orders.length;
+    using raw = openRaw(edge.url);
+    raw.socket.write(bytesOf(sent));
+    assert.equal(parseRaw(await raw.closed()).status, status);
+    assert.equal(edge.orders.length, before);
+  });
+}
+
+test('an offer of HTTP/2 is not taken, and the request is served', async () => {
+  const headers = ['connection: upgrade, http2-settings', 'upgrade: h2c', 'http2-settings: x'];
+  assert.equal((await exchangeRaw(edge.url, bytesOf({ ...get('/v1/models'), headers }))).status, 200);
+});

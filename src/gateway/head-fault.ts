@@ -12,7 +12,7 @@ const SINGLE: readonly (string | undefined)[] = sparse([
   'idempotency-key',
   'traceparent',
 ]);
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']);
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const DOT_SEGMENT = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i;
 const QUERY_KEYS_MAX = 100;
 
@@ -25,6 +25,10 @@ export function faultOfHead(req: IncomingMessage, headersMax: number): BeamlineE
   const repeated = repeatedHeader(rawHeaders);
   if (repeated !== undefined) return refused('duplicate_header', `The header ${repeated} must come once.`);
   if (headers.host === undefined && req.httpVersionMinor > 0) return refused('host', 'The header host is missing.');
+  if (req.httpVersionMinor === 0 && headers['transfer-encoding'] !== undefined) {
+    return refused('transfer_encoding', 'HTTP/1.0 has no chunks.');
+  }
+  if (headers.upgrade?.toLowerCase() === 'websocket') return refused('upgrade', 'The protocol is not served.');
   if (!METHODS.has(req.method ?? '')) return new BeamlineError('method_not_allowed', 'The method is not served.');
   return faultOfTarget(req, headers.host ?? '');
 }

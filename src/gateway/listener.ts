@@ -7,7 +7,7 @@ import { BeamlineError } from '../core/errors.ts';
 import { Call, type Edge } from './call.ts';
 import { faultOfHead } from './head-fault.ts';
 import type { Gate } from './gate.ts';
-import { refuseUnparsed } from './refuse-unparsed.ts';
+import { refuseConnect, refuseUnparsed } from './refuse-unparsed.ts';
 import type { PathParams, Route } from './route.ts';
 import { type RouteNeeds, routeTable } from './route-table.ts';
 import { RouteCounters } from './route-counters.ts';
@@ -133,6 +133,7 @@ function boundServer(settings: GatewaySettings['http'], edge: Edge, route: (call
   };
   server.on('request', accept);
   server.on('clientError', (fault, socket) => refuseUnparsed(edge, fault, socket, (socket as CallSocket)[CALL]));
+  server.on('connect', (_req, socket) => refuseConnect(edge, socket));
   // The client gets its `100 Continue` when the body is wanted.
   server.on('checkContinue', accept);
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {

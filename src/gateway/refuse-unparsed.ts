@@ -17,6 +17,8 @@ const REQUEST_LINE = /^[A-Z]{1,16} (\/\S*)/;
 
 const FAULTS: Readonly<Record<string, () => BeamlineError>> = {
   HPE_HEADER_OVERFLOW: () => new BeamlineError('headers_too_large', 'The request head is too large.'),
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: () =>
+    new BeamlineError('request_too_large', 'The extensions of a chunk are too large.'),
   ERR_HTTP_REQUEST_TIMEOUT: () => new BeamlineError('request_timeout', 'The request did not come in time.'),
 };
 
@@ -44,6 +46,10 @@ export function refuseUnparsed(
   }
   answer(edge, error, socket, pathOf(fault.rawPacket));
 }
+
+/** Answers a CONNECT, which node hands over as a socket. */
+export const refuseConnect = (edge: Edge, socket: Duplex): void =>
+  answer(edge, new BeamlineError('method_not_allowed', 'The method is not served.'), socket, '');
 
 function answer(edge: Edge, error: BeamlineError, socket: Duplex, path: string): void {
   const requestId = newRequestId(edge.timers.clock);
