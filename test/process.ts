@@ -37,9 +37,16 @@ export function startBeamline(args: readonly string[], env: Readonly<Record<stri
   return startNode([MAIN, ...args], env);
 }
 
-export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): TestProcess {
+export const startNode = (args: readonly string[], env: Readonly<Record<string, string>> = {}): TestProcess =>
+  startProgram(process.execPath, args, env);
+
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): TestProcess {
   // eslint-disable-next-line node/no-process-env -- the search path of programs
-  const child = spawn(process.execPath, args, { env: { PATH: process.env['PATH'] ?? '', ...env } });
+  const child = spawn(program, args, { env: { PATH: process.env['PATH'] ?? '', ...env } });
   alive.add(child);
   let output = '';
   let wasKilled = false;

@@ -1,12 +1,14 @@
 // The examples and the commands of the README do what they say.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { startNatsServer } from '../nats-server.ts';
-import { startBeamline, startNode } from '../process.ts';
+import { startBeamline, startNode, startProgram } from '../process.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const EXAMPLE = at('examples/beamline.yaml');
@@ -29,17 +31,14 @@ test('the example configuration is accepted, and each setting is printed with it
   assert.doesNotMatch(printed, /guards nothing/);
 });
 
-test('`up` prints a request that works as it stands, and the example client runs against it', async () => {
+test('`./beamline up` prints a request that works as it stands, and the example client runs against it', async () => {
   await using opened = new AsyncDisposableStack();
-  const up = startBeamline(['up', '--port', '0']);
+  const up = startProgram(at('beamline'), ['up', '--port', '0']);
   opened.defer(() => up.stop());
   await up.until(/Ctrl-C drains and stops/);
-  const [, url = '', rest = ''] = /^ {2}curl (\S+) ([^]+?)\n\n/m.exec(up.output()) ?? [];
-  const headers = Array.from(rest.matchAll(/-H '(.+?): (.+?)'/g), ([, name = '', value = '']) => [name, value]);
-  const [, body = ''] = /-d '(.+)'/.exec(rest) ?? [];
-  const response = await fetch(url, { method: 'POST', headers: Object.fromEntries(headers), body });
-  assert.deepEqual([response.status, headers.length], [200, 2]);
-  const { choices } = (await response.json()) as { choices: readonly { message: { content: string } }[] };
+  const [, command = '', url = '', rest = ''] = /^ {2}(curl (\S+) ([^]+?))\n\n/m.exec(up.output()) ?? [];
+  const { stdout } = await promisify(execFile)('sh', ['-c', command]);
+  const { choices } = JSON.parse(stdout) as { choices: readonly { message: { content: string } }[] };
   assert.ok((choices[0]?.message.content ?? '').length > 0);
 
   const key = /Bearer (\S+)'/.exec(rest)?.[1] ?? '';
