@@ -100,16 +100,14 @@ export function startProgram(
       const killer = setTimeout(() => void child.kill('SIGKILL'), STOP_MS);
       await ended;
       clearTimeout(killer);
-      assert.equal(
-        output.split('\n').find((line) => UNSOUND.test(line)),
-        undefined,
-      );
-      if (!wasKilled)
-        assert.equal(
-          child.exitCode,
-          signals > 1 ? 1 : 0,
-          `exit code of ${args.slice(1).join(' ')}: ${output.slice(-2_000)}`,
-        );
+      assertSound(output);
+      const what = `exit code of ${args.slice(1).join(' ')}: ${output.slice(-2_000)}`;
+      if (!wasKilled) assert.equal(child.exitCode, signals > 1 ? 1 : 0, what);
     },
   };
+}
+
+function assertSound(output: string): void {
+  const unsound = output.split('\n').find((line) => UNSOUND.test(line));
+  assert.equal(unsound, undefined);
 }
