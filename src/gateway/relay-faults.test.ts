@@ -172,3 +172,22 @@ test('a gap of an attempt that lost the race ends nothing', async () => {
   assert.deepEqual(heard, ['chunk a', 'end stop']);
   await stop();
 });
+
+test('a worker of the same process that answers its cancel at once changes no answer', async () => {
+  const cancelled = { error: { code: 'cancelled', message: 'cancelled', retryable: false } };
+  for (const [name, wrong] of [
+    ['fail worker_lost', { raw: '{}' }],
+    ['fail invalid_reply', { raw: undefined, part: '{' }],
+  ] as const) {
+    const { heard, link, send, pass, stop } = openRelay();
+    await settled();
+    link.onCancel = () => send({ type: 'error' }, 2, cancelled);
+    send({ type: 'start' }, 0);
+    send({ type: 'chunk' }, 1, wrong);
+    if (name === 'fail invalid_reply') send({ type: 'end' }, 2, { output_parts: 2, output_sha256: '0'.repeat(64) });
+    else send({ type: 'chunk' }, 3);
+    await pass(2_000);
+    assert.deepEqual(heard.slice(-1), [name]);
+    await stop();
+  }
+});

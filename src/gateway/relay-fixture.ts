@@ -50,7 +50,10 @@ export function openRelay(settings: { answers?: RouterAnswer[]; withRouter?: boo
   const cancels: Cancel[] = [];
   const answers = settings.answers ?? [];
   const late: (() => void)[] = [];
-  bus.subscribe(at(cancel), {}, (message) => void cancels.push(message));
+  bus.subscribe(at(cancel), {}, (message) => {
+    cancels.push(message);
+    link.onCancel?.();
+  });
   if (settings.withRouter !== false) {
     bus.serve(at(decideV2), {}, (request) => {
       asked.push(request);
@@ -60,7 +63,7 @@ export function openRelay(settings: { answers?: RouterAnswer[]; withRouter?: boo
       return answer === 'decide' ? decided : refusalOf(answer);
     });
   }
-  const link = { isFull: false };
+  const link: { isFull: boolean; onCancel?: () => void } = { isFull: false };
   const lines: string[] = [];
   const relay = startRelay({
     bus: refusing(bus, link),

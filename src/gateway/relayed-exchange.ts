@@ -115,6 +115,7 @@ export class RelayedExchange implements Exchange {
     this.#heardMs = nowMs;
     const order = this.#orderOf(frame);
     if (this.#committed !== undefined && this.#committed !== order) return this.#lostRace(frame);
+    if (order.isEnded) return;
     if (!order.admit(frame, nowMs)) return order.gapSinceMs === undefined ? undefined : this.#gap(order);
     this.#read(order, frame);
     for (let held = order.next(); held !== undefined && !this.#isOver; held = order.next()) this.#read(order, held);
@@ -158,8 +159,9 @@ export class RelayedExchange implements Exchange {
 
   /** The worker of an assignment is lost; the request with it, unless another works. */
   #lose(order: FrameOrder): void {
-    this.#stop(order, 'superseded');
+    // A worker of this process answers a cancel before it returns.
     order.isEnded = true;
+    this.#relay.cancelAttempt(this.#order, { assignmentId: order.assignmentId }, 'superseded');
     if (!this.#isAlive()) this.#lost();
   }
 
@@ -183,8 +185,7 @@ export class RelayedExchange implements Exchange {
   }
 
   #broken(): void {
-    this.#stopAll('superseded');
-    this.#fail(new BeamlineError('invalid_reply', 'the parts of the answer do not fit together'));
+    this.#giveUp('invalid_reply', 'the parts of the answer do not fit together', 'superseded');
   }
 
   #commit(order: FrameOrder): void {
@@ -313,7 +314,7 @@ export class RelayedExchange implements Exchange {
     this.#giveUp('worker_lost', 'the worker stopped answering', 'superseded');
   }
 
-  #giveUp(code: 'timeout' | 'worker_lost', message: string, reason: CancelReason): void {
+  #giveUp(code: 'timeout' | 'worker_lost' | 'invalid_reply', message: string, reason: CancelReason): void {
     if (this.#isOver) return;
     this.#close(reason);
     this.#stopAll(reason);
