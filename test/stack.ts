@@ -208,7 +208,8 @@ function writeConfig(
       frames: { heartbeat_ms: 300, silence_ms: silenceMs ?? 1_500 },
       gateway: {
         auth: { pepper: { current: 'env:BEAMLINE_PEPPER' }, keys: records },
-        stream: { heartbeat_ms: 400 },
+        // Errors of a busy machine still come before the head of their stream.
+        stream: { heartbeat_ms: 3_000 },
         router: { decide_timeout_ms: silenceMs ?? 1_000 },
         shutdown: { lame_duck_ms: 0, timeout_ms: 10_000 },
         tenants: [{ id: 'acme', aliases: { fast: 'alder/test-chat' } }],
