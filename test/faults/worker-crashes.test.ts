@@ -12,7 +12,14 @@ import { type ExecAssignment, execAssign, execAssignAck, execCall } from '../../
 import { at, everyOf } from '../../src/contracts/contract.ts';
 import { frames } from '../../src/contracts/frames.ts';
 import { type ExecResult, execResult } from '../../src/contracts/result.ts';
-import { assignStream, resultStream, routerResults } from '../../src/contracts/streams.ts';
+import { type DlqEnvelope } from '../../src/contracts/dead-letter.ts';
+import {
+  assignStream,
+  deadLetterStream,
+  resultStream,
+  routerResults,
+  workerAssignments,
+} from '../../src/contracts/streams.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Timers } from '../../src/core/timers.ts';
 import { parseScript } from '../../src/provider/simulated-script.ts';
@@ -149,6 +156,27 @@ for (const { point, effect, result, asked, billed } of ROWS) {
     assert.equal(world.bodies.length, asked);
   });
 }
+
+test('a job that ends every process that takes it is given up: its order is kept, and it has one result', async () => {
+  await using world = await openWorld();
+  const message = order('deadly', {});
+  await world.bus.append(at(execAssign), message, { messageId: 'deadly', timeoutMs: 5_000, correlation: TRACE });
+  for (let taken = 0; taken < (workerAssignments('default').deliveryLimit ?? 0); taken++) {
+    const doomed = world.start({ CRASH_AT: '3' });
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await doomed.ended;
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await loseDeliveries();
+  }
+  const next = world.start();
+  await until('its result', () => world.resultsOf('deadly').length > 0);
+  await next.stop();
+  assert.deepEqual([world.resultsOf('deadly'), world.billedOf('deadly')], [['DELIVERY_EXHAUSTED'], ['nothing']]);
+  const letters = await world.bus.read(deadLetterStream, { fromSeq: 0, limit: 10 });
+  const [letter] = letters.map(({ body }) => JSON.parse(new TextDecoder().decode(body)) as DlqEnvelope);
+  assert.deepEqual([letters.length, letter?.error.class, letter?.delivery.count], [1, 'exhausted', 6]);
+  assert.deepEqual(JSON.parse(Buffer.from(letter?.payload ?? '', 'base64').toString()), message);
+});
 
 interface CallRow {
   readonly point: number;

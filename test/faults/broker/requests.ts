@@ -36,8 +36,10 @@ function codeIn(body: string): string | undefined {
   return error?.code ?? code;
 }
 
-const headersOf = ({ keys }: Doors, more: Readonly<Record<string, string>> = {}) => ({
-  authorization: `Bearer ${keys.acme}`,
+type Tenant = keyof Doors['keys'];
+
+const headersOf = ({ keys }: Doors, more: Readonly<Record<string, string>> = {}, tenant: Tenant = 'acme') => ({
+  authorization: `Bearer ${keys[tenant]}`,
   'content-type': 'application/json',
   'x-beamline-timeout-ms': String(DEADLINE_MS),
   ...more,
@@ -51,20 +53,34 @@ export const chat = (roles: Doors): Promise<Answer> =>
     DEADLINE_MS + SLACK_MS,
   );
 
-/** Orders one job. */
+/** Orders one job of a model. */
 export const order = (roles: Doors, key: string, filler = ''): Promise<Answer> =>
+  orderTask(roles, key, { type: 'ai.chat', payload: { model: 'test-chat', messages, filler } });
+
+export const orderTask = (roles: Doors, key: string, task: object, tenant?: Tenant): Promise<Answer> =>
   answerTo(
     `${roles.url}/api/v1/jobs`,
     {
       method: 'POST',
-      headers: headersOf(roles, { 'idempotency-key': key }),
-      body: JSON.stringify({ task: { type: 'ai.chat', payload: { model: 'test-chat', messages, filler } } }),
+      headers: headersOf(roles, { 'idempotency-key': key }, tenant),
+      body: JSON.stringify({ task }),
     },
     DEADLINE_MS + SLACK_MS,
   );
 
-export const jobOf = (roles: Doors, id: string): Promise<Answer> =>
-  answerTo(`${roles.url}/api/v1/jobs/${id}`, { headers: headersOf(roles) }, DEADLINE_MS + SLACK_MS);
+export const jobOf = (roles: Doors, id: string, tenant?: Tenant): Promise<Answer> =>
+  answerTo(`${roles.url}/api/v1/jobs/${id}`, { headers: headersOf(roles, {}, tenant) }, DEADLINE_MS + SLACK_MS);
+
+/** A question of who may decide; with a `body` it is posted. */
+export const askedByApprover = (roles: Doors, path: string, body?: object): Promise<Answer> =>
+  answerTo(
+    `${roles.url}${path}`,
+    {
+      headers: { ...headersOf(roles), authorization: `Bearer ${roles.approverKey}` },
+      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+    },
+    DEADLINE_MS + SLACK_MS,
+  );
 
 export const readiness = (roles: Doors): Promise<Answer> => answerTo(`${roles.url}/readyz`, {}, SLACK_MS);
 

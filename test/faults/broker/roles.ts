@@ -6,7 +6,8 @@ import { freePort } from '../../nats-server.ts';
 import { startBeamline, type TestProcess } from '../../process.ts';
 
 export const PEPPER = 'a pepper for tests, which guards nothing at all';
-const ROLES = ['ledger', 'worker', 'router', 'gateway'] as const;
+export const ROLES = ['ledger', 'worker', 'router', 'gateway'] as const;
+type RoleName = (typeof ROLES)[number];
 const READY = /ledger_ready|worker_ready|router_ready|gateway_listening/;
 
 export interface RolesOptions {
@@ -24,10 +25,16 @@ export interface Doors {
   readonly truth: string;
   readonly database: string;
   readonly keys: { readonly acme: string; readonly globex: string };
+  /** Of somebody else of acme, who may decide what acme asks. */
+  readonly approverKey: string;
 }
 
 export interface Roles extends Doors, AsyncDisposable {
-  readonly processes: Readonly<Record<(typeof ROLES)[number], TestProcess>>;
+  readonly processes: Readonly<Record<RoleName, TestProcess>>;
+  /** Resolves when a process serves. */
+  ready(process: TestProcess): Promise<unknown>;
+  /** One more process of a role, which ends with the others; `env` goes before the configuration. */
+  start(role: RoleName, env?: Readonly<Record<string, string>>): TestProcess;
 }
 
 /** The provider, and a configuration for whoever serves. */
@@ -44,28 +51,31 @@ export async function startGround(
   const [, simUrl = ''] = await sim.until(/simulated provider: (http:\S+)/);
   const keys = { acme: generateApiKey('test'), globex: generateApiKey('test') };
   const port = await freePort();
-  const config = writeConfig(folder, { simUrl, port, database, keys });
-  return { url: `http://127.0.0.1:${port}`, truth, database, keys, config };
+  const approverKey = generateApiKey('test');
+  const config = writeConfig(folder, { simUrl, port, database, keys: { ...keys, approver: approverKey } });
+  return { url: `http://127.0.0.1:${port}`, truth, database, keys, approverKey, config };
 }
 
 export async function startRoles({ natsUrl, ...ground }: RolesOptions): Promise<Roles> {
   await using opening = new AsyncDisposableStack();
   const { config, ...doors } = await startGround(ground, opening);
-  const start = (role: string): TestProcess => {
-    const process = startBeamline([role, '--nats', natsUrl, '--config', config], { BEAMLINE_PEPPER: PEPPER });
-    // In reverse: the gateway first.
-    opening.defer(() => process.stop());
+  const started = opening.use(new AsyncDisposableStack());
+  const start: Roles['start'] = (role, env = {}) => {
+    const process = startBeamline([role, '--nats', natsUrl, '--config', config], { BEAMLINE_PEPPER: PEPPER, ...env });
+    started.defer(() => process.stop());
     return process;
   };
+  // Stopped in reverse: the gateway first.
   const processes = {
     ledger: start('ledger'),
     worker: start('worker'),
     router: start('router'),
     gateway: start('gateway'),
   };
-  await Promise.all(ROLES.map((role) => processes[role].until(READY)));
+  const ready = (process: TestProcess): Promise<unknown> => process.until(READY);
+  await Promise.all(ROLES.map((role) => ready(processes[role])));
   const opened = opening.move();
-  return { ...doors, processes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { ...doors, processes, ready, start, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 interface Addresses {
@@ -78,13 +88,14 @@ interface Addresses {
 function writeConfig(folder: string, { simUrl, port, database, keys }: Addresses): string {
   const data = join(folder, 'worker');
   mkdirSync(data, { recursive: true });
-  const records = Object.entries(keys).map(([tenant, secret]) => ({
-    id: `key_${tenant}`,
-    name: tenant,
+  const records = Object.entries(keys).map(([name, secret]) => ({
+    id: `key_${name}`,
+    name,
     prefix: prefixOf(secret),
     hash: hashApiKey(secret, PEPPER),
-    tenants: [tenant],
-    role: 'service',
+    tenants: [name === 'approver' ? 'acme' : name],
+    role: name === 'approver' ? 'admin' : 'service',
+    scopes: ['human:request'],
   }));
   const price = { input: 1_000_000, output: 2_000_000 };
   const path = join(folder, 'beamline.yaml');
@@ -100,6 +111,7 @@ function writeConfig(folder: string, { simUrl, port, database, keys }: Addresses
       router: { sweep_ms: 1_000, jobs_outstanding: 1_000_000 },
       worker: { heartbeat_ms: 500, data_dir: data },
       ledger: { url: database },
+      blocks: { test: true },
       providers: {
         list: [{ id: 'alder', type: 'openai-compatible', base_url: simUrl, models: { 'test-chat': { price } } }],
       },
