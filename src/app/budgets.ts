@@ -12,6 +12,7 @@ import type { JobDecide } from '../gateway/jobs/submit-job.ts';
 import type { Exchanges, Order } from '../gateway/order.ts';
 import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { type Amounts, Budgets } from '../limit/budgets.ts';
+import { crashingBucket, crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { openLivePrices } from './live-prices.ts';
 
@@ -22,6 +23,12 @@ export interface OpenedBudgets extends AsyncDisposable {
   around(exchanges: Exchanges): Exchanges;
 }
 
+/** Around the lease for a request, and around what is given back of it. */
+const LEASE_POINTS = [
+  [13, 14],
+  [15, 16],
+] as const;
+
 /**
  * Jobs lease under a name of their own: a lease outlives its process until the last reservation would have ended, and
  * that of a job may be a day away.
@@ -30,7 +37,7 @@ export async function openBudgets(ground: Ground, bus: Bus): Promise<OpenedBudge
   const { config, timers, telemetry } = ground;
   await using opening = new AsyncDisposableStack();
   const definitions = new BudgetDefinitions(budgetsOf(config));
-  const bucket = await bus.openBucket(budgetBucket);
+  const bucket = crashingBucket(await bus.openBucket(budgetBucket), crashPoints(ground), LEASE_POINTS);
   const holder = newProcessId('gateway');
   const shared = { bucket, timers, telemetry, definitions };
   const budgets = opening.use(new Budgets({ ...shared, holder }));

@@ -1,4 +1,5 @@
 // The point at which a test wants a role of this process to end; in production there is none.
+import type { KeyValue } from '../bus/bus.ts';
 import { crashPointOf } from '../config/crash-at.ts';
 import { environment } from '../config/environment.ts';
 import { crashAt, type CrashPoints } from '../core/crash-point.ts';
@@ -9,4 +10,29 @@ export function crashPoints({ telemetry }: Pick<Ground, 'telemetry'>): CrashPoin
   if (point === undefined) return undefined;
   telemetry.log.warn('crash_point_set', { count: point });
   return crashAt(point);
+}
+
+/** A point before and one after each of the first compare-and-sets; without points the bucket as it is. */
+export function crashingBucket(
+  bucket: KeyValue,
+  crash: CrashPoints | undefined,
+  points: readonly (readonly [before: number, after: number])[],
+): KeyValue {
+  if (crash === undefined) return bucket;
+  let updates = 0;
+  return {
+    get: (key) => bucket.get(key),
+    put: (key, value) => bucket.put(key, value),
+    async update(key, value, revision) {
+      const [before, after] = points[updates++] ?? [];
+      if (before !== undefined) crash(before);
+      const written = await bucket.update(key, value, revision);
+      if (after !== undefined) crash(after);
+      return written;
+    },
+    delete: (key) => bucket.delete(key),
+    erase: (key) => bucket.erase(key),
+    entries: (pattern) => bucket.entries(pattern),
+    watch: (signal, pattern) => bucket.watch(signal, pattern),
+  };
 }

@@ -16,6 +16,7 @@ import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
 import { openBusBlobs } from './blobs.ts';
 import { openBudgets } from './budgets.ts';
+import { crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 import { openWebhookSender } from './webhooks.ts';
@@ -71,6 +72,7 @@ export async function openGateway(
       settings: gateway.jobs,
       blobs: await openBusBlobs(ground, bus),
       decideTimeoutMs: gateway.router.decide_timeout_ms,
+      crash: crashPoints(ground),
       tenantOf: (tenantId) => tenants.get(tenantId),
       budgets: budgets.jobs,
     }),

@@ -12,7 +12,7 @@ import { reconcile } from '../ledger/reconcile.ts';
 import type { RetentionRule } from '../ledger/retention.ts';
 import { type ExportManifest, exportUsage } from '../ledger/usage-export.ts';
 import type { SqlStore } from '../store/sql.ts';
-import { crashPoints } from './crash-points.ts';
+import { crashingBucket, crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { jobWitness, leasesPastHold } from './ledger-witness.ts';
 import { ledgerAddress, openLedgerStore } from './ledger-store.ts';
@@ -28,6 +28,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
   await using opening = new AsyncDisposableStack();
   const store = opening.use(await openLedgerStore(ground));
   const { spill } = opening.use(await openSpilledLetters(ground, bus, 'ledger'));
+  const crash = crashPoints(ground);
   let tables = store;
   const ledger = opening.use(
     await startLedger({
@@ -38,7 +39,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       spill,
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
-      crash: crashPoints(ground),
+      crash,
       backlogBytes: isPassing(config) ? BACKLOG_BYTES : undefined,
       retention: retentionOf(ground, store),
       reconcile: async (period) =>
@@ -46,7 +47,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
     }),
   );
   tables = ledger.store;
-  const bucket = await bus.openBucket(budgetBucket);
+  const bucket = crashingBucket(await bus.openBucket(budgetBucket), crash, [[17, 18]]);
   const { foldedUntilMs } = ledger;
   const { log, metrics } = ground.telemetry;
   const keeper = opening.use(

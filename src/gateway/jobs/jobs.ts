@@ -2,6 +2,7 @@
 import type { Bus, KeyValue } from '../../bus/bus.ts';
 import { approvalBucket } from '../../contracts/approval.ts';
 import { jobBucket } from '../../contracts/job.ts';
+import type { CrashPoints } from '../../core/crash-point.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { TenantFacts } from '../decide-client.ts';
@@ -28,6 +29,8 @@ export interface JobsDeps {
   readonly settings: JobSettings;
   readonly blobs: ResultBlobs;
   readonly decideTimeoutMs: number;
+  /** Absent in production. */
+  readonly crash?: CrashPoints | undefined;
   /** What the operator says of a tenant; policies read it. */
   readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
   /** Absent: nobody is told of the end of a job. */
@@ -62,7 +65,7 @@ export async function openJobs(deps: JobsDeps): Promise<Jobs> {
   const limits = { perTenant: settings.streams.per_tenant, perProcess: settings.streams.per_process };
   const watch = new JobWatch({ jobs, timers, log: telemetry.log.for('gateway') });
   const webhooks = await openWebhooks({ bus, jobs, watch, timers, telemetry }, deps.webhooks);
-  const straight = submitOver({ bus, jobs, timers, decideTimeoutMs });
+  const straight = submitOver({ bus, jobs, timers, decideTimeoutMs, crash: deps.crash });
   const budgeted = deps.budgets && budgetedJobs({ ...deps.budgets, jobs, watch, timers }, straight);
   const leaving = new AbortController();
   const streams = new WaitingPlaces(limits);

@@ -7,6 +7,7 @@ import type { Bus, KeyValue } from '../../bus/bus.ts';
 import type { DecideRequest } from '../../contracts/decide.ts';
 import type { JobOrder } from '../../contracts/job-order.ts';
 import { assignmentIdOf } from '../../contracts/job.ts';
+import type { CrashPoints } from '../../core/crash-point.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import { errorOfReply } from '../bus-error.ts';
@@ -38,6 +39,8 @@ export interface SubmitDeps {
   readonly timers: Timers;
   /** Time of one question. */
   readonly decideTimeoutMs: number;
+  /** Absent in production. */
+  readonly crash?: CrashPoints | undefined;
 }
 
 const PAUSE_MIN_MS = 100;
@@ -50,7 +53,9 @@ export const submitOver =
   (deps: SubmitDeps): SubmitJob =>
   async (request, options) => {
     const startedEpochMs = deps.timers.clock.epochMs();
+    deps.crash?.(19);
     const isDuplicate = await accept(deps, request, options);
+    deps.crash?.(20);
     return { record: await recordOf(deps, request, startedEpochMs), isDuplicate };
   };
 
