@@ -59,7 +59,11 @@ async function open(definitions: readonly Budget[], gateways = 1, wrap = (bucket
     entries,
     fold: async (settled: number, watermarkMs = clock.epochMs()): Promise<void> => {
       for (const { key, entry, revision } of await entries()) {
-        const next = withSettled(entry, { settled, watermarkMs, nowMs: clock.epochMs() });
+        const next = withSettled(entry, {
+          settled,
+          watermarkMs,
+          isHeld: (holder) => (entry.leases[holder]?.hold_until_ms ?? 0) > clock.epochMs(),
+        });
         // oxlint-disable-next-line no-await-in-loop -- one after the other
         await bucket.update(key, JSON.stringify(next), revision);
       }
@@ -119,6 +123,30 @@ test('what was not spent is free at once; what was spent stays until the ledger 
   const [held] = await entries();
   assert.deepEqual([held?.entry.settled, held?.entry.leases], [40, {}]);
   assert.equal(await refusal(gateway.reserve(spender, usd(60), clock.epochMs() + 1_000)), 'reserved');
+});
+
+test('what was spent while the wall clock was wrong goes back once it is right and the ledger has it', async () => {
+  using opened = await open([budgetOf(100, { window: 'total' })]);
+  const { each, fold, timers, clock, entries } = opened;
+  const [gateway] = each;
+  assert.ok(gateway);
+  const tended = async (): Promise<void> => {
+    for (let n = 0; n < 3; n++) {
+      clock.advance(5_000);
+      timers.tick();
+      // oxlint-disable-next-line no-await-in-loop -- lets the tending finish
+      await new Promise(setImmediate);
+    }
+  };
+  clock.set(START_MS + 3_600_000);
+  (await gateway.reserve(spender, usd(100), clock.epochMs() + 1_000)).settle(usd(40));
+  clock.set(START_MS);
+  await tended();
+  assert.deepEqual(Object.keys((await entries())[0]?.entry.leases ?? {}), ['gw-0'], 'not folded');
+  await fold(40);
+  await tended();
+  const [held] = await entries();
+  assert.deepEqual([held?.entry.settled, held?.entry.leases], [40, {}]);
 });
 
 test('a request falls under every budget that is about it, in all or in none', async () => {

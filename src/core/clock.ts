@@ -18,7 +18,7 @@ export const systemClock: Clock = {
 /** A clock moved by hand. */
 export class ManualClock implements Clock {
   #nowMs = 0;
-  readonly #startEpochMs: number;
+  #startEpochMs: number;
 
   constructor(startEpochMs = 0) {
     this.#startEpochMs = startEpochMs;
@@ -34,5 +34,10 @@ export class ManualClock implements Clock {
 
   advance(ms: number): void {
     this.#nowMs += ms;
+  }
+
+  /** Somebody sets the wall clock; the monotonic one goes on. */
+  set(epochMs: number): void {
+    this.#startEpochMs = epochMs - this.#nowMs;
   }
 }

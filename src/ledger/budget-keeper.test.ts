@@ -115,12 +115,39 @@ test('what a key spends through one policy is settled apart; a definition is no 
 test('the lease of a process that fell silent is dropped, and usage alone decides', async () => {
   await using opened = await open();
   const { keeper, put, read, clock } = opened;
-  await put(leased(account, AT_MS + 5_000));
+  await put(leased(account, AT_MS + 12_000));
   await keeper.settle();
   assert.equal(Object.keys((await read())?.leases ?? {}).length, 1);
-  clock.advance(5_001);
+  clock.advance(12_001);
   await keeper.settle();
   assert.deepEqual((await read())?.leases, {});
+});
+
+test('a lease stands as long as it was to stand, though the wall clock is set meanwhile', async () => {
+  await using opened = await open();
+  const { keeper, put, read, clock } = opened;
+  const held = async (): Promise<number> => {
+    await keeper.settle();
+    return Object.keys((await read())?.leases ?? {}).length;
+  };
+  await put(leased(account, AT_MS + 60_000));
+  assert.equal(await held(), 1);
+  clock.set(AT_MS + HOUR_MS);
+  assert.equal(await held(), 1, 'an hour ahead');
+  // Of a holder whose clock is behind: as long as one that lives needs to write again.
+  await put(leased(account, AT_MS + 61_000));
+  assert.equal(await held(), 1);
+  clock.advance(9_999);
+  assert.equal(await held(), 1);
+  clock.advance(2);
+  assert.equal(await held(), 0);
+  await put(leased(account, clock.epochMs() + 12_000));
+  assert.equal(await held(), 1);
+  clock.set(AT_MS);
+  await keeper.settle();
+  assert.equal((await read())?.watermark_ms, AT_MS, 'what is folded follows the clock of who folds');
+  clock.advance(12_001);
+  assert.equal(await held(), 0, 'an hour back');
 });
 
 test('while nobody can say what is folded, nothing moves', async () => {

@@ -1,7 +1,8 @@
 // Settles budgets: copies what is folded into their entries, and drops the leases of processes that fell silent (worker 14.3).
 // K1. `settled` is always copied from `spend`, never added to: whoever does it, however often, writes the same.
 // K2. The watermark follows the fold. While the ledger is not ready it stands still, and leases go on counting.
-// K3. An entry whose window is over and from which nobody leases is removed.
+// K3. How long a lease stands is measured from when it was first seen: a clock that is set meanwhile drops none that is held.
+// K4. An entry whose window is over and from which nobody leases is removed.
 import type { KeyValue } from '../bus/bus.ts';
 import { type BudgetEntry, budgetEntry, budgetEntryKeys } from '../contracts/budget.ts';
 import { readRecord } from '../contracts/codec.ts';
@@ -13,6 +14,8 @@ import type { Log } from '../telemetry/log.ts';
 import { scopeWithin } from './spend.ts';
 
 const SETTLE_MS = 1_000;
+/** A holder that lives writes its lease anew at least as often, whatever its clock says. */
+const HELD_LEAST_MS = 10_000;
 /** An entry outlives its window by this, for usage that comes late. */
 const KEPT_MS = 86_400_000;
 
@@ -30,12 +33,31 @@ export interface BudgetKeeperDeps {
   readonly foldedUntilMs: () => number | undefined;
 }
 
+interface Hold {
+  /** As its holder wrote it. */
+  readonly untilMs: number;
+  /** Monotonic. */
+  readonly dropAtMs: number;
+}
+
+interface Settling {
+  readonly key: string;
+  readonly revision: number;
+  readonly entry: BudgetEntry;
+  readonly holds: ReadonlyMap<string, Hold>;
+}
+
+/** A key holds no line break. */
+const holdKey = (key: string, holder: string): string => `${key}\n${holder}`;
+
 export class BudgetKeeper implements AsyncDisposable {
   readonly #deps: BudgetKeeperDeps;
   #timer: Timer | undefined;
   #settling: Promise<void> = Promise.resolve();
   #isClosed = false;
   #leases = 0;
+  /** Of every lease, by key and holder. */
+  #holds: ReadonlyMap<string, Hold> = new Map();
 
   constructor(deps: BudgetKeeperDeps) {
     this.#deps = deps;
@@ -52,15 +74,18 @@ export class BudgetKeeper implements AsyncDisposable {
     const { bucket, foldedUntilMs } = this.#deps;
     const watermarkMs = foldedUntilMs();
     if (watermarkMs === undefined) return;
-    let leases = 0;
+    const holds = new Map<string, Hold>();
     for (const { key, value, revision } of await bucket.entries(budgetEntryKeys)) {
       const entry = this.#read(key, value);
       if (entry === undefined) continue;
-      leases += Object.keys(entry.leases).length;
+      for (const [holder, lease] of Object.entries(entry.leases)) {
+        holds.set(holdKey(key, holder), this.#holdOf(holdKey(key, holder), lease.hold_until_ms));
+      }
       // oxlint-disable-next-line no-await-in-loop -- one after the other: it is work for the background
-      await this.#settleOne({ key, revision, entry }, watermarkMs);
+      await this.#settleOne({ key, revision, entry, holds }, watermarkMs);
     }
-    this.#leases = leases;
+    this.#holds = holds;
+    this.#leases = holds.size;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -69,12 +94,21 @@ export class BudgetKeeper implements AsyncDisposable {
     await this.#settling;
   }
 
-  async #settleOne(of: { key: string; revision: number; entry: BudgetEntry }, watermarkMs: number): Promise<void> {
+  /** As long as it was to stand when it was first seen. */
+  #holdOf(id: string, untilMs: number): Hold {
+    const known = this.#holds.get(id);
+    if (known?.untilMs === untilMs) return known;
+    const { clock } = this.#deps.timers;
+    return { untilMs, dropAtMs: clock.nowMs() + Math.max(HELD_LEAST_MS, untilMs - clock.epochMs()) };
+  }
+
+  async #settleOne(of: Settling, watermarkMs: number): Promise<void> {
     const { bucket, timers } = this.#deps;
-    const { key, revision, entry } = of;
+    const { key, revision, entry, holds } = of;
     const nowMs = timers.clock.epochMs();
     const settled = await this.#settledOf(entry);
-    const next = withSettled(entry, { settled, watermarkMs, nowMs });
+    const isHeld = (holder: string): boolean => (holds.get(holdKey(key, holder))?.dropAtMs ?? 0) > timers.clock.nowMs();
+    const next = withSettled(entry, { settled, watermarkMs, isHeld });
     const isLeased = Object.keys(next.leases).length > 0;
     try {
       if (!isLeased && entry.until_ms !== undefined && entry.until_ms + KEPT_MS < nowMs) await bucket.delete(key);

@@ -51,8 +51,8 @@ export function withLease(
 /** The ledger's word: what is folded up to a moment, without the leases of holders that fell silent. */
 export function withSettled(
   entry: BudgetEntry,
-  of: { readonly settled: number; readonly watermarkMs: number; readonly nowMs: number },
+  of: { readonly settled: number; readonly watermarkMs: number; readonly isHeld: (holder: string) => boolean },
 ): BudgetEntry {
-  const leases = Object.fromEntries(Object.entries(entry.leases).filter(([, held]) => held.hold_until_ms > of.nowMs));
-  return { ...entry, settled: of.settled, watermark_ms: Math.max(entry.watermark_ms, of.watermarkMs), leases };
+  const leases = Object.fromEntries(Object.entries(entry.leases).filter(([holder]) => of.isHeld(holder)));
+  return { ...entry, settled: of.settled, watermark_ms: of.watermarkMs, leases };
 }

@@ -1,7 +1,8 @@
 // What one process holds of one window of a budget: reservations open, amounts spent that the ledger has not folded yet,
 // and what is free of its lease. Synchronous bookkeeping; who extends and returns the lease is `leased-budget.ts`.
 // L1. Reserved, spent and free add up to the lease, so the sum over all processes never exceeds what was available.
-// L2. A spent amount stays until the ledger's fold has passed it by some seconds; until then it counts here.
+// L2. Moments are monotonic, except for `holdUntilMs`.
+// L3. A spent amount stays until the ledger's fold has passed it by some seconds; until then it counts here.
 
 /** The fold must have passed a spent amount by this before it is let go (worker 14.3). */
 export const FOLD_SLACK_MS = 5_000;

@@ -101,7 +101,7 @@ export class LeasedBudget {
   /** At once from the lease; false if that is too little or held too short. */
   tryReserve(amount: number, holdUntilMs: number): boolean {
     if (this.#waiting.length > 0 || holdUntilMs + SKEW_MS > this.#holdUntilMs) return false;
-    return this.#lease.reserve(amount, this.#nowMs(), holdUntilMs);
+    return this.#lease.reserve(amount, this.#options.clock.nowMs(), holdUntilMs);
   }
 
   /** Extends the lease if that is needed; false if the budget does not have the amount. Throws what the bucket throws. */
@@ -114,11 +114,11 @@ export class LeasedBudget {
 
   /** The limit is lower: nothing more is given from what is free here. The bucket hears of it by `tend`. */
   forgo(): void {
-    this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), Number.POSITIVE_INFINITY);
+    this.#release(Number.POSITIVE_INFINITY);
   }
 
   settle(reserved: number, actual: number): void {
-    this.#lease.settle(reserved, actual, this.#nowMs());
+    this.#lease.settle(reserved, actual, this.#options.clock.nowMs());
   }
 
   /**
@@ -131,7 +131,7 @@ export class LeasedBudget {
     try {
       const amountOf = (): number => {
         const wanted = isLast ? Number.POSITIVE_INFINITY : overdrawnIn(this.#entry);
-        this.#lease.release(this.#entry.watermark_ms, this.#nowMs(), wanted);
+        this.#release(wanted);
         return this.#lease.amount;
       };
       await this.#write(limit, amountOf, isLast && this.#lease.isSettled);
@@ -153,7 +153,7 @@ export class LeasedBudget {
         // oxlint-disable-next-line no-await-in-loop -- one extension after the other
         await this.#write(limit, (available) => this.#lease.amount + grantOf(wanted - this.#lease.free, available));
         for (const { amount, holdUntilMs: untilMs, resolve } of waiting) {
-          resolve(this.#lease.reserve(amount, this.#nowMs(), untilMs));
+          resolve(this.#lease.reserve(amount, this.#options.clock.nowMs(), untilMs));
         }
       } catch (fault) {
         for (const { reject } of waiting) reject(fault);
@@ -217,6 +217,13 @@ export class LeasedBudget {
     this.#entry = isAbout(value, fresh) ? { ...value, limit } : fresh;
     this.#readAtMs = this.#options.clock.nowMs();
     return { entry: this.#entry, revision: found?.revision ?? 0 };
+  }
+
+  /** By how long ago things were: a wall clock that was set meanwhile holds nothing back. */
+  #release(wanted: number): void {
+    const { clock } = this.#options;
+    const nowMs = clock.nowMs();
+    this.#lease.release(nowMs + this.#entry.watermark_ms - clock.epochMs(), nowMs, wanted);
   }
 
   #nowMs(): number {

@@ -99,7 +99,7 @@ test('spent and reserved are those of the window of now, and deleting takes them
     from_ms: 0,
   };
   const entry = withLease(newEntry(account, 10), 'gw-1', { amount: 3, holdUntilMs: Date.now() + 60_000 });
-  const settled = withSettled(entry, { settled: 4, watermarkMs: 1, nowMs: Date.now() });
+  const settled = withSettled(entry, { settled: 4, watermarkMs: 1, isHeld: () => true });
   const other = { ...account, subject: 'k-2' };
   await bucket.put(budgetKey(account), JSON.stringify(settled));
   await bucket.put(budgetKey(other), JSON.stringify({ ...newEntry(other, 10), settled: 10 }));

@@ -16,6 +16,8 @@ export interface RolesOptions {
   readonly natsUrl: string;
   /** Milliseconds of one answer of the provider. */
   readonly answerMs: number;
+  /** Of every role. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** What a client and an auditor need. */
@@ -56,12 +58,16 @@ export async function startGround(
   return { url: `http://127.0.0.1:${port}`, truth, database, keys, approverKey, config };
 }
 
-export async function startRoles({ natsUrl, ...ground }: RolesOptions): Promise<Roles> {
+export async function startRoles({ natsUrl, env: common = {}, ...ground }: RolesOptions): Promise<Roles> {
   await using opening = new AsyncDisposableStack();
   const { config, ...doors } = await startGround(ground, opening);
   const started = opening.use(new AsyncDisposableStack());
   const start: Roles['start'] = (role, env = {}) => {
-    const process = startBeamline([role, '--nats', natsUrl, '--config', config], { BEAMLINE_PEPPER: PEPPER, ...env });
+    const process = startBeamline([role, '--nats', natsUrl, '--config', config], {
+      BEAMLINE_PEPPER: PEPPER,
+      ...common,
+      ...env,
+    });
     started.defer(() => process.stop());
     return process;
   };
