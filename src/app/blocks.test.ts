@@ -94,7 +94,11 @@ const FAULTS: readonly (readonly [yaml: string, message: RegExp])[] = [
     /connection x, statement s: command/,
   ],
   [
-    'worker: { sql: { connections: [{ id: x, url: "postgres://x", tenants: [a] }] } }',
+    'worker: { sql: { connections: [{ id: x, url: "env:NOT_THERE", tenants: [a] }] } }',
+    /worker\.sql\.connections x refers to env:NOT_THERE/,
+  ],
+  [
+    'worker: { sql: { connections: [{ id: x, url: "postgres://u:hunter2@x/d", tenants: [a] }] } }',
     /worker\.sql\.connections\[0\]\.url/,
   ],
   [

@@ -9,7 +9,8 @@ import type { BlockSecret } from '../worker/blocks/block-secrets.ts';
 import { blobGet, blobPut } from '../worker/blocks/fs-blobs.ts';
 import { httpRequest } from '../worker/blocks/http-request.ts';
 import { humanApproval } from '../worker/blocks/human-approval.ts';
-import { openSqlQuery, type SqlConnection } from '../worker/blocks/sql-query.ts';
+import { sqlQuery, type SqlConnection } from '../worker/blocks/sql-query.ts';
+import { openSqliteFiles } from '../worker/blocks/sqlite-queries.ts';
 import { testEcho } from '../worker/blocks/test-echo.ts';
 import { testSleep } from '../worker/blocks/test-sleep.ts';
 import { openTransform } from '../worker/blocks/transform.ts';
@@ -41,7 +42,7 @@ export async function openBlockList(ground: Ground, bus: Bus): Promise<OpenedBlo
     humanApproval,
     transform,
     ...(named === undefined ? [] : [blobPut(named), blobGet(named)]),
-    ...(worker.sql.connections.length === 0 ? [] : [opening.use(openSql(ground))]),
+    ...(worker.sql.connections.length === 0 ? [] : [await openSql(ground, opening)]),
     ...(settings.test ? [testEcho, testSleep] : []),
   ];
   const opened = opening.move();
@@ -62,22 +63,39 @@ const secretsOf = ({ config, timers }: Ground): readonly BlockSecret[] =>
     value: requiredSecret(`worker.secrets.list ${name}`, secret, timers.clock),
   }));
 
-function openSql({ config, timers }: Ground): ReturnType<typeof openSqlQuery> {
-  const connections = config.worker.sql.connections.map(
-    ({ id, url, tenants, write, allow_text, statements, timeout_ms }): SqlConnection => ({
-      id,
-      path: url.slice('sqlite:'.length),
-      tenants,
-      write,
-      allowText: allow_text,
-      statements,
-      timeoutMs: timeout_ms,
-    }),
-  );
+/** The client library of PostgreSQL is loaded when a connection needs it. */
+async function openSql(ground: Ground, opening: AsyncDisposableStack): Promise<Block> {
+  const { config, timers, telemetry } = ground;
+  const files = opening.use(openSqliteFiles(timers));
+  const connections: SqlConnection[] = [];
+  for (const { id, url: address, tenants, write, allow_text, statements, timeout_ms } of config.worker.sql
+    .connections) {
+    const url = addressOf(`worker.sql.connections ${id}`, address, ground);
+    const common = { id, tenants, write, allowText: allow_text, statements, timeoutMs: timeout_ms };
+    if (url.startsWith('sqlite:')) {
+      connections.push({ ...common, dialect: 'sqlite', database: files.open(url.slice('sqlite:'.length)) });
+      continue;
+    }
+    // eslint-disable-next-line no-await-in-loop -- loaded once
+    const { openPostgresQueries } = await import('../store/postgres-queries.ts');
+    const log = telemetry.log.for('worker');
+    const database = opening.use(openPostgresQueries({ url, log, timeoutMs: timeout_ms }));
+    connections.push({ ...common, dialect: 'postgres', database });
+  }
   try {
-    return openSqlQuery({ connections, timers });
+    return sqlQuery(connections);
   } catch (fault) {
     if (!(fault instanceof RangeError)) throw fault;
     throw new BeamlineError('validation_failed', fault.message, { details: { reason: 'configuration' } });
   }
+}
+
+/** As it stands in the configuration, or what a reference leads to. */
+function addressOf(setting: string, address: string, { timers }: Ground): string {
+  if (!/^(env|file):/.test(address)) return address;
+  const url = requiredSecret(setting, address, timers.clock)() ?? '';
+  if (/^(sqlite:\/|postgres(ql)?:\/\/)./.test(url)) return url;
+  throw new BeamlineError('validation_failed', `${setting} refers to ${address}, which is no address of a database`, {
+    details: { reason: 'configuration' },
+  });
 }

@@ -61,11 +61,10 @@ export async function openGateway(
     await watchContractSwitch(bus, { timers, log: telemetry.log.for('gateway') }, configured),
   );
   const decide = decisionsOver({ bus, clock: timers.clock, telemetry, contracts });
-  const webhooks = openWebhookSender(ground, opening);
   const budgets = opening.use(await openBudgets(ground, bus));
   const jobs = opening.use(
     await openJobs({
-      ...(webhooks === undefined ? {} : { webhooks }),
+      webhooks: openWebhookSender(ground, opening),
       bus,
       timers,
       telemetry,

@@ -28,7 +28,10 @@ const secret = entry({
 
 const connection = entry({
   id: token('Identifier; payloads name it as `connection_id`.'),
-  url: text('The database: `sqlite:/path/file`, which must exist.', { pattern: '^sqlite:/.+$' }),
+  url: text(
+    'The database: `sqlite:/path/file`, which must exist, or `postgres://user@host:port/database`; an address with a password by reference, `env:NAME` or `file:/path`. A role of PostgreSQL that may read files of the server is refused.',
+    { pattern: '^(sqlite:/.+|postgres(ql)?://([^:@/\\s]+@)?[^@\\s]+|env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$' },
+  ),
   tenants,
   write: Type.Boolean({ default: false, description: 'Whether statements may change rows.' }),
   allow_text: Type.Boolean({

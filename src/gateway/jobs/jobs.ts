@@ -34,7 +34,7 @@ export interface JobsDeps {
   /** What the operator says of a tenant; policies read it. */
   readonly tenantOf: (tenantId: string) => TenantFacts | undefined;
   /** Absent: nobody is told of the end of a job. */
-  readonly webhooks?: WebhookOptions;
+  readonly webhooks?: WebhookOptions | undefined;
   /** Absent: jobs reserve nothing. */
   readonly budgets?: JobBudgets;
 }

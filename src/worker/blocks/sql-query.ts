@@ -4,17 +4,16 @@ import { createHash } from 'node:crypto';
 import { Type } from 'typebox';
 import { payload } from '../../contracts/contract.ts';
 import type { ExecutionCode } from '../../core/execution-errors.ts';
-import type { Timers } from '../../core/timers.ts';
+import type { BoundedQueries, BoundedQuery, QueryAnswer, QueryParam, QueryRows } from '../../store/bounded-query.ts';
 import { type Block, type BlockContext, BlockFailure } from './block.ts';
-import { openProcess } from './process-runner.ts';
-import { type RunEnd, RunEnded, Runners } from './runners.ts';
+import { type RunEnd, RunEnded } from './runners.ts';
 import { readStatement } from './sql-statement.ts';
-import type { SqliteAnswer, SqliteRequest, SqlParam, SqlRows } from './sqlite-process.ts';
+import { withNumbers } from './sql-tokens.ts';
 
 export interface SqlConnection {
   readonly id: string;
-  /** An existing SQLite file. */
-  readonly path: string;
+  readonly database: Pick<BoundedQueries, 'ask'>;
+  readonly dialect: 'sqlite' | 'postgres';
   readonly tenants: readonly string[];
   readonly write: boolean;
   /** Whether `statement` may be the text of one. */
@@ -22,11 +21,6 @@ export interface SqlConnection {
   /** By the names that callers use. */
   readonly statements: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
-}
-
-export interface SqlQueryOptions {
-  readonly connections: readonly SqlConnection[];
-  readonly timers: Timers;
 }
 
 const Scalar = Type.Union([Type.String({ maxLength: 1_048_576 }), Type.Number(), Type.Boolean(), Type.Null()]);
@@ -50,16 +44,16 @@ type Output = Type.Static<typeof Output>;
 
 const ROWS_MAX = 1_000;
 const BYTES_MAX = 1_048_576;
-const PROCESSES_MAX = 4;
 const WRITE_SCOPE = 'sql:write';
 
-type Failed = Extract<SqliteAnswer, { kind: 'failed' }>['reason'];
+type Failed = Extract<QueryAnswer, { kind: 'failed' }>['reason'];
 const FAILURES: Readonly<Record<Failed, readonly [ExecutionCode, string]>> = {
   denied: ['SANDBOX_VIOLATION', 'the statement may not do that'],
   busy: ['RESOURCE_UNAVAILABLE', 'the database is busy'],
   away: ['RESOURCE_UNAVAILABLE', 'the database is away'],
   constraint: ['EXECUTION_FAILED', 'the database refused the values'],
   statement: ['EXECUTION_FAILED', 'the statement failed'],
+  timeout: ['CONNECTION_TIMEOUT', 'the statement took too long'],
   too_large: ['OUTPUT_TOO_LARGE', 'a row has more than 1 MiB'],
   repeated: ['INVALID_INPUT', 'the idempotency key belongs to another write'],
 };
@@ -71,16 +65,9 @@ const ENDS: Readonly<Record<RunEnd, readonly [ExecutionCode, string]>> = {
   crash: ['RESOURCE_UNAVAILABLE', 'the process of the statement ended'],
 };
 
-export interface SqlQueryBlock extends Block<Input, Output>, AsyncDisposable {}
-
 /** Throws `RangeError` for a connection whose statements are not such that they may run. */
-export function openSqlQuery({ connections, timers }: SqlQueryOptions): SqlQueryBlock {
+export function sqlQuery(connections: readonly SqlConnection[]): Block<Input, Output> {
   for (const connection of connections) checkStatements(connection);
-  const runners = new Runners<SqliteRequest, SqliteAnswer>({
-    open: () => openProcess(new URL('./sqlite-process.ts', import.meta.url)),
-    runnersMax: PROCESSES_MAX,
-    timers,
-  });
   return {
     type: 'sql.query',
     version: '1',
@@ -94,10 +81,8 @@ export function openSqlQuery({ connections, timers }: SqlQueryOptions): SqlQuery
         ({ id, tenants }) => id === input.connection_id && tenants.includes(context.tenantId),
       );
       if (connection === undefined) throw refused('PERMISSION_DENIED', 'connection_not_allowed');
-      const request = requestOf(connection, input, context);
-      return { output: outputOf(await ask(runners, request, connection.timeoutMs, context)) };
+      return { output: outputOf(await ask(connection, queryOf(connection, input, context), context)) };
     },
-    [Symbol.asyncDispose]: () => runners[Symbol.asyncDispose](),
   };
 }
 
@@ -109,7 +94,7 @@ function checkStatements({ id, write, statements }: SqlConnection): void {
   }
 }
 
-function requestOf(connection: SqlConnection, input: Input, context: BlockContext): SqliteRequest {
+function queryOf(connection: SqlConnection, input: Input, context: BlockContext): BoundedQuery {
   const { params = [], mode = 'read' } = input;
   const statement = textOf(connection, input.statement);
   const read = readStatement(statement);
@@ -119,15 +104,13 @@ function requestOf(connection: SqlConnection, input: Input, context: BlockContex
     throw refused('PERMISSION_DENIED', 'write');
   }
   if (read.parameters !== params.length) throw refused('INVALID_INPUT', 'params');
-  const values = params.map((value): SqlParam => (typeof value === 'boolean' ? Number(value) : value));
   return {
-    path: connection.path,
     mode,
-    statement,
-    params: values,
+    statement: connection.dialect === 'postgres' ? withNumbers(statement) : statement,
+    params,
     rowsMax: ROWS_MAX,
     bytesMax: BYTES_MAX,
-    record: mode === 'write' ? recordOf(statement, values, context) : undefined,
+    record: mode === 'write' ? recordOf(statement, params, context) : undefined,
   };
 }
 
@@ -140,31 +123,33 @@ function textOf({ statements, allowText }: SqlConnection, statement: string): st
 
 function recordOf(
   statement: string,
-  params: readonly SqlParam[],
+  params: readonly QueryParam[],
   { tenantId, idempotencyKey, timers }: BlockContext,
-): SqliteRequest['record'] {
+): BoundedQuery['record'] {
   return {
     key: digestOf([tenantId, idempotencyKey]),
-    digest: digestOf([statement, ...params]),
+    // As SQLite has them, so that records stay true.
+    digest: digestOf([statement, ...params.map((value) => (typeof value === 'boolean' ? Number(value) : value))]),
     nowMs: timers.clock.epochMs(),
   };
 }
 
-const digestOf = (parts: readonly SqlParam[]): string =>
+const digestOf = (parts: readonly QueryParam[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 
 async function ask(
-  runners: Runners<SqliteRequest, SqliteAnswer>,
-  request: SqliteRequest,
-  timeoutMs: number,
+  { database, timeoutMs }: SqlConnection,
+  query: BoundedQuery,
   { signal, timers }: BlockContext,
-): Promise<SqlRows> {
+): Promise<QueryRows> {
   const late = new AbortController();
   const timer = timers.after(timeoutMs, () => late.abort(refused('CONNECTION_TIMEOUT', 'statement')));
   try {
-    const { answer } = await runners.run(request, { signal: AbortSignal.any([signal, late.signal]) });
+    const answer = await database.ask(query, AbortSignal.any([signal, late.signal]));
     if (answer.kind === 'rows') return answer.rows;
-    throw new BlockFailure(...FAILURES[answer.reason], { detailCode: answer.reason });
+    throw new BlockFailure(...FAILURES[answer.reason], {
+      detailCode: answer.reason === 'timeout' ? 'statement' : answer.reason,
+    });
   } catch (fault) {
     throw fault instanceof RunEnded ? new BlockFailure(...ENDS[fault.end], { detailCode: fault.end }) : fault;
   } finally {
@@ -172,7 +157,7 @@ async function ask(
   }
 }
 
-const outputOf = ({ columns, rows, affected, isTruncated }: SqlRows): Output => ({
+const outputOf = ({ columns, rows, affected, isTruncated }: QueryRows): Output => ({
   columns: [...columns],
   rows: rows.map((row) => [...row]),
   row_count: rows.length,

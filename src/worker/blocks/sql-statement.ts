@@ -26,7 +26,7 @@ const FUNCTIONS: ReadonlySet<string> = new Set(
   (
     'load_extension readfile writefile edit fts3_tokenizer zeroblob randomblob printf format set_config ' +
     'current_setting nextval setval query_to_xml table_to_xml schema_to_xml database_to_xml cursor_to_xml ' +
-    'query_to_xmlschema query_to_xml_and_xmlschema'
+    'query_to_xmlschema query_to_xml_and_xmlschema ts_stat ts_rewrite crosstab connectby'
   ).split(' '),
 );
 

@@ -41,6 +41,20 @@ export function sqlTokens(text: string): readonly SqlToken[] | undefined {
   return tokens;
 }
 
+/** The statement with `$1`, `$2` for its values, as only some databases have them; it can be read. */
+export function withNumbers(text: string): string {
+  let numbered = '';
+  let count = 0;
+  for (let at = 0; at < text.length;) {
+    const found = next(text, at);
+    if (found === undefined) return text;
+    const isParameter = found.token !== 'space' && found.token.kind === 'parameter';
+    numbered += isParameter ? `$${++count}` : text.slice(at, found.end);
+    at = found.end;
+  }
+  return numbered;
+}
+
 function next(text: string, at: number): { readonly token: SqlToken | 'space'; readonly end: number } | undefined {
   for (const [pattern, make] of RULES) {
     pattern.lastIndex = at;

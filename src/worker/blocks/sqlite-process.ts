@@ -3,39 +3,21 @@
 import { existsSync } from 'node:fs';
 import { constants, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
+import {
+  type BoundedQuery,
+  type QueryAnswer,
+  type QueryRows,
+  RECORD_MS,
+  type WriteRecord,
+} from '../../store/bounded-query.ts';
 
-export type SqlParam = string | number | null;
-
-export interface SqliteRequest {
+export interface SqliteRequest extends BoundedQuery {
   readonly path: string;
-  readonly mode: 'read' | 'write';
-  readonly statement: string;
-  readonly params: readonly SqlParam[];
-  readonly rowsMax: number;
-  readonly bytesMax: number;
-  /** Of a write: who repeats it, and what it was; both digests. */
-  readonly record: { readonly key: string; readonly digest: string; readonly nowMs: number } | undefined;
 }
-
-export interface SqlRows {
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly unknown[])[];
-  readonly affected: number;
-  readonly isTruncated: boolean;
-}
-
-export type SqliteAnswer =
-  | { readonly kind: 'rows'; readonly rows: SqlRows }
-  | {
-      readonly kind: 'failed';
-      readonly reason: 'denied' | 'busy' | 'away' | 'constraint' | 'statement' | 'too_large' | 'repeated';
-    };
 
 const BUSY_MS = 2_000;
 /** Bytes of one value. */
 const VALUE_BYTES_MAX = 4_194_304;
-/** Longer than any job is repeated. */
-const RECORD_MS = 10 * 86_400_000;
 
 const RECORDS = `CREATE TABLE IF NOT EXISTS beamline_writes
   (key TEXT PRIMARY KEY, digest TEXT NOT NULL, rows TEXT NOT NULL, written_at INTEGER NOT NULL)`;
@@ -57,7 +39,7 @@ const INNER = /^(?:sqlite_|pragma_|beamline_)/i;
 const FUNCTIONS = /^(?:load_extension|readfile|writefile|edit|fts3_tokenizer|zeroblob|randomblob|printf|format)$/i;
 
 /** The result codes of SQLite that mean something here. */
-const REASONS: Readonly<Record<number, Extract<SqliteAnswer, { kind: 'failed' }>['reason']>> = {
+const REASONS: Readonly<Record<number, Extract<QueryAnswer, { kind: 'failed' }>['reason']>> = {
   5: 'busy',
   6: 'busy',
   8: 'denied',
@@ -71,7 +53,7 @@ const REASONS: Readonly<Record<number, Extract<SqliteAnswer, { kind: 'failed' }>
   26: 'away',
 };
 
-function answerTo(request: SqliteRequest): SqliteAnswer {
+function answerTo(request: SqliteRequest): QueryAnswer {
   // Opening a file to write would make it.
   if (!existsSync(request.path)) return { kind: 'failed', reason: 'away' };
   let database: DatabaseSync | undefined;
@@ -93,16 +75,12 @@ function answerTo(request: SqliteRequest): SqliteAnswer {
   }
 }
 
-function read(database: DatabaseSync, request: SqliteRequest): SqliteAnswer {
+function read(database: DatabaseSync, request: SqliteRequest): QueryAnswer {
   return rowsAnswer(run(database, request));
 }
 
 /** The record of the write is in its transaction: there is both or nothing. */
-function write(
-  database: DatabaseSync,
-  request: SqliteRequest,
-  { key, digest, nowMs }: NonNullable<SqliteRequest['record']>,
-): SqliteAnswer {
+function write(database: DatabaseSync, request: SqliteRequest, { key, digest, nowMs }: WriteRecord): QueryAnswer {
   database.exec('BEGIN IMMEDIATE');
   try {
     database.exec(RECORDS);
@@ -110,7 +88,7 @@ function write(
     if (known !== undefined) {
       database.exec('ROLLBACK');
       if (known['digest'] !== digest) return { kind: 'failed', reason: 'repeated' };
-      return { kind: 'rows', rows: JSON.parse(String(known['rows'])) as SqlRows };
+      return { kind: 'rows', rows: JSON.parse(String(known['rows'])) as QueryRows };
     }
     const rows = run(database, request);
     if (rows === 'too_large') {
@@ -127,7 +105,7 @@ function write(
   }
 }
 
-function run(database: DatabaseSync, request: SqliteRequest): SqlRows | 'too_large' {
+function run(database: DatabaseSync, request: SqliteRequest): QueryRows | 'too_large' {
   const allowed = request.mode === 'read' ? READING : WRITING;
   database.setAuthorizer((action, first, second) => {
     const isInner = INNER.test(first ?? '') || (action === constants.SQLITE_FUNCTION && FUNCTIONS.test(second ?? ''));
@@ -145,9 +123,9 @@ function run(database: DatabaseSync, request: SqliteRequest): SqlRows | 'too_lar
   }
 }
 
-function rowsOf(statement: StatementSync, { params, rowsMax, bytesMax }: SqliteRequest): SqlRows | 'too_large' {
+function rowsOf(statement: StatementSync, { params, rowsMax, bytesMax }: SqliteRequest): QueryRows | 'too_large' {
   const columns = statement.columns().map(({ name }) => name);
-  const values: readonly SQLInputValue[] = params;
+  const values = params.map((value): SQLInputValue => (typeof value === 'boolean' ? Number(value) : value));
   if (columns.length === 0) {
     statement.run(...values);
     return { columns, rows: [], affected: 0, isTruncated: false };
@@ -172,7 +150,7 @@ function plainOf(value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
-const rowsAnswer = (rows: SqlRows | 'too_large'): SqliteAnswer =>
+const rowsAnswer = (rows: QueryRows | 'too_large'): QueryAnswer =>
   rows === 'too_large' ? { kind: 'failed', reason: 'too_large' } : { kind: 'rows', rows };
 
 // A statement that does not end also does not hear that the parent is gone; a thread beside it does.
