@@ -17,7 +17,7 @@ import { until } from '../until.ts';
 
 const PEPPER = 'a pepper for tests, which guards nothing at all';
 /** A hold of a dead gateway, a fold that has passed what was spent, and two rounds of those who hold it. */
-const DRAINED_MS = 60_000;
+const DRAINED_MS = 120_000;
 const messages = [{ role: 'user', content: 'hello' }];
 /** Of the lease for a request, then of what is given back. */
 const LEASES = [13, 14, 15, 16] as const;
@@ -136,11 +136,16 @@ const drained = (tenant: string, spent: number): Promise<unknown> =>
   );
 
 test('a gateway that is killed around each lease that it writes leaves nothing reserved, and what it served is spent', async () => {
+  const started: { readonly point: number; readonly doomed: TestProcess; readonly address: string }[] = [];
+  for (const point of LEASES) {
+    const doomed = start('gateway', { CRASH_AT: String(point) });
+    // eslint-disable-next-line no-await-in-loop -- a start is work for the machine
+    started.push({ point, doomed, address: await addressOf(doomed) });
+  }
   await Promise.all(
-    LEASES.map(async (point) => {
+    started.map(async ({ point, doomed, address }) => {
       const tenant = `at-${point}`;
-      const doomed = start('gateway', { CRASH_AT: String(point) });
-      const first = await asked(await addressOf(doomed), tenant);
+      const first = await asked(address, tenant);
       // Nothing leaves before its lease is written; once it is, the answer comes and the rest is given back.
       assert.equal(first === undefined, point < 15, `point ${point}`);
       await died(doomed);
