@@ -181,6 +181,14 @@ for (const [by, provider, facts, snapshot] of FILTERED) {
   });
 }
 
+test('a job may wait for the workers of a pool, a bound of the policy holds for it too', () => {
+  const policy = policyOf({ providers: [{ name: 'alder', weight: 1, max_in_flight: 3 }] });
+  const durable = { ...FACTS, durable: true };
+  assert.equal(chosen(policy, durable, { ...FIRST, hasCapacity: () => false }).target.name, 'alder');
+  const full = decide(policy, durable, { ...FIRST, inFlight: () => 3 }, false);
+  assert.deepEqual([full.kind, full.kind === 'none' && full.code], ['none', 'no_provider_available']);
+});
+
 test('what nobody knows removes nothing', () => {
   const policy = policyOf({ providers: [{ name: 'alder', weight: 1, max_in_flight: 1 }] });
   const verdict = chosen(policy, { ...FACTS, maxCostMicroUsd: 0, maxLatencyMs: 0 });

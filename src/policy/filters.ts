@@ -34,7 +34,7 @@ export function removedBy(
   if (unfit !== undefined) return unfit;
   if (course.effects.length > 0 && isRuledOut(target, course.effects, course.scope)) return 'rule';
   if (failed.has(target.name)) return 'failed';
-  return busyBy(target, live, 0);
+  return busyBy(target, facts, live, 0);
 }
 
 /** Filters 1 and 2, which look at the request and the target before any rule. */
@@ -57,11 +57,12 @@ const isTooSlow = (target: Target, facts: Facts, live: Live): boolean =>
   facts.maxLatencyMs !== undefined && (expectedLatency(target, facts, live) ?? 0) > facts.maxLatencyMs;
 
 /** Filters 5 to 8, which a retry of a failed provider must pass as well; `afterMs` is when it would be sent. */
-export function busyBy(target: Target, live: Live, afterMs: number): Filter | undefined {
+export function busyBy(target: Target, facts: Facts, live: Live, afterMs: number): Filter | undefined {
   if (live.isOpen?.(target.name) === true) return 'breaker';
   if (live.isCooling?.(target.name, afterMs) === true) return 'cooldown';
   if (target.maxInFlight !== undefined && (live.inFlight?.(target.name) ?? 0) >= target.maxInFlight) return 'capacity';
-  if (live.hasCapacity?.(target) === false) return 'capacity';
+  // A job waits in its stream for the workers that are away.
+  if (facts.durable !== true && live.hasCapacity?.(target) === false) return 'capacity';
   if (live.overBudget?.has(target.name) === true) return 'budget';
   return undefined;
 }

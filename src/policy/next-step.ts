@@ -113,7 +113,7 @@ function byFallback(moment: Moment): Step | undefined {
     const tries = history.tries.get(item) ?? 0;
     const waitMs = backoffMs(fallback.backoff, tries + 1, chance, facts.backoffMs);
     const sameMs = noSoonerThan(waitMs, failure.retryAfterMs);
-    if (tries < fallback.retry && fits(moment, sameMs) && busyBy(history.current, live, sameMs) === undefined) {
+    if (tries < fallback.retry && fits(moment, sameMs) && busyBy(history.current, facts, live, sameMs) === undefined) {
       return { kind: 'again', reason: 'retry', target: history.current, waitMs: sameMs, item };
     }
     if (fits(moment, waitMs) && removedBy(fallback.to, facts, failed, live, course) === undefined) {

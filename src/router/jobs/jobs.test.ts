@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { assignmentIdOf, jobKey } from '../../contracts/job.ts';
 import { at, eventContract, payload } from '../../contracts/contract.ts';
 import { workerHeartbeat } from '../../contracts/heartbeat.ts';
+import { attemptOutcome } from '../../contracts/outcome.ts';
 import { decideV1 } from '../../contracts/decide.ts';
 import { execResult } from '../../contracts/result.ts';
 import { deadLetterStream } from '../../contracts/streams.ts';
@@ -326,27 +327,48 @@ test('a tenant has only a window of assignments on the stream, and tenants take 
   await stop();
 });
 
-test('a job that nobody can serve now waits, and goes on when somebody can', async () => {
+test('a job is accepted and put on its stream while no worker of its pool is there', async () => {
   const { bus, start, ask, orders, state, pass, stop } = await openJobs();
   await start();
-  await ask(orderOf({}, { run_at_ms: 1_790_000_010_000 }));
-  const beat = (status: 'ready' | 'draining') =>
+  for (let n = 0; n < 3; n++) {
     bus.publish(at(workerHeartbeat), {
       version: '1',
       worker_id: 'w-1',
       timestamp: '2026-11-21T10:00:00.000Z',
-      status,
+      status: 'draining',
       resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
     });
-  for (let n = 0; n < 7; n++) {
-    beat('draining');
     await pass(2_000);
   }
+  const { ok } = await ask(orderOf());
+  assert.deepEqual([ok, orders.length, (await state())?.status], [true, 1, 'succeeded']);
+  await stop();
+});
+
+test('a job that nobody can serve now waits, and goes on when somebody can', async () => {
+  const { bus, start, ask, orders, state, pass, stop } = await openJobs();
+  await start();
+  await ask(orderOf({}, { run_at_ms: 1_790_000_010_000 }));
+  await pass(9_000);
+  const limit = { class: 'limit', code: 'PROVIDER_RATE_LIMITED', retryable: true, message: 'no' } as const;
+  const outcome = {
+    version: '2' as const,
+    assignment_id: 'as_1',
+    attempt: 1,
+    request_id: 'rq-0',
+    tenant_id: 'acme',
+    provider_id: 'alder',
+    worker_id: 'w-1',
+    latency_ms: 5,
+    timestamp_ms: 1,
+    state: 'failed' as const,
+    committed: false,
+    error: { ...limit, retry_after_ms: 4_000 },
+  };
+  bus.publish(at(attemptOutcome), outcome, CORRELATION);
+  await pass(3_000);
   assert.deepEqual([orders.length, (await state())?.status], [0, 'queued']);
-  beat('ready');
-  await pass(2_500);
-  beat('ready');
-  await pass(2_500);
+  await pass(5_000);
   assert.equal((await state())?.status, 'succeeded');
   await stop();
 });
