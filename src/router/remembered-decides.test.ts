@@ -121,6 +121,21 @@ test('it forgets after an hour, and the oldest first where there are too many or
   }
 });
 
+test('what was refused later, or replaced by a re-ask, does not pile up behind an answer that stays', async () => {
+  const { remembered, ask } = open({ countMax: 10 });
+  await ask();
+  for (let n = 0; n < 100; n++) {
+    const refused = remembered.v2({ ...ASKED, request_id: `rq-no-${n}` }, () => Promise.reject(new Error('no')));
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await assert.rejects(Promise.resolve(refused));
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await ask({ request_id: 'rq-again', reask: 1 });
+    assert.ok(remembered.places <= 30, `${remembered.places} places`);
+  }
+  assert.equal((await ask()).duplicate, true);
+  assert.equal((await ask({ request_id: 'rq-again' })).duplicate, true);
+});
+
 test('a text that is no Unicode is refused and not decided', async () => {
   const { ask, decided } = open();
   await assert.rejects(ask({ context: { a: '\ud800' } }), { code: 'invalid_request' });

@@ -4,6 +4,7 @@
 // M3. An interactive request without a key of its own is not kept: its id is fresh each time, and hashing every body
 //     would cost each of them more than it could save. The decider knows those that run now, and refuses their repeats.
 // M4. Durable pushes have a record of their own, which outlives every router.
+// M5. What was refused or replaced holds no answer, and its place at most as long as `countMax` others are held.
 import type { DecideRequest, DecideRequestV1, DecideResponse, DecideResponseV1 } from '../contracts/decide.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -22,7 +23,8 @@ interface Remembered {
   readonly key: string;
   readonly digest: string;
   readonly untilMs: number;
-  answer: Answer | Promise<Answer>;
+  /** Undefined once it is gone. */
+  answer: Answer | Promise<Answer> | undefined;
   chars: number;
 }
 
@@ -34,12 +36,19 @@ export class RememberedDecides {
   /** In the order in which they expire; those before `#first` are gone. */
   #order: (Remembered | undefined)[] = [];
   #first = 0;
+  /** Those at or behind `#first` that were refused or replaced. */
+  #gone = 0;
   #chars = 0;
 
   constructor(clock: Clock, { countMax = COUNT_MAX, charsMax = CHARS_MAX } = {}) {
     this.#clock = clock;
     this.#countMax = countMax;
     this.#charsMax = charsMax;
+  }
+
+  /** Places that are held, also those of answers that are gone: at most three times `countMax`. */
+  get places(): number {
+    return this.#order.length;
   }
 
   /** Throws what `decide` throws, and `idempotency_conflict`. */
@@ -130,6 +139,8 @@ export class RememberedDecides {
     if (this.#kept.get(entry.key) !== entry) return;
     this.#kept.delete(entry.key);
     this.#chars -= entry.chars;
+    entry.answer = undefined;
+    this.#gone++;
   }
 
   /** Lets go of what is over, and of the oldest where there is too much. */
@@ -141,10 +152,12 @@ export class RememberedDecides {
       if (!isTooMuch && !isGone && entry.untilMs > nowMs) break;
       this.#forget(entry);
       this.#order[this.#first++] = undefined;
+      this.#gone--;
     }
-    if (this.#first < this.#countMax) return;
-    this.#order = this.#order.slice(this.#first);
+    if (this.#first + this.#gone < this.#countMax) return;
+    this.#order = this.#order.filter((entry) => entry !== undefined && this.#kept.get(entry.key) === entry);
     this.#first = 0;
+    this.#gone = 0;
   }
 }
 
