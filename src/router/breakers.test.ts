@@ -80,18 +80,32 @@ test('states and transitions are counted, those that time brings as well', () =>
   assert.ok(rendered('router_breaker_transitions_total{provider="alder",reason="timeout_elapsed"} 1'));
 });
 
-test('there are as many as there is room for: idle closed ones go, others stay', () => {
-  const { breakers, fail, isShut } = open(2);
+test('there are as many as there is room for: the closed one that rests longest goes, others stay', () => {
+  const { breakers, fail, isShut, rendered } = open(2);
   fail('acme', 'alder', 5);
   assert.equal(isShut('acme', 'alder', SETTINGS), true);
   fail('acme', 'birch', 1);
   fail('acme', 'cedar', 5);
-  assert.deepEqual([breakers.size, isShut('acme', 'cedar', SETTINGS)], [2, false], 'unknown is closed');
-  assert.throws(() => breakers.force('acme', 'cedar', 'force_open', 0), { code: 'capacity_exceeded' });
-  fail('acme', 'cedar', 5, 3_600_001);
-  assert.equal(isShut('acme', 'cedar', SETTINGS, 3_600_001), true);
+  assert.equal(isShut('acme', 'cedar', SETTINGS), true);
+  assert.ok(rendered('router_live_evicted_total{kind="breaker"} 1'));
+  fail('acme', 'dill', 5);
+  assert.deepEqual([breakers.size, isShut('acme', 'dill', SETTINGS)], [2, false], 'unknown is closed');
+  assert.ok(rendered('router_live_refused_total{kind="breaker"} 5'));
+  assert.throws(() => breakers.force('acme', 'dill', 'force_open', 0), { code: 'capacity_exceeded' });
   assert.deepEqual(
     breakers.list(0).map(({ providerId }) => providerId),
     ['alder', 'cedar'],
   );
+});
+
+test('ten thousand tenants with ten providers each have their breakers', () => {
+  const { breakers, fail, isShut, rendered } = open();
+  for (let tenant = 0; tenant < 10_000; tenant++) {
+    for (let provider = 0; provider < 10; provider++) fail(`t-${tenant}`, `p-${provider}`, 5);
+  }
+  assert.deepEqual(
+    [breakers.size, isShut('t-0', 'p-0', SETTINGS), isShut('t-9999', 'p-9', SETTINGS)],
+    [100_000, true, true],
+  );
+  assert.ok(rendered('router_live_evicted_total{kind="breaker"} 0'));
 });

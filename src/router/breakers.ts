@@ -4,11 +4,7 @@ import { Breaker, type BreakerMode, type BreakerResult, type BreakerState } from
 import type { BreakerSettings } from '../core/breaker-settings.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { ByTenant } from './by-tenant.ts';
-
-const BREAKERS_MAX = 10_000;
-/** A closed breaker that heard nothing for this long can be forgotten: the longest window of policy 2. */
-const IDLE_MS = 3_600_000;
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
 const GAUGE: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
 
@@ -29,7 +25,7 @@ export class Breakers {
   /** Those that are not closed: they may move by time alone. */
   readonly #unclosed = new Set<Breaker>();
 
-  constructor(telemetry: Telemetry, max = BREAKERS_MAX) {
+  constructor(telemetry: Telemetry, max = LIVE_MAX) {
     const { metrics, log } = telemetry;
     const states = metrics.gauge({
       name: 'router_breaker_state',
@@ -43,8 +39,10 @@ export class Breakers {
     });
     this.#kept = new ByTenant({
       max,
-      isIdle: ({ breaker, heardMs }, nowMs) =>
-        heardMs + IDLE_MS < nowMs && breaker.mode === 'auto' && breaker.state(nowMs) === 'closed',
+      metrics,
+      kind: 'breaker',
+      restsSinceMs: ({ breaker, heardMs }, nowMs) =>
+        breaker.mode === 'auto' && breaker.state(nowMs) === 'closed' ? heardMs : undefined,
       make: (tenantId, provider) => {
         const state = states.of(provider, tenantId);
         state.set(GAUGE.closed);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Metrics } from '../telemetry/metrics.ts';
 import { Cooldowns } from './cooldowns.ts';
 
 const CASES: readonly (readonly [string, number | undefined, number])[] = [
@@ -10,7 +11,7 @@ const CASES: readonly (readonly [string, number | undefined, number])[] = [
 
 for (const [what, retryAfterMs, restMs] of CASES) {
   test(`a provider at its limit rests ${what}`, () => {
-    const cooldowns = new Cooldowns();
+    const cooldowns = new Cooldowns(new Metrics());
     cooldowns.start('acme', 'alder', retryAfterMs, 500);
     assert.equal(cooldowns.of('acme').get('alder')?.untilMs, 500 + restMs);
     assert.deepEqual([cooldowns.of('acme').size, cooldowns.of('umbra').size], [1, 0]);
@@ -18,7 +19,7 @@ for (const [what, retryAfterMs, restMs] of CASES) {
 }
 
 test('a running rest becomes longer, never shorter', () => {
-  const cooldowns = new Cooldowns();
+  const cooldowns = new Cooldowns(new Metrics());
   cooldowns.start('acme', 'alder', 5_000, 0);
   cooldowns.start('acme', 'alder', 1_000, 1_000);
   assert.equal(cooldowns.of('acme').get('alder')?.untilMs, 5_000);

@@ -1,7 +1,7 @@
 // Providers that have reached their limit rest for as long as they asked for (policy 4, filter 6).
-import { ByTenant } from './by-tenant.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
-const COOLDOWNS_MAX = 10_000;
 /** Of a provider that names no time. */
 const UNNAMED_MS = 1_000;
 const COOLDOWN_MAX_MS = 60_000;
@@ -13,11 +13,13 @@ export interface Cooldown {
 export class Cooldowns {
   readonly #cooldowns: ByTenant<Cooldown>;
 
-  constructor(max = COOLDOWNS_MAX) {
+  constructor(metrics: Metrics, max = LIVE_MAX) {
     this.#cooldowns = new ByTenant({
       max,
+      metrics,
+      kind: 'cooldown',
       make: () => ({ untilMs: -Infinity }),
-      isIdle: ({ untilMs }, nowMs) => untilMs <= nowMs,
+      restsSinceMs: ({ untilMs }, nowMs) => (untilMs <= nowMs ? untilMs : undefined),
     });
   }
 

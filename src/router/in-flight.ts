@@ -1,8 +1,7 @@
 // The attempts of this router that run now, by tenant and provider: what bounds a tenant's own use of a provider, and
 // what the strategy `least_busy` compares.
-import { ByTenant } from './by-tenant.ts';
-
-const PAIRS_MAX = 10_000;
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
 export interface Running {
   count: number;
@@ -11,8 +10,14 @@ export interface Running {
 export class InFlight {
   readonly #running: ByTenant<Running>;
 
-  constructor(max = PAIRS_MAX) {
-    this.#running = new ByTenant({ max, make: () => ({ count: 0 }), isIdle: ({ count }) => count === 0 });
+  constructor(metrics: Metrics, max = LIVE_MAX) {
+    this.#running = new ByTenant({
+      max,
+      metrics,
+      kind: 'in_flight',
+      make: () => ({ count: 0 }),
+      restsSinceMs: ({ count }) => (count === 0 ? 0 : undefined),
+    });
   }
 
   /** Those of a tenant by provider, for the running turn. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Metrics } from '../telemetry/metrics.ts';
 import { Average, Latencies } from './latencies.ts';
 
 test('an average begins with its first result and moves by a fifth', () => {
@@ -25,7 +26,7 @@ test('no counted result is older than five minutes, also where they trickle in',
 });
 
 test('streams are known by their first chunk, other answers by their end', () => {
-  const latencies = new Latencies();
+  const latencies = new Latencies(new Metrics());
   latencies.add('acme', 'alder', { firstChunkMs: 80, totalMs: 900 }, 0);
   latencies.add('acme', 'alder', { firstChunkMs: undefined, totalMs: 500 }, 0);
   const { stream, whole } = latencies.of('acme').get('alder') ?? {};

@@ -1,12 +1,12 @@
 // How fast a provider's answers were (policy 5.2): a moving average of the time to the first chunk of streams, and one of
 // the total time of whole answers. Results count in two spans of half the age limit, so no counted result is older than it;
 // an average that heard nothing for the limit starts anew.
-import { ByTenant } from './by-tenant.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
 const FACTOR = 0.2;
 const AGE_MAX_MS = 300_000;
 const SPAN_MS = AGE_MAX_MS / 2;
-const LATENCIES_MAX = 10_000;
 
 /** The average of one provider and one kind of answer. */
 export class Average {
@@ -18,6 +18,10 @@ export class Average {
 
   get ms(): number {
     return this.#ms;
+  }
+
+  get heardMs(): number {
+    return this.#heardMs;
   }
 
   get samples(): number {
@@ -52,11 +56,13 @@ export interface Latency {
 export class Latencies {
   readonly #latencies: ByTenant<Latency>;
 
-  constructor(max = LATENCIES_MAX) {
+  constructor(metrics: Metrics, max = LIVE_MAX) {
     this.#latencies = new ByTenant({
       max,
+      metrics,
+      kind: 'latency',
       make: () => ({ stream: new Average(), whole: new Average() }),
-      isIdle: ({ stream, whole }, nowMs) => !stream.isFresh(nowMs) && !whole.isFresh(nowMs),
+      restsSinceMs: ({ stream, whole }) => Math.max(stream.heardMs, whole.heardMs),
     });
   }
 

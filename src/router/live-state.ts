@@ -36,10 +36,10 @@ export interface Hold {
 export class LiveState {
   readonly #clock: Clock;
   readonly #breakers: Breakers;
-  readonly #cooldowns = new Cooldowns();
-  readonly #latencies = new Latencies();
-  readonly #inFlight = new InFlight();
-  readonly #budgets = new RetryBudgets();
+  readonly #cooldowns: Cooldowns;
+  readonly #latencies: Latencies;
+  readonly #inFlight: InFlight;
+  readonly #budgets: RetryBudgets;
   readonly #canaries: Canaries;
   readonly #snapshot: LiveSnapshot;
 
@@ -50,7 +50,12 @@ export class LiveState {
     readonly prices?: PriceBook | undefined;
   }) {
     this.#clock = of.clock;
+    const { metrics } = of.telemetry;
     this.#breakers = new Breakers(of.telemetry);
+    this.#cooldowns = new Cooldowns(metrics);
+    this.#latencies = new Latencies(metrics);
+    this.#inFlight = new InFlight(metrics);
+    this.#budgets = new RetryBudgets(metrics);
     this.#canaries = new Canaries(of.telemetry);
     this.#snapshot = new LiveSnapshot({
       breakers: this.#breakers,
@@ -85,8 +90,7 @@ export class LiveState {
     return budgets === undefined ? snapshot : snapshot.within(budgets.standing());
   }
 
-  /** Undefined when there is no room for another budget. */
-  budget(tenantId: string, policy: Policy): RetryBudget | undefined {
+  budget(tenantId: string, policy: Policy): RetryBudget {
     const { policyId } = policy;
     return this.#budgets.of({ tenantId, policyId, settings: policy.retry.budget }, this.#clock.nowMs());
   }

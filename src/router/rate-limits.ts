@@ -7,9 +7,9 @@ import { Gcra, type Rate } from '../core/gcra.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { RateLimit } from '../policy/rate-limit-document.ts';
-import { ByTenant } from './by-tenant.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
-const COUNTERS_MAX = 100_000;
 /** A wait that is told when nobody knows when one of the running requests will end. */
 const CONCURRENT_RETRY_MS = 1_000;
 
@@ -33,15 +33,19 @@ export interface Admitted {
 const NOTHING: Admitted = { end: () => undefined };
 
 export class RateLimits {
-  readonly #uses = new ByTenant<Use>({
-    max: COUNTERS_MAX,
-    make: () => new Use(),
-    isIdle: (use, nowMs) => use.isIdle(nowMs),
-  });
+  readonly #uses: ByTenant<Use>;
   readonly #routers: () => number;
 
   /** `routers` tells how many share the limits, at least 1. */
-  constructor(routers: () => number) {
+  constructor(metrics: Metrics, routers: () => number) {
+    this.#uses = new ByTenant({
+      max: LIVE_MAX,
+      metrics,
+      kind: 'rate_limit',
+      make: () => new Use(),
+      // One that has earned everything again says the same as a new one.
+      restsSinceMs: (use, nowMs) => (use.isIdle(nowMs) ? 0 : undefined),
+    });
     this.#routers = routers;
   }
 

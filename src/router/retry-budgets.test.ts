@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Metrics } from '../telemetry/metrics.ts';
 import fc from 'fast-check';
 import { RetryBudget, RetryBudgets } from './retry-budgets.ts';
 
@@ -59,12 +60,13 @@ test('in no window are there more retries than the budget has', () => {
   );
 });
 
-test('each policy of each tenant has its own budget, as many as there is room for', () => {
-  const budgets = new RetryBudgets(2);
-  const of = (tenantId: string, policyId: string) => budgets.of({ tenantId, policyId, settings: SETTINGS }, 0);
-  const first = of('acme', 'default');
-  for (let i = 0; i < 3; i++) first?.spend(0);
-  assert.deepEqual([first?.allows(0), of('acme', 'default')?.allows(0)], [false, false]);
-  assert.equal(of('umbra', 'default')?.allows(0), true);
-  assert.equal(budgets.of({ tenantId: 'acme', policyId: 'other', settings: SETTINGS }, 0), undefined);
+test('each policy of each tenant has its own budget; without room the one that rests longest begins anew', () => {
+  const budgets = new RetryBudgets(new Metrics(), 2);
+  const of = (tenantId: string, policyId: string, nowMs: number) =>
+    budgets.of({ tenantId, policyId, settings: SETTINGS }, nowMs);
+  for (let i = 0; i < 3; i++) of('acme', 'default', 1).spend(1);
+  assert.equal(of('acme', 'default', 2).allows(2), false);
+  assert.equal(of('umbra', 'default', 1).allows(1), true);
+  for (let i = 0; i < 3; i++) of('acme', 'other', 3).spend(3);
+  assert.deepEqual([of('acme', 'default', 4).allows(4), of('acme', 'other', 4).allows(4)], [false, false]);
 });

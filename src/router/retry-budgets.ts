@@ -1,7 +1,8 @@
 // How many further attempts a policy may cause (policy 7.2): in a window at most a share of its first attempts, and a few
 // in any case. So a provider that fails everybody is not asked many times as often as before.
 import { SlidingCounts } from '../core/sliding-counts.ts';
-import { ByTenant } from './by-tenant.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
 export interface RetryBudgetSettings {
   /** Retries per first attempt, 0 to 1. */
@@ -14,8 +15,6 @@ export interface RetryBudgetSettings {
 const FIRST = 0;
 const RETRY = 1;
 const KINDS = 2;
-const BUDGETS_MAX = 10_000;
-const WINDOW_MAX_MS = 60_000;
 
 /** The budget of one policy of one tenant. */
 export class RetryBudget {
@@ -31,8 +30,8 @@ export class RetryBudget {
     this.#counts.resize(settings.windowSeconds, nowMs);
   }
 
-  isIdle(nowMs: number): boolean {
-    return this.#usedMs + WINDOW_MAX_MS < nowMs;
+  get usedMs(): number {
+    return this.#usedMs;
   }
 
   /** A first attempt was sent. */
@@ -53,25 +52,26 @@ export class RetryBudget {
   }
 }
 
-/** The budgets of all policies, bounded. */
+/** The budgets of all policies, bounded: the one that was not used for longest goes, and begins anew when it is asked. */
 export class RetryBudgets {
   readonly #budgets: ByTenant<RetryBudget>;
 
-  constructor(max = BUDGETS_MAX) {
+  constructor(metrics: Metrics, max = LIVE_MAX) {
     this.#budgets = new ByTenant({
       max,
+      metrics,
+      kind: 'retry_budget',
       make: () => new RetryBudget(),
-      isIdle: (budget, nowMs) => budget.isIdle(nowMs),
+      restsSinceMs: ({ usedMs }) => usedMs,
     });
   }
 
-  /** Undefined when there is no room for another budget: then nothing is retried. */
   of(
     policy: { readonly tenantId: string; readonly policyId: string; readonly settings: RetryBudgetSettings },
     nowMs: number,
-  ): RetryBudget | undefined {
-    const budget = this.#budgets.ensure(policy.tenantId, policy.policyId, nowMs);
-    budget?.configure(policy.settings, nowMs);
+  ): RetryBudget {
+    const budget = this.#budgets.ensure(policy.tenantId, policy.policyId, nowMs) ?? new RetryBudget();
+    budget.configure(policy.settings, nowMs);
     return budget;
   }
 }

@@ -115,7 +115,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     live,
     bindings,
     acceptance: jobs.acceptance,
-    rateLimits: new RateLimits(deps.routers ?? (() => 1)),
+    rateLimits: new RateLimits(telemetry.metrics, deps.routers ?? (() => 1)),
     budgets,
     extensions,
     shadows,
