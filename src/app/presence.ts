@@ -29,6 +29,8 @@ export interface Process {
 }
 
 export interface OpenedPresence extends AsyncDisposable {
+  /** Where the process stands in the bucket. */
+  readonly key: string;
   /** Whether the broker still confirms writes. */
   check(): Check;
   /** How far the clock of this machine is from the broker's at least; 0 while nothing was measured. */
@@ -82,6 +84,7 @@ export async function openPresence(ground: Ground, bus: Bus, process: Process): 
   await beat();
 
   return {
+    key,
     check: () => mustHold(timers.clock.nowMs() - confirmedMs <= CONFIRMED_MAX_MS, 'the broker does not confirm writes'),
     clockSkewMs: () => skewMs,
     async [Symbol.asyncDispose]() {

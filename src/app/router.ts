@@ -18,20 +18,22 @@ import type { OpenedPolicies } from './policies.ts';
 /** Of the gateway's patience with a decision. */
 const EXTENSIONS_SHARE = 0.8;
 
+/** `presenceKey` is where the process tells of itself; undefined: nobody else is there. */
 export async function openRouter(
   ground: Ground,
   bus: Bus,
   policies: OpenedPolicies,
   authenticator: Authenticator,
+  presenceKey: string | undefined,
 ): Promise<Role> {
   const { router, frames, worker, extensions, gateway } = ground.config;
   const decisions = await openDecisionLog(ground);
-  const peers = ground.config.nats.url === undefined ? undefined : await openPeers(bus, ground.timers, 'router');
+  const peers = presenceKey === undefined ? undefined : await openPeers(bus, ground.timers, presenceKey);
   const prices = await openLivePrices(ground, bus, ground.telemetry.log.for('router'));
   const letters = await openSpilledLetters(ground, bus, 'router');
   const role = await startRouter({
     ...ground,
-    routers: () => peers?.count() ?? 1,
+    routers: peers === undefined ? undefined : () => peers.share(),
     bus,
     policies: policies.replica,
     decisions,

@@ -16,18 +16,18 @@ import { type OpenedPresence, openPresence } from './presence.ts';
 import { openRouter } from './router.ts';
 import { openWorker } from './worker.ts';
 
-/** `checks` are those of the process, for a role with pages of its own. */
-type Open = (ground: Ground, bus: Bus, checks: () => Checks, clockSkewMs: () => number) => Promise<Role>;
+/** `checks` are those of the process, for a role with pages of its own; `presence` is what it tells of itself. */
+type Open = (ground: Ground, bus: Bus, checks: () => Checks, presence: OpenedPresence) => Promise<Role>;
 
 const ROLES = {
   gateway: (ground, bus, checks) =>
     // For the names of models only: revisions and snapshot are the router's.
     withPolicies(ground, bus, undefined, ({ replica }) => openGateway(ground, bus, replica, { checks })),
-  router: (ground, bus) =>
+  router: (ground, bus, _checks, presence) =>
     withPolicies(ground, bus, policyDataDir(ground.config), (policies) =>
-      openRouter(ground, bus, policies, authenticatorOf(ground)),
+      openRouter(ground, bus, policies, authenticatorOf(ground), presence.key),
     ),
-  worker: (ground, bus, _checks, clockSkewMs) => openWorker(ground, bus, clockSkewMs),
+  worker: (ground, bus, _checks, presence) => openWorker(ground, bus, presence.clockSkewMs),
   ledger: openLedger,
 } as const satisfies Record<string, Open>;
 
@@ -51,7 +51,7 @@ export async function runRole(name: RoleName, config: Config, { sink, version, h
   const operations = name === 'gateway' ? undefined : opening.use(await openOperations(ground, name, checks));
   const bus = opening.use(await openBus(ground, name));
   presence = opening.use(await openPresence(ground, bus, { module: name, id: newProcessId(name), version }));
-  const role = opening.use(await ROLES[name](ground, bus, checks, presence.clockSkewMs));
+  const role = opening.use(await ROLES[name](ground, bus, checks, presence));
   operations?.serving(role);
   const opened = opening.move();
   return {

@@ -40,7 +40,8 @@ export async function openUp(config: Config, { sink, version, hurry }: ProcessWa
   const worker = opening.use(await openWorker(ground, bus));
   const tenants = own === undefined ? tenantsOf(config) : [TENANT, ...tenantsOf(config)];
   const policies = opening.use(await openPolicies(ground, bus, { tenants, dataDir: policyDataDir(config) }));
-  const router = opening.use(await openRouter(ground, bus, policies, authenticatorOf(ground, own?.identity)));
+  const authenticator = authenticatorOf(ground, own?.identity);
+  const router = opening.use(await openRouter(ground, bus, policies, authenticator, presence?.key));
   const checks = (): Checks => ({
     router: checkOf(router),
     worker: checkOf(worker),

@@ -12,6 +12,7 @@ import type { ExtensionResets } from './extension-resets.ts';
 import type { Extensions } from './extensions.ts';
 import type { LiveState } from './live-state.ts';
 import type { RouterSettings } from './settings.ts';
+import type { RouterShare } from './rate-limits.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
 export interface AdministeredParts {
@@ -20,7 +21,7 @@ export interface AdministeredParts {
   readonly telemetry: Telemetry;
   readonly settings: RouterSettings;
   readonly decisions?: DecisionLog | undefined;
-  readonly routers?: () => number;
+  readonly routers?: (() => RouterShare) | undefined;
   readonly live: LiveState;
   readonly bindings: StickyBindings;
   readonly overrides: BreakerOverrides;
@@ -44,7 +45,7 @@ export function administer(administration: Administration | undefined, of: Admin
     extensions: { health: () => extensions.health(), registry: of.registry, resets: of.resets },
     rehearse: rehearsalsOf(of),
     records: async () => decisions?.kept(),
-    isAlone: () => (routers?.() ?? 1) <= 1,
+    isAlone: () => (routers?.().count ?? 1) <= 1,
   });
 }
 

@@ -39,7 +39,7 @@ function ask(limits: RateLimits, policy: Policy, nowMs: number, more: { facts?: 
 const isAdmitted = (answer: ReturnType<typeof ask>): answer is Admitted => !Array.isArray(answer);
 
 test('a burst passes, then the rate; the wait that is told is exact', () => {
-  const limits = new RateLimits(new Metrics(), () => 1);
+  const limits = new RateLimits(new Metrics());
   const policy = policyOf({ requests_per_second: 10, burst: 2 });
   const answers = [0, 0, 0, 50, 100].map((nowMs) => ask(limits, policy, nowMs));
   assert.deepEqual(
@@ -55,7 +55,7 @@ test('a burst passes, then the rate; the wait that is told is exact', () => {
 });
 
 test('routers share a limit: four with a quarter each', () => {
-  const limits = new RateLimits(new Metrics(), () => 4);
+  const limits = new RateLimits(new Metrics(), () => ({ count: 4, rank: 0 }));
   const policy = policyOf({ requests_per_second: 40, burst: 8 });
   const answers = [0, 0, 0].map((nowMs) => ask(limits, policy, nowMs));
   assert.deepEqual(answers.map(isAdmitted), [true, true, false]);
@@ -63,7 +63,7 @@ test('routers share a limit: four with a quarter each', () => {
 });
 
 test('keys and users are counted apart, and so are tenants and policies', () => {
-  const limits = new RateLimits(new Metrics(), () => 1);
+  const limits = new RateLimits(new Metrics());
   const one = { requests_per_second: 1, burst: 1 };
   const byKey = policyOf({ ...one, scope: 'key' });
   const byUser = policyOf({ ...one, scope: 'user' });
@@ -82,7 +82,7 @@ test('keys and users are counted apart, and so are tenants and policies', () => 
 });
 
 test('no more than so many at a time, until one has ended; a plain decision runs nothing', () => {
-  const limits = new RateLimits(new Metrics(), () => 1);
+  const limits = new RateLimits(new Metrics());
   const policy = policyOf({ max_concurrent: 1 });
   const first = ask(limits, policy, 0);
   assert.ok(isAdmitted(first));
@@ -94,8 +94,23 @@ test('no more than so many at a time, until one has ended; a plain decision runs
   assert.deepEqual(ask(limits, policy, 0), ['quota_exceeded', 1_000, 'max_concurrent']);
 });
 
+for (const [limit, parts] of [
+  [1, [1, 0, 0]],
+  [5, [2, 2, 1]],
+  [6, [2, 2, 2]],
+] as const) {
+  test(`three routers together run ${limit} at a time and never more`, () => {
+    const policy = policyOf({ max_concurrent: limit, burst: 100 });
+    const run = parts.map((_, rank) => {
+      const limits = new RateLimits(new Metrics(), () => ({ count: 3, rank }));
+      return Array.from({ length: 10 }, () => ask(limits, policy, 0)).filter(isAdmitted).length;
+    });
+    assert.deepEqual(run, parts);
+  });
+}
+
 test('tokens are charged as estimated and corrected by what was taken; a refusal takes nothing', () => {
-  const limits = new RateLimits(new Metrics(), () => 1);
+  const limits = new RateLimits(new Metrics());
   const policy = policyOf({ requests_per_second: 1, burst: 2, tokens_per_minute: 600 });
   const facts = factsOf({ inputTokens: 100, maxOutputTokens: 500 });
   const first = ask(limits, policy, 0, { facts });

@@ -1,4 +1,6 @@
-// How often policies may be used (policy 9.1). Each router holds its part of the limit, so the sum never exceeds it.
+// How often policies may be used (policy 9.1). Each router holds its part of the limit, so the sum never exceeds it; of
+// requests at a time the first routers hold one more where it does not divide, and the last ones none where it is small.
+// A burst below the number of routers is one for each of them, because a part of a request cannot pass.
 // R1. A request that is refused takes nothing of any of the three limits.
 // R2. Retries and dry runs are not counted; a request counts once, when it comes.
 // R3. A limit never fails a request by itself: without room for another counter the request passes.
@@ -24,6 +26,15 @@ class Use {
   }
 }
 
+/** The routers that share a limit, and the place of this one among them, from 0. */
+export interface RouterShare {
+  /** At least 1. */
+  readonly count: number;
+  readonly rank: number;
+}
+
+const ALONE: RouterShare = { count: 1, rank: 0 };
+
 /** Ends what an admitted request holds. */
 export interface Admitted {
   /** Once; `tokens` is what it really took, undefined if nobody knows. */
@@ -34,10 +45,9 @@ const NOTHING: Admitted = { end: () => undefined };
 
 export class RateLimits {
   readonly #uses: ByTenant<Use>;
-  readonly #routers: () => number;
+  readonly #share: () => RouterShare;
 
-  /** `routers` tells how many share the limits, at least 1. */
-  constructor(metrics: Metrics, routers: () => number) {
+  constructor(metrics: Metrics, share = (): RouterShare => ALONE) {
     this.#uses = new ByTenant({
       max: LIVE_MAX,
       metrics,
@@ -46,7 +56,7 @@ export class RateLimits {
       // One that has earned everything again says the same as a new one.
       restsSinceMs: (use, nowMs) => (use.isIdle(nowMs) ? 0 : undefined),
     });
-    this.#routers = routers;
+    this.#share = share;
   }
 
   /** Throws `rate_limit_exceeded` with the exact wait, or `quota_exceeded` for too many at a time. */
@@ -55,9 +65,10 @@ export class RateLimits {
     if (limit === undefined) return NOTHING;
     const use = this.#uses.ensure(facts.tenantId, nameOf(limit, policy.policyId, facts), nowMs);
     if (use === undefined) return NOTHING;
-    const share = 1 / Math.max(1, this.#routers());
-    const { maxConcurrent = Number.POSITIVE_INFINITY, tokensPerMinute } = limit;
-    if (isPush && use.running >= Math.max(1, Math.floor(maxConcurrent * share))) {
+    const routers = this.#share();
+    const share = 1 / routers.count;
+    const { maxConcurrent, tokensPerMinute } = limit;
+    if (isPush && use.running >= partOf(maxConcurrent, routers)) {
       throw new BeamlineError('quota_exceeded', 'too many requests of the policy run at a time', {
         details: { scope: 'policy', limit: 'max_concurrent' },
         retryAfterMs: CONCURRENT_RETRY_MS,
@@ -89,6 +100,10 @@ function running(use: Use, estimate: number, tokens: Rate | undefined): Admitted
     },
   };
 }
+
+/** In whole ones that add up to the limit. */
+const partOf = (limit: number | undefined, { count, rank }: RouterShare): number =>
+  limit === undefined ? Number.POSITIVE_INFINITY : Math.floor(limit / count) + (rank < limit % count ? 1 : 0);
 
 const rateOf = (perMinute: number): Rate => ({ perSecond: perMinute / 60, burst: perMinute });
 

@@ -27,7 +27,7 @@ import { startJobs } from './jobs/jobs.ts';
 import { LiveState } from './live-state.ts';
 import type { Policies } from './policies.ts';
 import { PolicyBudgets } from './policy-budgets.ts';
-import { RateLimits } from './rate-limits.ts';
+import { RateLimits, type RouterShare } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
 import { serveDecide } from './serve-decide.ts';
 import { SharedBindings } from './shared-bindings.ts';
@@ -55,8 +55,8 @@ export interface RouterDeps {
   readonly prices?: PriceBook;
   /** Where dead letters wait that the bus refuses. */
   readonly spill?: LetterSpill | undefined;
-  /** How many routers share what policies limit; absent: this one alone. */
-  readonly routers?: () => number;
+  /** What this router has of what policies limit; absent: all of it. */
+  readonly routers?: (() => RouterShare) | undefined;
 }
 
 export async function startRouter(deps: RouterDeps): Promise<Role> {
@@ -115,7 +115,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     live,
     bindings,
     acceptance: jobs.acceptance,
-    rateLimits: new RateLimits(telemetry.metrics, deps.routers ?? (() => 1)),
+    rateLimits: new RateLimits(telemetry.metrics, deps.routers),
     budgets,
     extensions,
     shadows,
