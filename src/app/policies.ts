@@ -27,8 +27,8 @@ export interface OpenedPolicies extends AsyncDisposable {
 }
 
 /**
- * `dataDir` belongs to one process: who only reads has none. Throws `validation_failed` for faults in files, and for a
- * folder that cannot be read while there is no snapshot. A bus or a server that is away is found later.
+ * `dataDir` belongs to one process: who only reads has none. Throws `validation_failed` for a folder that cannot be read
+ * while there is no snapshot. A document with faults is left out, and a bus or a server that is away is found later.
  */
 export async function openPolicies(
   ground: Ground,
@@ -96,6 +96,7 @@ async function openSource(ground: Ground, bus: Bus, { dataDir, parse, replica }:
         timers,
         log: telemetry.log.for('policies'),
         refuse: (tenantId, policyId, lines) => replica.refuse(tenantId, policyId, lines),
+        mended: (tenantId, policyId) => replica.mended(tenantId, policyId),
       });
     case 'kv':
       return openPolicyKv({ bus, timers, telemetry });

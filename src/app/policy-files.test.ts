@@ -48,7 +48,11 @@ async function openSource({ dir, dataDir }: Folder, withData = false) {
     parse,
     timers,
     log: telemetry.log,
-    refuse: (_tenantId, _policyId, lines) => void refused.push(...lines),
+    refuse: (tenantId, policyId, lines) => {
+      refused.push(...lines);
+      replica.refuse(tenantId, policyId, lines);
+    },
+    mended: (tenantId, policyId) => replica.mended(tenantId, policyId),
   });
   await source.watch({
     all: (records) => (listener.all(records), replica.all(records)),
@@ -189,17 +193,17 @@ test('a bad change is told of once, with its places, and the last good revision 
   assert.deepEqual(opened.replica.find('acme', 'test').targets[0]?.model, 'three');
 });
 
-test('a start with bad documents is refused with every fault of every file', async () => {
+test('a start with bad documents tells every fault of every file, and serves the others', async () => {
   using folder = openFolder({
     'acme/bad.yaml': 'version: "2.0"\nweights: { alder: 1 }\nweigths: {}\nsticky: yes\n',
     'acme/broken.yaml': 'version: [',
+    'acme/good.json': marked('x'),
+    'acme/default.json': BAD,
     'oak/worse.json': JSON.stringify(BAD, null, 1),
-    'oak/good.json': marked('x'),
   });
-  const fault = await refusedWith('validation_failed', openSource(folder));
-  assert.equal(fault.details['reason'], 'configuration');
-  const lines = fault.message.replaceAll(`${folder.dir}/`, '').split('\n');
-  assert.equal(lines.length, 5, fault.message);
+  await using opened = await openSource(folder);
+  const { replica, refused } = opened;
+  const told = refused.map((line) => line.replaceAll(`${folder.dir}/`, ''));
   const expected = [
     /^acme\/bad\.yaml:3:1 \/weigths unknown_key /,
     /^acme\/bad\.yaml:4:9 \/sticky type /,
@@ -209,9 +213,33 @@ test('a start with bad documents is refused with every fault of every file', asy
   ];
   for (const pattern of expected)
     assert.ok(
-      lines.some((line) => pattern.test(line)),
-      `${pattern} in ${fault.message}`,
+      told.some((line) => pattern.test(line)),
+      `${pattern} in ${told.join('\n')}`,
     );
+  assert.deepEqual([markOf(replica, 'good'), markOf(replica, 'bad'), replica.faulty], ['x', 'policy_not_found', 4]);
+  assert.equal(markOf(replica, 'default'), 'policy_not_found', 'the built-in one is not what its author meant');
+  folder.replace('acme/bad.yaml', marked('mended'));
+  rmSync(join(folder.dir, 'acme/default.json'));
+  await opened.hears('bad@1');
+  await until('the built-in policy is back', () => {
+    opened.pass();
+    return markOf(replica, 'default') === 'built-in';
+  });
+  assert.equal(replica.faulty, 2);
+});
+
+test('a document that turned bad while nobody looked leaves its last good revision over a restart', async () => {
+  using folder = openFolder({ 'acme/test.json': marked('one') });
+  await (await openSource(folder, true))[Symbol.asyncDispose]();
+  folder.write('acme/test.json', BAD);
+  await using opened = await openSource(folder, true);
+  assert.deepEqual([markOf(opened.replica, 'test'), opened.replica.faulty], ['one', 1]);
+  folder.replace('acme/test.json', marked('one'));
+  await until('it is mended', () => {
+    opened.pass();
+    return opened.replica.faulty === 0;
+  });
+  assert.equal(markOf(opened.replica, 'test'), 'one');
 });
 
 test('a folder that goes away deletes nothing, and is found again', async () => {

@@ -1,7 +1,7 @@
 // Policies in a folder: edited by people, mounted by platforms, or written through the admin interface (policy 12.1).
 // F1. A look reads the whole folder and compares contents; events only make it come sooner than every two seconds.
 // F2. A change is taken when two looks in a row saw the same, so that a file that is being written is not taken half.
-// F3. A bad file is told of once, and the last good revision stays. At the start it refuses the start.
+// F3. A bad file is told of once, and the last good revision stays, over a restart as far as there is a history.
 // F4. Looks and writes come one after the other; the file is written first, so what was confirmed is in the folder.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,9 +29,11 @@ export interface PolicyFilesDeps {
   readonly log: Log;
   /** Hears what is wrong with a change that was skipped, one `file:line:col path code message` each. */
   readonly refuse: (tenantId: string, policyId: string, lines: readonly string[]) => void;
+  /** Hears that what was refused is good again, or gone. */
+  readonly mended: (tenantId: string, policyId: string) => void;
 }
 
-/** Throws `validation_failed` with every fault of every file. A folder that cannot be read starts unreachable. */
+/** Throws `validation_failed` for a history that is damaged. A folder that cannot be read starts unreachable. */
 export async function openPolicyFiles(deps: PolicyFilesDeps): Promise<PolicySource> {
   await using opening = new AsyncDisposableStack();
   const source = opening.use(new PolicyFiles(deps));
@@ -47,14 +49,12 @@ interface Known {
   judged: string | undefined;
   /** The files of the last look. */
   seen: string | undefined;
+  /** What was judged last, if it has faults. */
+  refused: FoundPolicy | undefined;
   files: readonly FoundFile[];
 }
 
-interface Look {
-  /** Whether a change of this policy is taken without a second look. */
-  readonly takesAtOnce: (name: string) => boolean;
-  readonly refuse: PolicyFilesDeps['refuse'];
-}
+const UNKNOWN: Known = { record: undefined, judged: '', seen: '', refused: undefined, files: NO_FILES };
 
 class PolicyFiles implements PolicySource {
   readonly kind = 'files';
@@ -76,12 +76,9 @@ class PolicyFiles implements PolicySource {
   async open(): Promise<void> {
     for (const record of await this.#deps.history.newest()) {
       const judged = record.deleted ? '' : undefined;
-      this.#known.set(`${record.tenant_id} ${record.policy_id}`, { record, judged, seen: judged, files: NO_FILES });
+      this.#known.set(`${record.tenant_id} ${record.policy_id}`, { ...UNKNOWN, record, judged, seen: judged });
     }
-    const faults: string[] = [];
-    await this.#look({ takesAtOnce: () => true, refuse: (_tenantId, _policyId, lines) => void faults.push(...lines) });
-    if (faults.length === 0) return;
-    throw new BeamlineError('validation_failed', faults.join('\n'), { details: { reason: 'configuration', faults } });
+    await this.#look(() => true);
   }
 
   async watch(listener: PolicyListener): Promise<void> {
@@ -145,7 +142,7 @@ class PolicyFiles implements PolicySource {
     const run = (): void => {
       this.#next = undefined;
       void this.#inTurn(async () => {
-        const isSettled = await this.#look({ takesAtOnce: () => false, refuse: this.#deps.refuse }).catch(this.#failed);
+        const isSettled = await this.#look(() => false).catch(this.#failed);
         this.#schedule(isSettled ? RESCAN_MS : SETTLE_MS);
       });
     };
@@ -162,7 +159,7 @@ class PolicyFiles implements PolicySource {
   ): Promise<PolicyRecord> {
     return this.#inTurn(async () => {
       const name = `${write.tenantId} ${write.policyId}`;
-      await this.#look({ takesAtOnce: (found) => found === name, refuse: this.#deps.refuse });
+      await this.#look((found) => found === name);
       if (this.#away !== undefined) throw unavailable(this.#away.fault);
       const known = this.#known.get(name);
       if (known !== undefined && known.files.length > 1) {
@@ -172,15 +169,18 @@ class PolicyFiles implements PolicySource {
         throw fault instanceof BeamlineError ? fault : unavailable(fault);
       });
       const sign = signOf(files);
-      this.#known.set(name, { record, judged: sign, seen: sign, files });
+      this.#known.set(name, { ...UNKNOWN, record, judged: sign, seen: sign, files });
       await this.#save(record);
       this.#listener?.changed(record);
       return record;
     });
   }
 
-  /** Whether nothing waits for the next look. Never rejects for what the folder holds or lacks. */
-  async #look(how: Look): Promise<boolean> {
+  /**
+   * Whether nothing waits for the next look. Never rejects for what the folder holds or lacks. `takesAtOnce` says whether
+   * a change of a policy is taken without a second look.
+   */
+  async #look(takesAtOnce: (name: string) => boolean): Promise<boolean> {
     let folder: FoundFolder;
     try {
       folder = await readPolicyFolder(this.#deps.dir);
@@ -193,21 +193,21 @@ class PolicyFiles implements PolicySource {
     let isSettled = true;
     const changes: PolicyRecord[] = [];
     for (const name of new Set([...this.#known.keys(), ...folder.policies.keys()])) {
-      const known = this.#known.get(name) ?? { record: undefined, judged: '', seen: '', files: NO_FILES };
+      const known = this.#known.get(name) ?? { ...UNKNOWN };
       const found = folder.policies.get(name);
       const files = found?.files ?? NO_FILES;
       const sign = signOf(files);
       const isNew = sign !== known.judged;
-      const isTaken = isNew && (how.takesAtOnce(name) || sign === known.seen);
+      const isTaken = isNew && (takesAtOnce(name) || sign === known.seen);
       known.seen = sign;
       known.files = files;
       if (isNew && !isTaken) isSettled = false;
       if (isTaken) {
         known.judged = sign;
-        const record = this.#judge(known.record, found, how.refuse);
+        const record = this.#taken(known, found);
         if (record !== undefined) changes.push((known.record = record));
       }
-      if (known.record === undefined && sign === '') this.#known.delete(name);
+      if (known.record === undefined && known.refused === undefined && sign === '') this.#known.delete(name);
       else this.#known.set(name, known);
     }
     // eslint-disable-next-line no-await-in-loop -- two records of one policy go into one file
@@ -219,20 +219,26 @@ class PolicyFiles implements PolicySource {
     return isSettled;
   }
 
+  #taken(known: Known, found: FoundPolicy | undefined): PolicyRecord | undefined {
+    const before = known.refused;
+    known.refused = undefined;
+    const record = this.#judge(known, found);
+    if (before !== undefined && known.refused === undefined) this.#deps.mended(before.tenantId, before.policyId);
+    return record;
+  }
+
   /** The record that the files make; undefined if they change nothing. */
-  #judge(
-    held: PolicyRecord | undefined,
-    found: FoundPolicy | undefined,
-    refuse: PolicyFilesDeps['refuse'],
-  ): PolicyRecord | undefined {
+  #judge(known: Known, found: FoundPolicy | undefined): PolicyRecord | undefined {
     const nowMs = this.#deps.timers.clock.epochMs();
+    const held = known.record;
     if (found === undefined) {
       if (held?.deleted !== false) return undefined;
       return tombstoneAfter(held, byFolder(held.tenant_id, held.policy_id), nowMs);
     }
     const judged = judgeFiles(found, this.#deps.parse);
     if (judged.kind === 'invalid') {
-      refuse(found.tenantId, found.policyId, judged.lines);
+      known.refused = found;
+      this.#deps.refuse(found.tenantId, found.policyId, judged.lines);
       return undefined;
     }
     const record = recordAfter(held, byFolder(found.tenantId, found.policyId), judged.document, nowMs);

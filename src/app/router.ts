@@ -69,5 +69,6 @@ export async function openRouter(
 
 function policiesCheck({ replica }: OpenedPolicies, nowMs: number): Check {
   if (!replica.isReady) return mustHold(false, 'were not read yet');
-  return shouldHold(!replica.isStale(nowMs), 'their source is out of reach');
+  if (replica.isStale(nowMs)) return shouldHold(false, 'their source is out of reach');
+  return shouldHold(replica.faulty === 0, `${replica.faulty} documents have faults and were refused`);
 }

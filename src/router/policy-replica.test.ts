@@ -98,6 +98,18 @@ test('a bad document is told with every finding, once for each revision', () => 
   assert.match(telemetry.metrics.render(), /router_policy_source_total\{result="refused"\} 1/);
 });
 
+test('a policy that is bad from the start is not decided by the built-in one; a change that is bad later is', () => {
+  const { replica } = openReplica();
+  replica.all([recordOf('default', 2, BAD), live('test', 1)]);
+  assert.deepEqual([markOf(replica, 'default'), markOf(replica, 'test')], ['policy_not_found', 'test-1']);
+  replica.changed(recordOf('direct', 1, BAD));
+  assert.deepEqual([markOf(replica, 'direct'), replica.faulty], ['built-in', 2]);
+  replica.changed(live('default', 3));
+  assert.deepEqual([markOf(replica, 'default'), replica.faulty], ['default-3', 1]);
+  replica.all([live('default', 3)]);
+  assert.equal(replica.faulty, 0);
+});
+
 test('nothing is decided before the source was heard', () => {
   const { replica } = openReplica();
   replica.unreachable(new Error('away'));

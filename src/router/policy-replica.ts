@@ -1,7 +1,9 @@
 // Every policy of every tenant, compiled, in memory: what a router decides by, whatever its source does (policy 12.1).
 // R1. A change is validated and compiled aside and takes its place at once; who holds the old policy keeps it.
-// R2. An invalid change is skipped: the last good revision stays.
-// R3. A record is applied only over a lower revision, tombstones included; a full list removes what it does not name.
+// R2. An invalid change is skipped: the last good revision stays, which may be the built-in one.
+// R3. A policy that was invalid when the process started, without a good revision, is not decided by the built-in one:
+//     its author meant something else. Others go on.
+// R4. A record is applied only over a lower revision, tombstones included; a full list removes what it does not name.
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
@@ -50,6 +52,8 @@ export class PolicyReplica implements Policies, PolicyListener {
   readonly #ids = new Map<string, Set<string>>();
   /** The revision that was refused last, so that a list that repeats it is not told again. */
   readonly #refused = new Map<string, number>();
+  /** Those whose newest document was refused, and whether they are withheld until it is mended. */
+  readonly #faulty = new Map<string, 'withheld' | 'as before'>();
   #reach: Reach = { kind: 'unheard' };
 
   constructor(options: ReplicaOptions) {
@@ -68,6 +72,11 @@ export class PolicyReplica implements Policies, PolicyListener {
       labels: ['source'],
     });
     metrics.beforeRender(() => age.of(options.source).set(this.ageMs(options.clock.nowMs()) / 1_000));
+    const faulty = metrics.gauge({
+      name: 'router_policies_faulty',
+      help: 'Policies whose newest document has faults and was refused.',
+    });
+    metrics.beforeRender(() => faulty.of().set(this.faulty));
   }
 
   /** Also throws `unavailable` until the source or a snapshot was read. */
@@ -78,9 +87,25 @@ export class PolicyReplica implements Policies, PolicyListener {
       });
     }
     if (this.#reach.kind === 'unheard') throw new BeamlineError('unavailable', 'the policies were not read yet');
-    const policy = this.#held.get(tenantId)?.get(policyId)?.policy ?? this.#builtIns.get(policyId);
+    const policy = this.#held.get(tenantId)?.get(policyId)?.policy;
+    return policy ?? this.#builtIn(tenantId, policyId);
+  }
+
+  #builtIn(tenantId: string, policyId: string): Policy {
+    if (this.#faulty.get(`${tenantId} ${policyId}`) === 'withheld') {
+      throw new BeamlineError(
+        'policy_not_found',
+        'the document of the policy has faults, and no other revision is there',
+      );
+    }
+    const policy = this.#builtIns.get(policyId);
     if (policy === undefined) throw new BeamlineError('policy_not_found', 'the tenant has no such policy');
     return policy;
+  }
+
+  /** How many policies have a newest document that was refused. */
+  get faulty(): number {
+    return this.#faulty.size;
   }
 
   get isReady(): boolean {
@@ -114,7 +139,11 @@ export class PolicyReplica implements Policies, PolicyListener {
   all(records: readonly PolicyRecord[]): void {
     const listed = new Set(records.map(nameOf));
     for (const record of this.records()) if (!listed.has(nameOf(record))) this.#remove(record);
-    for (const name of this.#refused.keys()) if (!listed.has(name)) this.#refused.delete(name);
+    for (const name of this.#refused.keys()) {
+      if (listed.has(name)) continue;
+      this.#refused.delete(name);
+      this.#faulty.delete(name);
+    }
     for (const record of records) this.#apply(record);
     this.#heard();
     this.#log.info('policies_listed', { source: this.#options.source, count: records.length });
@@ -149,7 +178,15 @@ export class PolicyReplica implements Policies, PolicyListener {
   /** Tells of a change that was skipped, every finding in a line of its own. */
   refuse(tenantId: string, policyId: string, findings: readonly string[]): void {
     this.#results.of('refused').add();
+    const isHeld = this.#held.get(tenantId)?.get(policyId) !== undefined;
+    const isWithheld = this.#reach.kind === 'unheard' && !isHeld;
+    this.#faulty.set(`${tenantId} ${policyId}`, isWithheld ? 'withheld' : 'as before');
     for (const fault of findings) this.#log.error('policy_refused', { tenant_id: tenantId, policy: policyId, fault });
+  }
+
+  /** What was refused is good again, or gone, without another revision. */
+  mended(tenantId: string, policyId: string): void {
+    this.#faulty.delete(`${tenantId} ${policyId}`);
   }
 
   #heard(): void {
@@ -180,7 +217,8 @@ export class PolicyReplica implements Policies, PolicyListener {
     this.#held.set(tenantId, held.set(policyId, { record, policy }));
     if (policy === undefined) ids.delete(policyId);
     else this.#ids.set(tenantId, ids.add(policyId));
-    this.#refused.delete(nameOf(record));
+    // A folder says itself when its file is mended: its older revision may stand here while the file has faults.
+    if (this.#refused.delete(nameOf(record))) this.#faulty.delete(nameOf(record));
     this.#results.of(policy === undefined ? 'deleted' : 'applied').add();
     return true;
   }
