@@ -3,6 +3,7 @@ import { adminV2 } from './admin.ts';
 import { approval } from './approval.ts';
 import { execAssign, execAssignAck, execAssignPool, execCall } from './assignment.ts';
 import { breakerOverride } from './breaker-override.ts';
+import { canaryAbort } from './canary-abort.ts';
 import { cancel } from './cancel.ts';
 import type { Payload } from './contract.ts';
 import { contractSwitch } from './contract-switch.ts';
@@ -55,6 +56,7 @@ const RECORDS: readonly Payload<unknown>[] = [
   presence,
   contractSwitch,
   breakerOverride,
+  canaryAbort,
   extensionRecord,
   extensionReset,
   stickyBinding,

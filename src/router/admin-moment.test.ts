@@ -30,7 +30,12 @@ function open() {
   const clock = new ManualClock();
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const fleet = new Fleet(new Timers(clock), 1_000, () => undefined);
-  const live = new LiveState({ clock, telemetry, fleet });
+  const live = new LiveState({
+    clock,
+    telemetry,
+    fleet,
+    canaryAborts: { isAborted: () => false, abort: () => undefined },
+  });
   const bindings = new StickyBindings(clock);
   const moment = momentOf(live, bindings);
   const chosen = (policy: Policy): string | undefined => {

@@ -48,3 +48,18 @@ test('what a caller cancels does not count', async () => {
   assert.equal((await decide()).decision?.provider_id, 'birch');
   await stop();
 });
+
+test('what one router stops gets nothing from the others either', async () => {
+  const { decide, fail, join, providers, stop } = await openRouter(policy({ error_rate: 0.4 }));
+  for (let n = 0; n < 4; n++) {
+    await decide();
+    await fail('PROVIDER_UNAVAILABLE');
+  }
+  await join();
+  for (let n = 0; n < 8; n++) await decide();
+  assert.deepEqual(
+    providers().slice(4),
+    Array.from({ length: 8 }, () => 'alder'),
+  );
+  await stop();
+});

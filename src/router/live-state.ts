@@ -12,6 +12,7 @@ import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { Breakers, type BreakerView } from './breakers.ts';
 import { Canaries } from './canaries.ts';
+import type { CanaryAborts } from './canary-aborts.ts';
 import { Cooldowns } from './cooldowns.ts';
 import type { Fleet } from './fleet.ts';
 import { InFlight } from './in-flight.ts';
@@ -47,6 +48,7 @@ export class LiveState {
     readonly clock: Clock;
     readonly telemetry: Telemetry;
     readonly fleet: Fleet;
+    readonly canaryAborts: Pick<CanaryAborts, 'isAborted' | 'abort'>;
     readonly prices?: PriceBook | undefined;
   }) {
     this.#clock = of.clock;
@@ -56,7 +58,7 @@ export class LiveState {
     this.#latencies = new Latencies(metrics);
     this.#inFlight = new InFlight(metrics);
     this.#budgets = new RetryBudgets(metrics);
-    this.#canaries = new Canaries(of.telemetry);
+    this.#canaries = new Canaries(of.telemetry, of.canaryAborts);
     this.#snapshot = new LiveSnapshot({
       breakers: this.#breakers,
       cooldowns: this.#cooldowns,

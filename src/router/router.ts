@@ -17,6 +17,7 @@ import type { Administration } from './admin.ts';
 import { administer } from './administer.ts';
 import type { Attempts } from './attempts.ts';
 import { BreakerOverrides } from './breaker-overrides.ts';
+import { CanaryAborts } from './canary-aborts.ts';
 import { Decider } from './decider.ts';
 import type { DecisionLog } from './decision-log.ts';
 import { ExtensionRegistry } from './extension-registry.ts';
@@ -75,7 +76,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     }),
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
-  const live = new LiveState({ clock: timers.clock, telemetry, fleet, prices: deps.prices });
+  const canaryAborts = opened.use(await CanaryAborts.open({ bus, timers, log }));
+  const live = new LiveState({ clock: timers.clock, telemetry, fleet, canaryAborts, prices: deps.prices });
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const budgets = opened.use(await openBudgets(deps, telemetry));

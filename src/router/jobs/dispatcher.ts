@@ -17,6 +17,7 @@ import type { Endings } from './endings.ts';
 import { jobAssignmentOf } from './job-assignment.ts';
 import { dueOf } from './job-due.ts';
 import type { HeldAttempts } from './held-attempts.ts';
+import type { JobCanaries } from './job-canaries.ts';
 import { type Decided, type Plan, type Planner, UNCLAIMED_MS } from './job-plan.ts';
 import { begun, published } from './job-state.ts';
 import type { FoundJob, JobRef, JobStore } from './job-store.ts';
@@ -47,6 +48,7 @@ export interface DispatcherDeps {
   readonly approvals: Approvals;
   readonly planner: Planner;
   readonly held: HeldAttempts;
+  readonly canaries: JobCanaries;
   readonly keeper: Keeper;
   readonly slots: Slots;
   readonly endings: Endings;
@@ -164,10 +166,12 @@ export class Dispatcher {
   }
 
   async #send(ref: JobRef, found: FoundJob, plan: Go, verdict: ExecAssignment['approval']): Promise<Sent> {
-    const { endings, planner, routerId } = this.#deps;
+    const { endings, planner, canaries, routerId } = this.#deps;
     const { attempt, policy } = plan;
     const priorCostMicroUsd = found.state?.cost_micro_usd ?? 0;
     const order = jobAssignmentOf(found.request, { attempt, policy, routerId, priorCostMicroUsd, verdict });
+    // A worker may be faster than the answer of the stream.
+    if (attempt.reason === 'canary') canaries.sent(ref.assignmentId, { attempt: attempt.attempt, policy });
     try {
       await this.#append(order, attempt.target.pool);
     } catch (thrown) {

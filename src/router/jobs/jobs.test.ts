@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { assignmentIdOf, jobKey } from '../../contracts/job.ts';
 import { at, eventContract, payload } from '../../contracts/contract.ts';
 import { workerHeartbeat } from '../../contracts/heartbeat.ts';
-import { attemptOutcome } from '../../contracts/outcome.ts';
+import { type AttemptOutcome, attemptOutcome } from '../../contracts/outcome.ts';
 import { decideV1 } from '../../contracts/decide.ts';
 import { execResult } from '../../contracts/result.ts';
 import { deadLetterStream } from '../../contracts/streams.ts';
@@ -23,6 +23,25 @@ const RETRY = {
 };
 const DOWN = failure('PROVIDER_UNAVAILABLE', {
   error: { class: 'unavailable', retryable: true, http_status: 503 },
+});
+
+const outcomeOf = (
+  assignment_id: string,
+  provider_id: string,
+  error: NonNullable<AttemptOutcome['error']>,
+): AttemptOutcome => ({
+  version: '2',
+  assignment_id,
+  attempt: 1,
+  request_id: 'rq-1',
+  tenant_id: 'acme',
+  provider_id,
+  worker_id: 'w-1',
+  latency_ms: 5,
+  timestamp_ms: 1,
+  state: 'failed',
+  committed: false,
+  error,
 });
 
 test('a job is accepted before it is sent, run once, and ends with its result', async () => {
@@ -350,26 +369,38 @@ test('a job that nobody can serve now waits, and goes on when somebody can', asy
   await start();
   await ask(orderOf({}, { run_at_ms: 1_790_000_010_000 }));
   await pass(9_000);
-  const limit = { class: 'limit', code: 'PROVIDER_RATE_LIMITED', retryable: true, message: 'no' } as const;
-  const outcome = {
-    version: '2' as const,
-    assignment_id: 'as_1',
-    attempt: 1,
-    request_id: 'rq-0',
-    tenant_id: 'acme',
-    provider_id: 'alder',
-    worker_id: 'w-1',
-    latency_ms: 5,
-    timestamp_ms: 1,
-    state: 'failed' as const,
-    committed: false,
-    error: { ...limit, retry_after_ms: 4_000 },
-  };
+  const limit = { class: 'limit' as const, code: 'PROVIDER_RATE_LIMITED', retryable: true, message: 'no' };
+  const outcome = outcomeOf('as_1', 'alder', { ...limit, retry_after_ms: 4_000 });
   bus.publish(at(attemptOutcome), outcome, CORRELATION);
   await pass(3_000);
   assert.deepEqual([orders.length, (await state())?.status], [0, 'queued']);
   await pass(5_000);
   assert.equal((await state())?.status, 'succeeded');
+  await stop();
+});
+
+test('the ends of jobs that a canary got count for it, and it is stopped for jobs as for requests', async () => {
+  const { bus, start, ask, script, orders, stop } = await openJobs({
+    providers: [
+      { name: 'alder', weight: 1 },
+      { name: 'birch', weight: 0 },
+    ],
+    retry: { max_attempts: 1 },
+    canary: { to: 'birch', share: 100, abort_on: { error_rate: 0.5, min_requests: 3 } },
+  });
+  await start();
+  for (const id of ['job_1', 'job_2', 'job_3']) {
+    script.push('hold');
+    await ask(orderOf({}, { id }));
+    const error = { class: 'unavailable' as const, code: 'PROVIDER_UNAVAILABLE', retryable: true, message: 'no' };
+    bus.publish(at(attemptOutcome), outcomeOf(assignmentIdOf('acme', id), 'birch', error), CORRELATION);
+    await rest();
+  }
+  await ask(orderOf({}, { id: 'job_4' }));
+  assert.deepEqual(
+    orders.map(({ executor }) => executor.provider_id),
+    ['birch', 'birch', 'birch', 'alder'],
+  );
   await stop();
 });
 

@@ -22,6 +22,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { Endings } from './endings.ts';
 import { heardEnd } from './heard-end.ts';
 import { jobAssignmentOf } from './job-assignment.ts';
+import { JobCanaries } from './job-canaries.ts';
 import { serveJobControl } from './job-control.ts';
 import { declareMetrics } from './job-metrics.ts';
 import { Planner, type PlannerDeps } from './job-plan.ts';
@@ -56,6 +57,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const approvals = new Approvals(await bus.openBucket(approvalBucket));
   const planner = new Planner(deps);
   const held = new HeldAttempts({ timers, planner });
+  const canaries = new JobCanaries(deps.live);
   const outstanding = new Outstanding();
   const metrics = declareMetrics(telemetry, outstanding);
   const slots: Slots = new Slots(() => dispatcher.pump());
@@ -67,6 +69,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     ...shared,
     endings,
     held,
+    canaries,
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
@@ -99,6 +102,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     heard(outcome) {
       const { state, assignment_id } = outcome;
       held.heard(outcome);
+      canaries.heard(outcome);
       if (state !== 'committed') slots.free(assignment_id);
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
