@@ -593,6 +593,7 @@ export type DecideResponseV2 = {
     readonly expected_latency_ms?: number;
     readonly expected_cost_micro_usd?: number;
     readonly sticky?: boolean;
+    readonly rule_id?: string;
     readonly experiments?: readonly {
       readonly id: string;
       readonly arm: string;

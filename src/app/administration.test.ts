@@ -56,7 +56,7 @@ async function open(role: Role = 'admin', tenants: readonly string[] = ['acme'])
         return breakers.force(tenantId, providerId, mode, systemClock.nowMs());
       },
     },
-    moment: () => ({ attempt: 1, failed: new Set(), failureWords: [] }),
+    moment: { budgetsOf: async () => undefined, now: () => ({ attempt: 1, failed: new Set(), failureWords: [] }) },
   });
   const ask = async (method: string, path: string, { body, headers }: Asked = {}) => {
     const response = await fetch(`${edge.url}/api/v1${path}`, {

@@ -118,6 +118,8 @@ const DecideResponseV2 = Type.Object({
       expected_latency_ms: maybe(Count),
       expected_cost_micro_usd: maybe(Count),
       sticky: maybe(Type.Boolean()),
+      // The last rule that holds.
+      rule_id: maybe(Id),
       experiments: maybe(Type.Array(Type.Object({ id: Id, arm: Id }))),
       canary: maybe(Type.Enum(['stable', 'canary'])),
       tags: maybe(Type.Array(Id)),

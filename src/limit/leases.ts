@@ -7,6 +7,8 @@ import { type BudgetBucket, LeasedBudget } from './leased-budget.ts';
 import { windowEndMs, windowStartMs } from './window.ts';
 
 const TEND_MS = 2_000;
+/** Holds nothing, so whatever is leased is leased by others. */
+const NOBODY = '-';
 
 export interface LeasesDeps {
   readonly bucket: BudgetBucket;
@@ -45,6 +47,13 @@ export class Leases implements AsyncDisposable {
     this.#known.set(key, { budget, leased, isWarned: false });
     this.#arm();
     return leased;
+  }
+
+  /** The window of now as the bucket has it, for a look that leaves no trace: nothing is held in it, nobody else gets it. */
+  apart(budget: Budget, subject: string): LeasedBudget {
+    const { bucket, timers } = this.#deps;
+    const account = accountOf(budget, subject, timers.clock.epochMs());
+    return new LeasedBudget({ bucket, account, holder: NOBODY, clock: timers.clock });
   }
 
   /** The budget has another limit, or is gone: then what was reserved in it counts nowhere any more. */

@@ -17,7 +17,7 @@ export const compileRule = (rule: RuleDocument): Rule =>
   Object.freeze({
     id: rule.id,
     holds: conditionOf(rule.when),
-    effect: compileEffect(rule.then),
+    effect: compileEffect(rule.then, rule.id),
     rejection: rule.then.reject === undefined ? undefined : rejectionOf(rule.then.reject),
     goesOn: rule.continue === true,
   });
@@ -25,7 +25,7 @@ export const compileRule = (rule: RuleDocument): Rule =>
 const rejectionOf = (reject: NonNullable<RuleDocument['then']['reject']>): Rejection =>
   Object.freeze({ code: reject.code, message: reject.message ?? REFUSAL });
 
-export const compileEffect = (effect: EffectDocument): Effect =>
+export const compileEffect = (effect: EffectDocument, ruleId?: string): Effect =>
   Object.freeze({
     only: effect.only === undefined ? undefined : new Set(effect.only),
     exclude: effect.exclude === undefined ? undefined : new Set(effect.exclude),
@@ -35,4 +35,5 @@ export const compileEffect = (effect: EffectDocument): Effect =>
     strategy: effect.strategy,
     timeoutMs: effect.timeout_ms,
     tag: effect.tag,
+    ruleId,
   });

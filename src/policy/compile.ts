@@ -82,6 +82,7 @@ const plainCourse = (strategy: Policy['strategy'], timeoutMs: number): Course =>
     strategy,
     timeoutMs,
     tags: NOTHING,
+    ruleId: undefined,
     arms: NOTHING,
     rejection: undefined,
   });

@@ -22,6 +22,7 @@ export function courseOf(policy: Policy, facts: Facts, live: Live, at: Standing,
     rejection,
     strategy: strategyOf(policy, effects),
     timeoutMs: effects.reduce((least, { timeoutMs }) => Math.min(least, timeoutMs ?? least), policy.timeoutMs),
+    ruleId: effects.findLast(({ ruleId }) => ruleId !== undefined)?.ruleId,
     tags: effects.flatMap(({ tag }) => (tag === undefined ? [] : [tag])),
   };
 }

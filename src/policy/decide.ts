@@ -29,6 +29,8 @@ export type Verdict =
       readonly timeoutMs: number;
       /** Of the rules and arms that hold. */
       readonly tags: readonly string[];
+      /** The last rule that holds. */
+      readonly ruleId: string | undefined;
       /** The experiments in which the request takes part. */
       readonly arms: readonly Arm[];
       /** As measured, and by the price book; undefined if unknown. */
@@ -46,13 +48,19 @@ export type Verdict =
 
 const NO_NAMES: readonly string[] = Object.freeze([]);
 
-/** Chooses the provider of one attempt. Attempts above 1 are failovers; `nextStep` says when one is due. */
-export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain: boolean): Verdict {
+/**
+ * Chooses the provider of one attempt. Attempts above 1 are failovers; `nextStep` says when one is due. The explanation is
+ * the detailed one unless it shall be verbose.
+ */
+export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain: boolean | 'verbose'): Verdict {
   const seed = seedOf(facts);
   const session = policy.sticky === undefined ? undefined : sessionOf(policy, facts);
   const course = courseOf(policy, facts, snapshot, snapshot);
   const choice = choose(policy, facts, snapshot, course, seed, session);
-  const explanation = explain ? explanationOf({ policy, facts, snapshot, course, seed, choice }) : undefined;
+  const explanation =
+    explain === false
+      ? undefined
+      : explanationOf({ policy, facts, snapshot, course, seed, choice }, explain === 'verbose');
   if (choice.how === 'rejected') return { kind: 'none', ...choice.rejection, explanation };
   if (choice.how === 'none') {
     return { kind: 'none', ...emptyBecause(choice), explanation };
@@ -71,6 +79,7 @@ export function decide(policy: Policy, facts: Facts, snapshot: Snapshot, explain
       explanation?.candidates.filter(({ state }) => state === 'eligible').map((other) => other.provider_id) ?? NO_NAMES,
     timeoutMs: course.timeoutMs,
     tags: course.tags,
+    ruleId: course.ruleId,
     arms: course.arms,
     expectedLatencyMs: expectedLatency(target, facts, snapshot),
     expectedCostMicroUsd: expectedCost(target, facts, snapshot),

@@ -3,11 +3,13 @@
 // request's context.
 import { canaryTold } from './canary.ts';
 import { forgetFault } from './conditions-told.ts';
+import { type ConditionValue, conditionsValued } from './conditions-valued.ts';
 import { courseOf } from './course.ts';
 import type { ExplanationStep, Told } from './explanation-step.ts';
 import type { Live } from './facts.ts';
 import { effectiveWeight, FILTERS, type Filter, removedBy } from './filters.ts';
 import type { Target } from './policy.ts';
+import { type RecordedSnapshot, recordedSnapshotOf } from './recorded-snapshot.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import { type Decided, fallbacksTold, selectionTold } from './selection-told.ts';
 import { faultOf } from './when.ts';
@@ -29,7 +31,14 @@ export type Explanation = {
   readonly fallback_used: boolean;
   readonly steps: readonly ExplanationStep[];
   readonly candidates: readonly Candidate[];
+  /** Only in the verbose one. */
+  readonly conditions?: readonly ConditionValue[];
+  readonly snapshot?: RecordedSnapshot;
 };
+
+/** The scalar fields alone. */
+export const minimalOf = (explanation: Explanation): object =>
+  Object.fromEntries(Object.entries(explanation).filter(([, value]) => typeof value !== 'object'));
 
 /** The filters that run before rules do. */
 const EARLY: ReadonlySet<string> = new Set<Filter>(['disabled', 'model', 'when', 'constraint']);
@@ -37,7 +46,7 @@ const EARLY: ReadonlySet<string> = new Set<Filter>(['disabled', 'model', 'when',
 /** The filters that ask expressions. */
 const EXPRESSIONS: ReadonlySet<string> = new Set<Filter>(['when', 'rule']);
 
-export function explanationOf(decided: Decided): Explanation {
+export function explanationOf(decided: Decided, isVerbose: boolean): Explanation {
   const { policy, facts, snapshot, course, seed, choice } = decided;
   const faults = new Map<string, string>();
   const candidates = candidatesOf(decided, faults);
@@ -72,6 +81,9 @@ export function explanationOf(decided: Decided): Explanation {
       data,
     })),
     candidates,
+    ...(isVerbose
+      ? { conditions: conditionsValued(decided), snapshot: recordedSnapshotOf(policy, facts, snapshot) }
+      : {}),
   };
 }
 

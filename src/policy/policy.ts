@@ -67,6 +67,8 @@ export interface Effect {
   /** Lowers the total time of the request. */
   readonly timeoutMs: number | undefined;
   readonly tag: string | undefined;
+  /** Undefined for that of an arm. */
+  readonly ruleId: string | undefined;
 }
 
 /** Ends a decision. */
@@ -134,6 +136,8 @@ export interface Course {
   /** Total time of the request. */
   readonly timeoutMs: number;
   readonly tags: readonly string[];
+  /** The last rule that holds. */
+  readonly ruleId: string | undefined;
   readonly arms: readonly Arm[];
   readonly rejection: Rejection | undefined;
 }

@@ -10,6 +10,7 @@ import { Metrics } from '../telemetry/metrics.ts';
 import { momentOf } from './admin-moment.ts';
 import { Fleet } from './fleet.ts';
 import { LiveState } from './live-state.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 import { StickyBindings } from './sticky-bindings.ts';
 
 const FACTS = { tenantId: 'acme', requestId: 'rq-1', taskType: 'ai.chat', stream: false, context: { session_id: 's' } };
@@ -37,9 +38,9 @@ function open() {
     canaryAborts: { isAborted: () => false, abort: () => undefined },
   });
   const bindings = new StickyBindings(clock);
-  const moment = momentOf(live, bindings);
+  const moment = momentOf(live, bindings, { lookedAt: async () => undefined });
   const chosen = (policy: Policy): string | undefined => {
-    const verdict = decide(policy, FACTS, moment(policy, FACTS), true);
+    const verdict = decide(policy, FACTS, moment.now(policy, FACTS, undefined), true);
     return verdict.kind === 'chosen' ? verdict.target.name : undefined;
   };
   const failOnce = (): void =>
@@ -89,4 +90,13 @@ test('the binding of a session is seen', () => {
   const sticky = policyOf({ sticky: { enabled: true } });
   bindings.set('acme test 10 session_id =s', 'birch', 1_000);
   assert.equal(chosen(sticky), 'birch');
+});
+
+test('a budget that is spent leaves out whom it leaves out in earnest', async () => {
+  const { live, bindings } = open();
+  const accounts = { standing: () => ({ tightest: undefined, over: new Set(['alder']) }) } as unknown as RequestBudgets;
+  const moment = momentOf(live, bindings, { lookedAt: async () => accounts });
+  const policy = policyOf({});
+  const known = await moment.budgetsOf(policy, FACTS);
+  assert.deepEqual(moment.now(policy, FACTS, known).overBudget, new Set(['alder']));
 });

@@ -4,17 +4,28 @@ import type { Facts, Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { LiveState } from './live-state.ts';
+import type { PolicyBudgets } from './policy-budgets.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
-/** The snapshot of a request's first attempt; valid in this turn only. */
-export type Moment = (policy: Policy, facts: Facts) => Snapshot;
+export interface Moment {
+  /** What the budgets of the policy say of a request, which takes a look into their bucket. */
+  budgetsOf(policy: Policy, facts: Facts): Promise<RequestBudgets | undefined>;
+  /** The snapshot of a request's first attempt; valid in this turn only. */
+  now(policy: Policy, facts: Facts, budgets: RequestBudgets | undefined): Snapshot;
+}
 
-export const momentOf =
-  (live: Pick<LiveState, 'first' | 'breakers'>, bindings: Pick<StickyBindings, 'get'>): Moment =>
-  (policy, facts) => {
+export const momentOf = (
+  live: Pick<LiveState, 'first' | 'breakers'>,
+  bindings: Pick<StickyBindings, 'get'>,
+  policyBudgets: Pick<PolicyBudgets, 'lookedAt'>,
+): Moment => ({
+  budgetsOf: (policy, facts) => policyBudgets.lookedAt(policy, facts),
+  now(policy, facts, budgets) {
     const { tenantId } = facts;
     const key = stickyKey(policy, facts);
-    const known = live.first(tenantId, { ...policy, breaker: undefined }, key === undefined ? key : bindings.get(key));
+    const bound = key === undefined ? key : bindings.get(key);
+    const known = live.first(tenantId, { ...policy, breaker: undefined }, bound, budgets);
     const open = new Set(
       live
         .breakers()
@@ -23,7 +34,8 @@ export const momentOf =
         .map(({ providerId }) => providerId),
     );
     return lookedAt(known, open);
-  };
+  },
+});
 
 /** The same snapshot with another answer to one question; a question that it does not answer stays so. */
 function lookedAt(known: Snapshot, open: ReadonlySet<string>): Snapshot {

@@ -70,7 +70,7 @@ export async function openRecords() {
       records: () => log.kept(),
       isAlone: () => routers === 1,
       breakers: { list: () => [], force: () => Promise.reject(new Error('not here')) },
-      moment: () => FIRST,
+      moment: { budgetsOf: async () => undefined, now: () => FIRST },
     });
     return log;
   };

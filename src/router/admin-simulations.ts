@@ -65,8 +65,9 @@ export const simulations = ({
       ...factsOf(asked, timeMs),
       ...(params.seed === undefined ? {} : { seed: params.seed }),
     });
-    const snapshotFor = (facts: Facts): Snapshot => given ?? moment(policy, facts);
     const facts = factsWith(request);
+    const budgets = given === undefined ? await moment.budgetsOf(policy, facts) : undefined;
+    const snapshotFor = (asked: Facts): Snapshot => given ?? moment.now(policy, asked, budgets);
     if (params.extensions !== 'call') {
       return { ...decided(policy, facts, snapshotFor(facts)), executed_extensions: [], ...digestOf(request) };
     }

@@ -85,15 +85,18 @@ async function open() {
         return breakers.force(tenantId, providerId, mode, clock.nowMs());
       },
     },
-    moment: () => ({
-      attempt: 1,
-      failed: new Set(),
-      failureWords: [],
-      isOpen(provider) {
-        opened++;
-        return provider === 'alder';
-      },
-    }),
+    moment: {
+      budgetsOf: async () => undefined,
+      now: () => ({
+        attempt: 1,
+        failed: new Set(),
+        failureWords: [],
+        isOpen(provider) {
+          opened++;
+          return provider === 'alder';
+        },
+      }),
+    },
   });
   const ask = (op: string, params: object, authorization: string | undefined = 'Bearer admin', tenantId = 'acme') =>
     bus.request(

@@ -12,6 +12,7 @@ import type { ExtensionResets } from './extension-resets.ts';
 import type { Extensions } from './extensions.ts';
 import type { LiveState } from './live-state.ts';
 import type { RouterSettings } from './settings.ts';
+import type { PolicyBudgets } from './policy-budgets.ts';
 import type { RouterShare } from './rate-limits.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
@@ -24,6 +25,7 @@ export interface AdministeredParts {
   readonly routers?: (() => RouterShare) | undefined;
   readonly live: LiveState;
   readonly bindings: StickyBindings;
+  readonly budgets: PolicyBudgets;
   readonly overrides: BreakerOverrides;
   readonly extensions: Extensions;
   readonly registry: ExtensionRegistry;
@@ -41,7 +43,7 @@ export function administer(administration: Administration | undefined, of: Admin
     timers: of.timers,
     routerId: settings.id,
     breakers: { list: () => live.breakers(), force: overrides.force.bind(overrides) },
-    moment: momentOf(live, of.bindings),
+    moment: momentOf(live, of.bindings, of.budgets),
     extensions: { health: () => extensions.health(), registry: of.registry, resets: of.resets },
     rehearse: rehearsalsOf(of),
     records: async () => decisions?.kept(),

@@ -10,6 +10,7 @@ import { BeamlineError, errorRow } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
 import type { LiveMap } from '../core/live-map.ts';
 import { decide, emptyBecause, type Verdict } from '../policy/decide.ts';
+import { type Explanation, minimalOf } from '../policy/explanation.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
@@ -45,8 +46,10 @@ export interface DeciderDeps extends AttemptsDeps {
 
 type Chosen = Extract<Verdict, { kind: 'chosen' }>;
 
+type ExplanationLevel = NonNullable<NonNullable<DecideRequest['options']>['explain']>;
+
 interface How {
-  readonly explain: boolean;
+  readonly explain: ExplanationLevel;
   readonly version: 'v1' | 'v2';
   readonly isDry?: boolean;
 }
@@ -75,7 +78,7 @@ export class Decider {
         // It takes no place among those that run: a job waits for its turn.
         deps.rateLimits.admit(policy, facts, deps.timers.clock.nowMs(), false);
         return this.#told(policy, facts, (budgets) => {
-          const decided = this.#decide(facts, policy, { explain: false, version }, budgets);
+          const decided = this.#decide(facts, policy, { explain: 'none', version }, budgets);
           this.#bind(decided, policy);
           return { decided, decision: decisionOf(decided, policy) };
         });
@@ -101,7 +104,7 @@ export class Decider {
     const { request_id, trace_id } = request;
     const facts = factsOf(request, this.#deps.timers.clock.epochMs());
     this.#deps.rateLimits.admit(policy, facts, this.#deps.timers.clock.nowMs(), false);
-    const how = { explain: request.options?.explain ?? false, version: 'v1' } as const;
+    const how = { explain: request.options?.explain === true ? 'detailed' : 'none', version: 'v1' } as const;
     return this.#told(policy, facts, (budgets) => {
       const verdict = this.#decide(facts, policy, how, budgets);
       this.#bind(verdict, policy);
@@ -243,7 +246,7 @@ export class Decider {
       response.assignment = assignment;
       response.stream = { deliver_to, heartbeat_ms: settings.heartbeat_ms, silence_ms: settings.silence_ms };
     }
-    if (verdict.explanation !== undefined) response.explanation = { ...verdict.explanation };
+    if (verdict.explanation !== undefined) response.explanation = toldAt(how.explain, verdict.explanation);
     if (policies.isStale(timers.clock.nowMs()) && response.decision !== undefined)
       response.decision.policy_stale = true;
     return response;
@@ -253,14 +256,15 @@ export class Decider {
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
     const snapshot = this.#deps.live.first(facts.tenantId, policy, bound, budgets);
-    const verdict = decide(policy, facts, snapshot, explain);
+    const verdict = decide(policy, facts, snapshot, explain === 'verbose' ? explain : explain !== 'none');
     if (!isDry) this.#deps.decisions?.decided(policy, facts, snapshot, verdict);
-    this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
+    if (!isDry) this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;
-    if (verdict.code === 'budget_exceeded' && budgets !== undefined) throw budgets.exceeded(verdict.explanation);
+    const explanation = verdict.explanation === undefined ? undefined : toldAt(explain, verdict.explanation);
+    if (verdict.code === 'budget_exceeded' && budgets !== undefined) throw budgets.exceeded(explanation);
     throw new BeamlineError(verdict.code, verdict.message, {
       ...(errorRow(verdict.code).retry ? { retryAfterMs: FULL_RETRY_MS } : {}),
-      ...(verdict.explanation === undefined ? {} : { details: { explanation: verdict.explanation } }),
+      ...(explanation === undefined ? {} : { details: { explanation } }),
     });
   }
 
@@ -334,6 +338,7 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
   };
   if (verdict.model !== undefined) decision.model = verdict.model;
   if (verdict.isSticky) decision.sticky = true;
+  if (verdict.ruleId !== undefined) decision.rule_id = verdict.ruleId;
   if (verdict.expectedLatencyMs !== undefined) decision.expected_latency_ms = Math.round(verdict.expectedLatencyMs);
   if (verdict.expectedCostMicroUsd !== undefined) {
     decision.expected_cost_micro_usd = Math.round(verdict.expectedCostMicroUsd);
@@ -350,7 +355,7 @@ export function decisionOf(verdict: Chosen, policy: Policy): NonNullable<DecideR
 }
 
 const howOf = ({ options }: DecideRequest): How & { readonly isDry: boolean } => ({
-  explain: options?.explain !== undefined && options.explain !== 'none',
+  explain: levelOf(options),
   version: 'v2',
   isDry: options?.dry_run === true,
 });
@@ -360,6 +365,15 @@ function nobodyAdmits(onlyBreakers: boolean): BeamlineError {
   const { code, message } = emptyBecause({ onlyBreakers, onlyBudgets: false });
   return new BeamlineError(code, message, { retryAfterMs: FULL_RETRY_MS });
 }
+
+/** A dry run always has the steps (policy 11.2). */
+function levelOf({ explain = 'none', dry_run: isDry }: NonNullable<DecideRequest['options']> = {}): ExplanationLevel {
+  return isDry === true && explain !== 'verbose' ? 'detailed' : explain;
+}
+
+const toldAt = (level: ExplanationLevel, explanation: Explanation): Record<string, unknown> => ({
+  ...(level === 'minimal' ? minimalOf(explanation) : explanation),
+});
 
 /** Most decisions have none, and cost nothing. */
 const marksOf = ({ tags, arms }: Chosen): Marks | undefined =>

@@ -120,3 +120,14 @@ test('a policy without budgets asks nobody', async () => {
   const { all, policy } = await open([]);
   assert.equal(all.of(policy, facts, 1), undefined);
 });
+
+test('a look at what is spent reads anew, counts what this router holds too, and leaves no trace', async () => {
+  const { all, policy, request } = await open([{ id: 'b', limit_micro_usd: 100 }]);
+  const fresh = await all.lookedAt(policy, facts);
+  assert.deepEqual([fresh?.standing().over, fresh?.standing().tightest?.reservedMicroUsd], [undefined, 0]);
+  assert.equal(await request().hold('alder', 100), true);
+  const spent = await all.lookedAt({ ...policy, revision: 9 }, facts);
+  assert.deepEqual(spent?.standing().over, new Set(['alder', 'birch']));
+  assert.equal(spent?.standing().tightest?.reservedMicroUsd, 100);
+  assert.equal(await all.lookedAt({ ...policy, budgets: [] }, facts), undefined);
+});

@@ -1,5 +1,6 @@
 // Budgets of policies (policy 9.2): each revision brings its own, under ids that no budget of a gateway has.
 import { type Budget, policyBudgetId } from '../contracts/budget.ts';
+import type { LeasedBudget } from '../limit/leased-budget.ts';
 import { Leases, type LeasesDeps } from '../limit/leases.ts';
 import type { PolicyBudget } from '../policy/budget-document.ts';
 import type { Facts } from '../policy/facts.ts';
@@ -27,7 +28,27 @@ export class PolicyBudgets implements AsyncDisposable {
   /** Of one request; undefined if no budget of the policy is about it. `withinMs` is when it is over at the latest. */
   of(policy: Policy, facts: Facts, withinMs: number): RequestBudgets | undefined {
     if (policy.budgets.length === 0) return undefined;
-    const accounts = policy.budgets.flatMap((item) => this.#accountOf(policy, item, facts));
+    return this.#requestOf(policy, facts, withinMs, (budget, subject) => this.#leases.of(budget, subject));
+  }
+
+  /** What they say of a request that is only thought of, read anew and without a trace; undefined as above. */
+  async lookedAt(policy: Policy, facts: Facts): Promise<RequestBudgets | undefined> {
+    const request = this.#requestOf(policy, facts, 0, (budget, subject) => this.#leases.apart(budget, subject));
+    await request?.known();
+    return request;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leases[Symbol.asyncDispose]();
+  }
+
+  #requestOf(
+    policy: Policy,
+    facts: Facts,
+    withinMs: number,
+    leasedOf: (budget: Budget, subject: string) => LeasedBudget,
+  ): RequestBudgets | undefined {
+    const accounts = policy.budgets.flatMap((item) => accountOf(policy, item, facts, leasedOf));
     if (accounts.length === 0) return undefined;
     const { timers } = this.#deps;
     return new RequestBudgets({
@@ -38,29 +59,30 @@ export class PolicyBudgets implements AsyncDisposable {
       count: this.#count,
     });
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#leases[Symbol.asyncDispose]();
-  }
-
-  #accountOf({ policyId }: Policy, item: PolicyBudget, facts: Facts): readonly BudgetAccount[] {
-    const subject = SUBJECTS[item.scope](policyId, facts);
-    if (subject === undefined) return [];
-    const budget: Budget = {
-      // A built-in policy is every tenant's, and each has its own budgets of it.
-      id: policyBudgetId(policyId, item),
-      tenant_id: facts.tenantId,
-      scope: item.scope,
-      subject,
-      policy_id: policyId,
-      unit: 'micro_usd',
-      limit: item.limitMicroUsd,
-      window: item.window,
-      action: item.onExceed === 'warn' ? 'warn' : 'block',
-      warn_at: item.warnAt,
-    };
-    return [{ item, budget, leased: this.#leases.of(budget, subject) }];
-  }
+function accountOf(
+  { policyId }: Policy,
+  item: PolicyBudget,
+  facts: Facts,
+  leasedOf: (budget: Budget, subject: string) => LeasedBudget,
+): readonly BudgetAccount[] {
+  const subject = SUBJECTS[item.scope](policyId, facts);
+  if (subject === undefined) return [];
+  const budget: Budget = {
+    // A built-in policy is every tenant's, and each has its own budgets of it.
+    id: policyBudgetId(policyId, item),
+    tenant_id: facts.tenantId,
+    scope: item.scope,
+    subject,
+    policy_id: policyId,
+    unit: 'micro_usd',
+    limit: item.limitMicroUsd,
+    window: item.window,
+    action: item.onExceed === 'warn' ? 'warn' : 'block',
+    warn_at: item.warnAt,
+  };
+  return [{ item, budget, leased: leasedOf(budget, subject) }];
 }
 
 const SUBJECTS: Readonly<Record<PolicyBudget['scope'], (policyId: string, facts: Facts) => string | undefined>> = {

@@ -406,3 +406,39 @@ test('a lost worker ends the watch over a committed attempt, and nothing is push
   assert.equal((await decide({ request_id: 'rq-2' })).ok, true, 'its place is free');
   await stop();
 });
+
+for (const [level, keys] of [
+  ['none', []],
+  ['minimal', ['policy_id', 'reason']],
+  ['detailed', ['policy_id', 'reason', 'steps', 'candidates']],
+  ['verbose', ['policy_id', 'reason', 'steps', 'candidates', 'conditions', 'snapshot']],
+] as const) {
+  test(`the explanation '${level}' has what it is to have`, async () => {
+    const { decide, stop } = await open({ weights: { alder: 1 } });
+    const asked = ['policy_id', 'reason', 'steps', 'candidates', 'conditions', 'snapshot'];
+    const { explanation = {} } = await decide({ options: { explain: level } });
+    assert.deepEqual(
+      asked.filter((key) => key in explanation),
+      keys,
+    );
+    await stop();
+  });
+}
+
+test('a dry run is always explained in its steps, and no metric counts it', async () => {
+  const { decide, metrics, heard, stop } = await open({ weights: { alder: 1 } });
+  const { ok, explanation } = await decide({ options: { dry_run: true } });
+  assert.deepEqual([ok, Array.isArray(explanation?.['steps']), heard.pushed.length], [true, true, 0]);
+  assert.doesNotMatch(metrics.render(), /router_decisions_total\{/);
+  await stop();
+});
+
+test('a decision names the last rule that holds', async () => {
+  // eslint-disable-next-line unicorn/no-thenable -- the word of the language
+  const rule = (id: string, when: string) => ({ id, when, continue: true, then: { tag: id } });
+  const rules = [rule('one', 'true'), rule('two', "request.model == 'small'"), rule('three', 'false')];
+  const { decide, stop } = await open({ weights: { alder: 1 }, rules });
+  const { decision } = await decide();
+  assert.deepEqual([decision?.rule_id, decision?.tags], ['two', ['one', 'two']]);
+  await stop();
+});

@@ -122,7 +122,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     extensions,
     shadows,
   });
-  const parts = { ...deps, telemetry, live, bindings, overrides, extensions, registry, resets };
+  const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, registry, resets };
   const administered = administer(deps.administration, parts);
   for (const served of administered) opened.use(served);
   for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
