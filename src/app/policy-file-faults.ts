@@ -21,12 +21,14 @@ export function judgeFiles({ tenantId, policyId, files }: FoundPolicy, parse: Pa
   const file = readYamlFile(path);
   if (file.faults.length > 0) return { kind: 'invalid', lines: file.faults };
   const parsed = parse(file.tree, { tenantId, policyId, revision: 0 });
-  if (parsed.kind === 'valid') return { kind: 'valid', document: file.tree };
-  const lines = parsed.errors.map(({ path: pointer, code, message }) => {
+  const notPlain = file.notPlain.map(({ at, message }) => `${at} / not_plain ${message}`);
+  if (parsed.kind === 'valid' && notPlain.length === 0) return { kind: 'valid', document: file.tree };
+  const errors = parsed.kind === 'valid' ? [] : parsed.errors;
+  const lines = errors.map(({ path: pointer, code, message }) => {
     const place = file.locate(keysOf(pointer), code === 'unknown_key');
     return `${place} ${pointer} ${code} ${message}`;
   });
-  return { kind: 'invalid', lines };
+  return { kind: 'invalid', lines: [...notPlain, ...lines] };
 }
 
 function isId(id: string): boolean {

@@ -193,6 +193,22 @@ test('a bad change is told of once, with its places, and the last good revision 
   assert.deepEqual(opened.replica.find('acme', 'test').targets[0]?.model, 'three');
 });
 
+test('anchors, aliases and tags are refused in policies, with their places', async () => {
+  using folder = openFolder({
+    'acme/test.yaml': 'version: !!str 2.0\nproviders:\n  - &a { name: alder, weight: 1 }\nmetadata: { same: *a }\n',
+  });
+  await using opened = await openSource(folder);
+  assert.deepEqual(
+    opened.refused.map((line) => line.replaceAll(`${folder.dir}/acme/`, '')),
+    [
+      'test.yaml:1:16 / not_plain the tag of this value is not allowed',
+      "test.yaml:3:8 / not_plain the anchor '&a' is not allowed",
+      "test.yaml:4:19 / not_plain the alias '*a' is not allowed",
+    ],
+  );
+  assert.equal(markOf(opened.replica, 'test'), 'policy_not_found');
+});
+
 test('a start with bad documents tells every fault of every file, and serves the others', async () => {
   using folder = openFolder({
     'acme/bad.yaml': 'version: "2.0"\nweights: { alder: 1 }\nweigths: {}\nsticky: yes\n',

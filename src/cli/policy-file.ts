@@ -64,8 +64,12 @@ export function readPolicyFile(path: string, catalogue: ReadonlySet<string> | un
     revision: 0,
   });
   const warnings = placed(yaml, parsed.warnings);
-  if (parsed.kind === 'valid') return { kind: 'valid', file: path, errors: [], warnings, policy: parsed.policy };
-  return { kind: 'invalid', file: path, errors: placed(yaml, parsed.errors), warnings };
+  const notPlain = yaml.notPlain.map((what): PlacedIssue => ({ ...what, path: '', code: 'not_plain' }));
+  if (parsed.kind === 'invalid') {
+    return { kind: 'invalid', file: path, errors: [...notPlain, ...placed(yaml, parsed.errors)], warnings };
+  }
+  if (notPlain.length > 0) return { kind: 'invalid', file: path, errors: notPlain, warnings };
+  return { kind: 'valid', file: path, errors: [], warnings, policy: parsed.policy };
 }
 
 /** The policy of a file that has to be valid, or the exit code after its faults were told. */

@@ -34,6 +34,7 @@ fallbacks:
 `,
   'warned.yaml': `version: '1.0'\nproviders: [{ name: alder, weight: 1 }]\ndefaults: {}\n`,
   'twice.yaml': `version: '1.0'\nversion: '2.0'\n`,
+  'anchored.yaml': `version: '1.0'\nproviders: [ &a { name: alder, weight: 1 }]\n`,
   'config.yaml': `providers:\n  list:\n    - { id: brich, type: sim }\n`,
 })) {
   writeFileSync(join(folder, name), text);
@@ -75,6 +76,7 @@ const checks: readonly (readonly [what: string, args: readonly string[], status:
   ['the catalogue can be that of a configuration', ['bad.yaml', '--config', 'config.yaml'], 1, /^(?!.*brich)/s],
   ['a file that is not there is exit 2', ['good.yaml', 'nowhere.yaml'], 2, /nowhere\.yaml:1:1 cannot be read/],
   ['a key that stands twice makes a file unreadable', ['twice.yaml'], 2, /twice\.yaml:2:1 .*unique/],
+  ['an anchor is not part of a policy', ['anchored.yaml'], 1, /anchored\.yaml:2:17 \/ not_plain .*'&a'/],
   ['a bad configuration is exit 78', ['good.yaml', '--config', 'bad.yaml'], 78, /^$/],
 ];
 

@@ -1,16 +1,37 @@
 // Reads a YAML file of settings into a plain tree that still knows its lines.
-// YAML 1.2 core: no merge keys, no foreign tags, duplicate keys refused, aliases capped.
+// YAML 1.2 core: no merge keys, no foreign tags, duplicate keys refused, aliases capped. Policies may not even have these
+// (policy 1): who reads one asks for what is not plain.
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import type { Path } from './settle.ts';
 
 const BYTES_MAX = 16_777_216;
 const ALIASES_MAX = 100;
 
+/** Something that JSON has no form for. */
+export interface NotPlain {
+  /** `file:line:col`. */
+  readonly at: string;
+  readonly message: string;
+}
+
 export interface YamlFile {
   readonly tree: unknown;
   /** One line per fault of the text itself, each `file:line:col message`. */
   readonly faults: readonly string[];
+  /** Anchors, aliases and tags, in their order. */
+  readonly notPlain: readonly NotPlain[];
   /** `file:line:col` of the value at a path, or of the nearest thing above it that the file has. */
   locate(path: Path, isKey: boolean): string;
 }
@@ -20,6 +41,7 @@ export function readYamlFile(file: string): YamlFile {
   const unreadable = (why: string): YamlFile => ({
     tree: undefined,
     faults: [`${file}:1:1 ${why}`],
+    notPlain: [],
     locate: () => file,
   });
   try {
@@ -49,6 +71,7 @@ function parse(file: string, text: string): YamlFile {
   return {
     tree: faults.length > 0 ? undefined : (document.toJS({ maxAliasCount: ALIASES_MAX }) as unknown),
     faults,
+    notPlain: notPlainIn(document, at),
     locate(path, isKey) {
       const found = find(isNode(document.contents) ? document.contents : undefined, path, isKey, (alias) =>
         isAlias(alias) ? alias.resolve(document) : alias,
@@ -56,6 +79,22 @@ function parse(file: string, text: string): YamlFile {
       return at(found?.range?.[0] ?? 0);
     },
   };
+}
+
+function notPlainIn(document: Document.Parsed, at: (offset: number) => string): readonly NotPlain[] {
+  const found: NotPlain[] = [];
+  visit(document, {
+    Node(_, node) {
+      const place = at(node.range?.[0] ?? 0);
+      if (isAlias(node)) {
+        found.push({ at: place, message: `the alias '*${node.source}' is not allowed` });
+        return;
+      }
+      if (node.anchor !== undefined) found.push({ at: place, message: `the anchor '&${node.anchor}' is not allowed` });
+      if (node.tag !== undefined) found.push({ at: place, message: `the tag of this value is not allowed` });
+    },
+  });
+  return found;
 }
 
 function find(

@@ -20,6 +20,7 @@ export type ErrorIssueCode =
   | 'unsupported_function'
   | 'expression_too_complex'
   | 'unknown_extension'
+  | 'not_plain'
   | 'not_implemented';
 
 export type WarningCode = 'no_effect' | 'clamped' | 'fallback_to_self' | 'unreachable_rule' | 'unknown_extension';
