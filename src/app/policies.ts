@@ -2,6 +2,7 @@
 // for data, and the store that writes. A process opens them once, whatever roles it runs.
 import { join } from 'node:path';
 import type { Bus } from '../bus/bus.ts';
+import { openPriceBook, type PriceBook, priceLines } from '../catalog/price-book.ts';
 import { policySourceOf } from '../config/policy-source.ts';
 import type { Config } from '../config/schema.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -24,6 +25,8 @@ export interface OpenedPolicies extends AsyncDisposable {
   readonly store: PolicyStore;
   /** The parser that replica and store use. */
   readonly parse: ParseDocument;
+  /** Warns of models without a price by this book from now on; until then by the prices of the configuration. */
+  readonly pricedBy: (book: PriceBook) => void;
 }
 
 /**
@@ -36,7 +39,8 @@ export async function openPolicies(
   of: { readonly tenants: Iterable<string>; readonly dataDir: string | undefined },
 ): Promise<OpenedPolicies> {
   const { config, timers, telemetry } = ground;
-  const parse = parserOf(config);
+  let prices = openPriceBook(priceLines(config.providers.list));
+  const parse = parserOf(config, () => prices);
   const kind = policySourceOf(config);
   const builtIns = builtInsOf(config);
   const replica = new PolicyReplica({
@@ -67,7 +71,8 @@ export async function openPolicies(
     kind,
     replica,
     parse,
-    store: new PolicyStore({ source, replica, parse }),
+    store: new PolicyStore({ source, replica, parse, policiesMax: policiesMaxOf(config) }),
+    pricedBy: (book) => (prices = book),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -117,11 +122,18 @@ const builtInsOnly: PolicySource = {
 
 const notBuilt = (what: string): BeamlineError => new BeamlineError('not_implemented', `there is no ${what} here`);
 
-function parserOf({ providers, extensions }: Config): ParseDocument {
+function parserOf({ providers, extensions }: Config, prices: () => PriceBook): ParseDocument {
   const knownProviders = new Set(providers.list.map(({ id }) => id));
   const knownExtensions = new Map(extensions.map(({ id, type }) => [id, type]));
-  return (document, key) => parsePolicy(document, { ...key, knownProviders, knownExtensions });
+  const isPriced = (provider: string, model: string): boolean => prices().lineOf(provider, model) !== undefined;
+  // Who has no prices at all does not count money.
+  const hasPrices = priceLines(providers.list).length > 0;
+  const around = { knownProviders, knownExtensions, isPriced: hasPrices ? isPriced : undefined };
+  return (document, key) => parsePolicy(document, { ...key, ...around });
 }
+
+const policiesMaxOf = ({ gateway }: Config): ReadonlyMap<string, number> =>
+  new Map(gateway.tenants.flatMap(({ id, policies_max: most }) => (most === undefined ? [] : [[id, most] as const])));
 
 function builtInsOf({ providers }: Config) {
   const served = providers.list.map(({ id, pool, models }) => ({

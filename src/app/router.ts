@@ -30,6 +30,7 @@ export async function openRouter(
   const decisions = await openDecisionLog(ground);
   const peers = presenceKey === undefined ? undefined : await openPeers(bus, ground.timers, presenceKey);
   const prices = await openLivePrices(ground, bus, ground.telemetry.log.for('router'));
+  policies.pricedBy(prices);
   const letters = await openSpilledLetters(ground, bus, 'router');
   const role = await startRouter({
     ...ground,

@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
-import { readConfig } from '../config/read.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
-import { readPolicyFile } from './policy-file.ts';
+import { catalogueOf, readPolicyFile } from './policy-file.ts';
 import { readFixtures } from './policy-fixtures.ts';
 import { failureOf } from './policy-test.ts';
 
@@ -50,8 +49,7 @@ for (const path of examples) {
 }
 
 test('the policies of the example configuration are valid for its providers', () => {
-  const { config } = readConfig({ env: {}, file: 'examples/beamline.yaml' });
-  const catalogue = new Set(config.providers.list.map(({ id }) => id));
+  const catalogue = catalogueOf({ config: 'examples/beamline.yaml' });
   const found = globSync('examples/policies/*/*.yaml').map((path) => readPolicyFile(path, catalogue));
   assert.deepEqual(new Set(found.map(({ kind }) => kind)), new Set(['valid']));
 });

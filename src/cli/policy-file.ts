@@ -1,5 +1,6 @@
 // A policy as a file, for the commands that judge one: read, checked, and every finding with its place in the file.
 import { basename, extname } from 'node:path';
+import { openPriceBook, priceLines } from '../catalog/price-book.ts';
 import { environment } from '../config/environment.ts';
 import { readConfig } from '../config/read.ts';
 import { readYamlFile, type YamlFile } from '../config/yaml-file.ts';
@@ -42,23 +43,36 @@ export type PolicyFile =
       readonly policy: Policy;
     };
 
+/** What the deployment has. */
+export interface Catalogue {
+  readonly providers: ReadonlySet<string>;
+  /** Absent where nobody told a price. */
+  readonly isPriced: ((provider: string, model: string) => boolean) | undefined;
+}
+
 /** The deployment's providers; undefined if nobody named them. Throws as `readConfig` does. */
-export function catalogueOf({ providers, config }: CatalogueArgs): ReadonlySet<string> | undefined {
+export function catalogueOf({ providers, config }: CatalogueArgs): Catalogue | undefined {
   if (providers === undefined && config === undefined) return undefined;
   const named = (providers ?? '').split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()]));
   const configured = config === undefined ? [] : readConfig({ env: environment, file: config }).config.providers.list;
-  return new Set([...named, ...configured.map(({ id }) => id)]);
+  const lines = priceLines(configured);
+  const book = openPriceBook(lines);
+  return {
+    providers: new Set([...named, ...configured.map(({ id }) => id)]),
+    isPriced: lines.length === 0 ? undefined : (provider, model) => book.lineOf(provider, model) !== undefined,
+  };
 }
 
 /** Never throws. Without a catalogue, only the document itself defines providers. */
-export function readPolicyFile(path: string, catalogue: ReadonlySet<string> | undefined): PolicyFile {
+export function readPolicyFile(path: string, catalogue: Catalogue | undefined): PolicyFile {
   const yaml = readYamlFile(path);
   if (yaml.faults.length > 0) return { kind: 'unreadable', file: path, faults: yaml.faults };
   const { tree } = yaml;
   const echoed = isMembers(tree) ? tree : {};
   const { weights, tenant_id: tenant, policy_id: id } = echoed as { weights?: unknown } & Record<string, unknown>;
   const parsed = parsePolicy(tree, {
-    knownProviders: catalogue ?? new Set(isMembers(weights) ? Object.keys(weights) : []),
+    knownProviders: catalogue?.providers ?? new Set(isMembers(weights) ? Object.keys(weights) : []),
+    isPriced: catalogue?.isPriced,
     tenantId: typeof tenant === 'string' ? tenant : 'default',
     policyId: typeof id === 'string' ? id : basename(path, extname(path)),
     revision: 0,
@@ -73,7 +87,7 @@ export function readPolicyFile(path: string, catalogue: ReadonlySet<string> | un
 }
 
 /** The policy of a file that has to be valid, or the exit code after its faults were told. */
-export function openPolicyFile(path: string, catalogue: ReadonlySet<string> | undefined): Policy | number {
+export function openPolicyFile(path: string, catalogue: Catalogue | undefined): Policy | number {
   const file = readPolicyFile(path, catalogue);
   if (file.kind === 'valid') return file.policy;
   for (const line of linesOf(file)) complain(line);

@@ -13,7 +13,7 @@ import { isMembers } from '../policy/shape.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { columns } from './explanation-text.ts';
 import { directoriesIn } from './policy-experiment.ts';
-import { catalogueArgs, catalogueOf, linesOf, readPolicyFile } from './policy-file.ts';
+import { type Catalogue, catalogueArgs, catalogueOf, linesOf, readPolicyFile } from './policy-file.ts';
 import { complain, print } from './print.ts';
 
 const TOLD = 20;
@@ -49,7 +49,7 @@ export const policyReplayCommand = defineCommand({
 type Candidate = (record: DecisionRecord) => Policy | undefined;
 
 /** Undefined after the faults were told. A document that names its tenant or its policy is tried on their records only. */
-function candidateOf(path: string, catalogue: ReadonlySet<string> | undefined): Candidate | undefined {
+function candidateOf(path: string, catalogue: Catalogue | undefined): Candidate | undefined {
   const file = readPolicyFile(path, catalogue);
   if (file.kind !== 'valid') {
     for (const line of linesOf(file)) complain(line);
@@ -57,7 +57,7 @@ function candidateOf(path: string, catalogue: ReadonlySet<string> | undefined): 
   }
   const { tree } = readYamlFile(path);
   const { tenant_id: tenant, policy_id: id } = isMembers(tree) ? tree : {};
-  const knownProviders = new Set([...(catalogue ?? []), ...file.policy.targets.map(({ name }) => name)]);
+  const knownProviders = new Set([...(catalogue?.providers ?? []), ...file.policy.targets.map(({ name }) => name)]);
   const compiled = new Map<string, Policy>();
   // Draws of sessions and experiments hold the names of tenant and policy, so the document is compiled for each of them.
   return ({ tenant_id: tenantId, policy_id: policyId }) => {

@@ -96,6 +96,9 @@ const tenant = entry({
   labels: Type.Optional(
     named(text('The value.'), 'Facts of the tenant, which policies read as `tenant.labels`; for example its region.'),
   ),
+  policies_max: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 10_000, description: 'Policies that it may store; 100 without this.' }),
+  ),
   aliases: Type.Optional(
     named(
       text('`policy:<id>`, `<provider>/<model>` or a model name.'),

@@ -23,7 +23,14 @@ export type ErrorIssueCode =
   | 'not_plain'
   | 'not_implemented';
 
-export type WarningCode = 'no_effect' | 'clamped' | 'fallback_to_self' | 'unreachable_rule' | 'unknown_extension';
+export type WarningCode =
+  | 'no_effect'
+  | 'clamped'
+  | 'fallback_to_self'
+  | 'unreachable_rule'
+  | 'unpriced_model'
+  | 'complexity'
+  | 'unknown_extension';
 
 /** One finding; `path` is a JSON Pointer into the document. */
 export interface Issue {

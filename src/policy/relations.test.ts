@@ -212,3 +212,36 @@ for (const [finding, document, expected] of FINDINGS) {
     );
   });
 }
+
+const PRICED = {
+  version: '2.0',
+  providers: [
+    { name: 'elder', weight: 1, model: 'small' },
+    { name: 'rowan', model: 'unknown', models: ['large'] },
+    { name: 'alder', models: ['small', 'odd', 'any-*'] },
+    { name: 'birch' },
+  ],
+};
+const around = { knownProviders: new Set<string>(), tenantId: 'kestrel', policyId: 'default', revision: 14 };
+
+test('models that the document names are warned of when the price book lacks them', () => {
+  const isPriced = (_provider: string, model: string): boolean => model === 'small';
+  const { kind, warnings } = parsePolicy(PRICED, { ...around, isPriced });
+  assert.deepEqual(
+    [kind, warnings.map(({ path, code }) => [path, code])],
+    [
+      'valid',
+      [
+        ['/providers/1/model', 'unpriced_model'],
+        ['/providers/2/models/1', 'unpriced_model'],
+      ],
+    ],
+  );
+  assert.deepEqual(parsePolicy(PRICED, around).warnings, [], 'without a price book nobody can say');
+});
+
+test('many extensions are warned of wherever a document is read', () => {
+  const pre = ['a', 'b', 'c', 'd'].map((id) => ({ id }));
+  const { kind, warnings } = parsePolicy({ ...PRICED, pre }, around);
+  assert.deepEqual([kind, warnings.map(({ path, code }) => [path, code])], ['valid', [['', 'complexity']]]);
+});

@@ -1,6 +1,7 @@
 // What one place of a policy document says about another (policy 11.5). Parts of a wrong type were told of already.
 import { checkExtensions } from './extension-relations.ts';
 import { checkBudgets } from './budget-document.ts';
+import { complexityOf } from './complexity.ts';
 import { type Findings, pathTo } from './issue.ts';
 import type { ExtensionStage } from './policy.ts';
 import { itemsOf, referencesIn } from './references.ts';
@@ -19,6 +20,8 @@ export interface Surroundings {
   readonly knownProviders: ReadonlySet<string>;
   /** The extensions of the configuration by id, beside which others may be registered; absent where nobody knows it. */
   readonly knownExtensions?: ReadonlyMap<string, ExtensionStage>;
+  /** Whether the price book has the model of a provider; absent where there is no price book. */
+  readonly isPriced?: ((provider: string, model: string) => boolean) | undefined;
 }
 
 export function relate(document: Members, around: Surroundings, findings: Findings): void {
@@ -44,6 +47,9 @@ export function relate(document: Members, around: Surroundings, findings: Findin
   checkIds(itemsOf(document['budgets'], '/budgets'), 'id', 'budget', findings);
   checkBudgets(document['budgets'], findings);
   checkExtensions(document, around.knownExtensions, findings);
+  checkPrices(document, around.isPriced, findings);
+  const { isWarned, score } = complexityOf(document);
+  if (isWarned) findings.warning('', 'complexity', `the extensions make a complexity of ${score}`);
 }
 
 /** A provider of the document, as far as it is readable. */
@@ -107,6 +113,21 @@ function checkReferences(
   const names = new Set(entries.map(({ name }) => name));
   for (const { path, name } of referencesIn(document)) {
     if (!names.has(name) && !knownProviders.has(name)) notDefined(path, name, findings);
+  }
+}
+
+/** Models that the document itself names: `model` is what is sent, and without it a model of `models` that is no prefix. */
+function checkPrices(document: Members, isPriced: Surroundings['isPriced'], findings: Findings): void {
+  if (isPriced === undefined) return;
+  for (const [path, { name, model, models }] of itemsOf(document['providers'], '/providers')) {
+    const named: readonly (readonly [string, unknown])[] =
+      model === undefined && Array.isArray(models)
+        ? models.map((one: unknown, index) => [`${path}/models/${index}`, one] as const)
+        : [[`${path}/model`, model]];
+    for (const [at, one] of named) {
+      if (typeof name !== 'string' || typeof one !== 'string' || one.endsWith('*') || isPriced(name, one)) continue;
+      findings.warning(at, 'unpriced_model', `'${one}' of '${name}' has no price: it counts as 0`);
+    }
   }
 }
 

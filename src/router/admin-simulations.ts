@@ -48,7 +48,7 @@ export const simulations = ({
     const parsed = policies.check(document, keyOf(params, document));
     const { warnings } = parsed;
     return parsed.kind === 'valid'
-      ? { valid: true, errors: [], warnings: [...warnings, ...complexityWarnings(document)] }
+      ? { valid: true, errors: [], warnings }
       : { valid: false, errors: parsed.errors, warnings };
   },
   get_complexity(params) {
@@ -153,17 +153,14 @@ function readSnapshot(document: Readonly<Record<string, unknown>>): Snapshot {
 }
 
 function complexity(document: unknown): Complexity {
-  const { extensions, score, level, estimatedLatencyMs } = complexityOf(document);
+  const { extensions, score, level, estimatedLatencyMs, isWarned } = complexityOf(document);
   return {
     extensions,
     score,
     level,
     estimated_latency_ms: estimatedLatencyMs,
-    warnings: complexityWarnings(document),
+    warnings: isWarned
+      ? [{ path: '', code: 'complexity', message: `the extensions make a complexity of ${score}` }]
+      : [],
   };
-}
-
-function complexityWarnings(document: unknown): Complexity['warnings'] {
-  const { isWarned, score } = complexityOf(document);
-  return isWarned ? [{ path: '', code: 'complexity', message: `the extensions make a complexity of ${score}` }] : [];
 }

@@ -98,6 +98,14 @@ test('a bad document is told with every finding, once for each revision', () => 
   assert.match(telemetry.metrics.render(), /router_policy_source_total\{result="refused"\} 1/);
 });
 
+test('what a policy is warned of is told in one line when it is loaded', () => {
+  const { replica, lines } = openReplica();
+  replica.all([recordOf('test', 2, { version: '1.0', weights: { alder: 1 }, health_check: {}, defaults: {} })]);
+  const told = lines.filter((line) => line.includes('policy_warned'));
+  assert.equal(told.length, 1);
+  assert.match(told.join(''), /"policy":"test".*"count":2.*no_effect/s);
+});
+
 test('a policy that is bad from the start is not decided by the built-in one; a change that is bad later is', () => {
   const { replica } = openReplica();
   replica.all([recordOf('default', 2, BAD), live('test', 1)]);

@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
 import type { Parsed } from '../policy/parse.ts';
+import type { Issue } from '../policy/issue.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
@@ -202,12 +203,23 @@ export class PolicyReplica implements Policies, PolicyListener {
     if (held !== undefined && held.record.revision >= revision) return false;
     if (record.deleted) return this.#put(record, undefined);
     const parsed = this.#options.parse(record.policy, { tenantId, policyId, revision });
-    if (parsed.kind === 'valid') return this.#put(record, parsed.policy);
+    if (parsed.kind === 'valid') {
+      this.#warned(record, parsed.warnings);
+      return this.#put(record, parsed.policy);
+    }
     if (this.#refused.get(nameOf(record)) === revision) return false;
     this.#refused.set(nameOf(record), revision);
     const lines = parsed.errors.map(({ path, code, message }) => `${path} ${code} ${message}`);
     this.refuse(tenantId, policyId, lines);
     return false;
+  }
+
+  /** One line for a policy, however many findings it has: a start reads thousands. */
+  #warned({ tenant_id, policy_id: policy, revision }: PolicyRecord, warnings: readonly Issue[]): void {
+    const [first] = warnings;
+    if (first === undefined) return;
+    const fault = `${first.path} ${first.code} ${first.message}`;
+    this.#log.warn('policy_warned', { tenant_id, policy, revision, count: warnings.length, fault });
   }
 
   #put(record: PolicyRecord, policy: Policy | undefined): true {

@@ -29,7 +29,8 @@ function open(records: readonly PolicyRecord[] = []) {
     ],
     [Symbol.asyncDispose]: async () => undefined,
   };
-  return { replica, written, store: new PolicyStore({ source, replica, parse }) };
+  const policiesMax = new Map([['oak', 101]]);
+  return { replica, written, store: new PolicyStore({ source, replica, parse, policiesMax }) };
 }
 
 const many = (count: number, of: (id: string) => PolicyRecord): readonly PolicyRecord[] =>
@@ -77,6 +78,16 @@ test('ids that were used and deleted have a bound too', async () => {
   const { store } = open(many(1_000, (id) => tombstone(id, 1)));
   await refusedWith('capacity_exceeded', store.put(writeOf('more'), marked('x')));
   assert.equal((await store.put(writeOf('policy-7', 0), marked('x'))).record.revision, 2);
+});
+
+test('a tenant whose record says another quota has that one', async () => {
+  const { store } = open(many(100, (id) => recordOf(id, 1, marked('x'), 'oak')));
+  assert.equal((await store.put({ ...writeOf('more'), tenantId: 'oak' }, marked('x'))).record.revision, 1);
+  const { details } = await refusedWith(
+    'capacity_exceeded',
+    store.put({ ...writeOf('x'), tenantId: 'oak' }, marked('x')),
+  );
+  assert.deepEqual(details, { policies_max: 101 });
 });
 
 test('the quota of one tenant is not that of another', async () => {

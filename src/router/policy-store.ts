@@ -7,10 +7,10 @@ import { noSuchPolicy } from './policy-record.ts';
 import type { PolicyReplica } from './policy-replica.ts';
 import type { PolicyRecord, PolicySource, PolicyWrite } from './policy-source.ts';
 
-/** Policies of one tenant. */
+/** Policies of a tenant whose record says nothing else. */
 const POLICIES_MAX = 100;
-/** Ids that one tenant has ever used: a tombstone is kept for each that is deleted, and must have a bound too. */
-const IDS_MAX = 10 * POLICIES_MAX;
+/** Ids that a tenant has ever used, per policy: a tombstone is kept for each that is deleted, and must have a bound too. */
+const IDS_PER_POLICY = 10;
 
 export interface Written {
   readonly record: PolicyRecord;
@@ -22,6 +22,8 @@ export interface StoreOptions {
   /** Counts what a tenant has. It may lag the source by a moment, so two routers may together pass the quota by one. */
   readonly replica: PolicyReplica;
   readonly parse: (document: unknown, key: PolicyKey) => Parsed;
+  /** Of the tenants whose record has one. */
+  readonly policiesMax?: ReadonlyMap<string, number>;
 }
 
 export class PolicyStore {
@@ -67,13 +69,14 @@ export class PolicyStore {
   }
 
   #assertRoom(tenantId: string, policyId: string): void {
-    const { replica } = this.#options;
+    const { replica, policiesMax } = this.#options;
+    const most = policiesMax?.get(tenantId) ?? POLICIES_MAX;
     if (replica.idsOf(tenantId).has(policyId)) return;
     const records = replica.recordsOf(tenantId);
     const isKnown = records.some((record) => record.policy_id === policyId);
-    if (replica.idsOf(tenantId).size < POLICIES_MAX && (isKnown || records.length < IDS_MAX)) return;
+    if (replica.idsOf(tenantId).size < most && (isKnown || records.length < most * IDS_PER_POLICY)) return;
     throw new BeamlineError('capacity_exceeded', 'the tenant has as many policies as it may have', {
-      details: { policies_max: POLICIES_MAX },
+      details: { policies_max: most },
     });
   }
 }
