@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -176,6 +177,32 @@ test('a directory that cannot be made refuses the start; one that goes away fail
   await using files = await it.open();
   rmSync(join(it.dir, 'data'), { recursive: true });
   await assert.rejects(files.write([lineOf(policyOf(14), 1)]), /ENOENT/);
+});
+
+test('after a write that failed the next one begins a file of its own, and nothing that was written is lost', async () => {
+  using it = ground();
+  // The system refuses to let a file grow above 4096 bytes.
+  const script = `
+    import { openDecisionFiles } from '${new URL('./decision-files.ts', import.meta.url).href}';
+    import { Timers } from '${new URL('../core/timers.ts', import.meta.url).href}';
+    import { ManualClock } from '${new URL('../core/clock.ts', import.meta.url).href}';
+    const timers = new Timers(new ManualClock(${START_MS}));
+    const files = await openDecisionFiles({ dir: process.argv[1], timers });
+    const write = (id, size) =>
+      files.write([{ text: JSON.stringify({ type: 'later', id, pad: 'x'.repeat(size) }), policy: undefined }]);
+    const told = [];
+    for (const [id, size] of [[1, 3000], [2, 3000], [3, 3000], [4, 9000], [5, 100]])
+      told.push(await write(id, size).then(() => 'ok', (fault) => fault.code));
+    await files[Symbol.asyncDispose]();
+    console.log(told.join(' '));
+    process.exit();
+  `;
+  const limited = `trap '' XFSZ; ulimit -f 8; exec "$0" --input-type=module -e "$1" "$2"`;
+  const child = spawnSync('sh', ['-c', limited, process.execPath, script, join(it.dir, 'data')], { encoding: 'utf8' });
+  assert.equal(child.stdout.trim(), 'ok EFBIG ok EFBIG ok', child.stderr);
+  const kept = it.names().map((name) => readFileSync(it.path(name), 'utf8').split('\n'));
+  const whole = kept.map((lines) => lines.slice(0, -1).map((line) => (JSON.parse(line) as { id: number }).id));
+  assert.deepEqual(whole, [[1], [3], [5]]);
 });
 
 test('a file with a broken last line is read up to it', async () => {

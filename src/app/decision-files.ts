@@ -1,6 +1,6 @@
 // Files of decision records in the router's data directory: one line of JSON each, a new file every day and when one is full.
 // F1. A file can be replayed by itself: the document of a revision stands in it before the first record of the revision.
-// F2. No file is ever continued, so a torn line can only be the last one.
+// F2. No file is ever continued, not even after a write that failed, so a torn line can only be the last one.
 // F3. Records are kept for 7 days, and less where they would take more than `TOTAL_BYTES_MAX`.
 import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -37,6 +37,7 @@ export interface DecisionFilesOptions {
 }
 
 interface File {
+  readonly path: string;
   readonly handle: FileHandle;
   readonly day: string;
   /** Policies whose document stands in it. */
@@ -67,8 +68,14 @@ class DecisionFiles implements RecordSink {
     const file = await this.#fileOf(this.#day());
     let text = '';
     for (const line of lines) text += `${this.#introduce(line.policy, file)}${line.text}\n`;
+    const isFirst = file.bytes === 0;
     file.bytes += Buffer.byteLength(text);
-    await file.handle.appendFile(text);
+    try {
+      await file.handle.appendFile(text);
+    } catch (fault) {
+      await this.#leave(file, isFirst);
+      throw fault;
+    }
   }
 
   /** Removes what is too old, then the oldest of what is too much. */
@@ -92,6 +99,13 @@ class DecisionFiles implements RecordSink {
     this.#file = undefined;
   }
 
+  /** One that holds nothing whole is taken away, so that a full disk does not fill the day's numbers. */
+  async #leave({ handle, path }: File, isEmpty: boolean): Promise<void> {
+    this.#file = undefined;
+    await handle.close().catch(() => undefined);
+    if (isEmpty) await rm(path, { force: true }).catch(() => undefined);
+  }
+
   /** The policy's own line if the file does not have it yet. */
   #introduce(policy: Policy | undefined, { policies }: File): string {
     if (policy === undefined || policies.has(policy)) return '';
@@ -112,7 +126,7 @@ class DecisionFiles implements RecordSink {
     await this.#file?.handle.close();
     this.#file = undefined;
     await this.tidy();
-    this.#file = { handle: await create(dir, day), day, policies: new Set(), bytes: 0 };
+    this.#file = { ...(await create(dir, day)), day, policies: new Set(), bytes: 0 };
     return this.#file;
   }
 
@@ -140,14 +154,14 @@ const sizeOf = (path: string): Promise<number> =>
 const dayOf = (epochMs: number): string => new Date(epochMs).toISOString().slice(0, 10);
 
 /** The next file of the day; another process that took its number first is stepped over. */
-async function create(dir: string, day: string): Promise<FileHandle> {
+async function create(dir: string, day: string): Promise<Pick<File, 'path' | 'handle'>> {
   const taken = (await readdir(dir)).filter((name) => DECISION_FILE.exec(name)?.[1] === day).toSorted();
   const last = Number(taken.at(-1)?.slice(-11, -6) ?? 0);
   for (let n = last + 1; n <= FILES_A_DAY_MAX; n++) {
     try {
-      const name = `decisions-${day}-${String(n).padStart(5, '0')}.jsonl`;
+      const path = join(dir, `decisions-${day}-${String(n).padStart(5, '0')}.jsonl`);
       // eslint-disable-next-line no-await-in-loop -- numbers are tried one after the other
-      return await open(join(dir, name), 'ax', 0o600);
+      return { path, handle: await open(path, 'ax', 0o600) };
     } catch (fault) {
       if (!(fault instanceof Error && 'code' in fault && fault.code === 'EEXIST')) throw fault;
     }

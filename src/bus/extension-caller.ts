@@ -25,6 +25,8 @@ const BREAKER_GAUGE: Readonly<Record<BreakerState, number>> = { closed: 0, half_
 const CALL_MS = { min: 10, max: 5_000 };
 const RETRY_MAX = 3;
 const RETRY_WAIT_MS = 100;
+/** What a repeat may mend, in our words and in those of extensions (policy 10.3). */
+const REPEATED: ReadonlySet<string> = new Set(['extension_timeout', 'extension_unavailable', 'timeout', 'unavailable']);
 
 export interface ExtensionCallerDeps {
   readonly bus: Bus;
@@ -89,7 +91,7 @@ export class ExtensionCaller {
       if (timeoutMs < CALL_MS.min) return failed('deadline_exceeded', 'too little time is left for extensions');
       // eslint-disable-next-line no-await-in-loop -- tries come one after the other
       const answer = await this.#guarded(call, timeoutMs);
-      const mayRepeat = answer.kind === 'failed' && answer.retryable && tried < retries;
+      const mayRepeat = answer.kind === 'failed' && answer.retryable && REPEATED.has(answer.code) && tried < retries;
       if (!mayRepeat || call.signal?.aborted === true) return answer;
       // eslint-disable-next-line no-await-in-loop -- as above
       await timers.sleep(RETRY_WAIT_MS * 2 ** tried);

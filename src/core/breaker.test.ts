@@ -107,7 +107,7 @@ test('one failed probe opens it again, for the whole time', () => {
 });
 
 test('a permit ends with its attempt or at its deadline, and says nothing then', () => {
-  const { breaker, at, fail, state } = open({ halfOpenMax: 1 });
+  const { breaker, at, fail, record, state } = open({ halfOpenMax: 1 });
   fail(5);
   at.ms += 60_000;
   assert.equal(breaker.admit('a', at.ms, at.ms + 1_000), true);
@@ -118,6 +118,11 @@ test('a permit ends with its attempt or at its deadline, and says nothing then',
   at.ms++;
   assert.equal(breaker.admit('c', at.ms, at.ms + 1_000), true);
   assert.equal(state(), 'half_open');
+  record(true, { key: 'a' });
+  record(true, { key: 'b' });
+  assert.equal(state(), 'half_open', 'late results of permits that have ended');
+  record(true, { key: 'c' });
+  assert.equal(state(), 'open');
 });
 
 test('results of attempts from before the last transition are ignored, probes are not', () => {
@@ -175,6 +180,7 @@ class Model {
   isForced = false;
   results: Result[] = [];
   permits: { key: string; untilMs: number }[] = [];
+  lapsed = new Set<string>();
   moves: string[] = [];
 
   constructor(settings: BreakerSettings) {
@@ -186,6 +192,7 @@ class Model {
     this.sinceMs = atMs;
     this.results = [];
     this.permits = [];
+    this.lapsed = new Set();
     this.moves.push(`${to} ${reason}`);
   }
 
@@ -194,12 +201,13 @@ class Model {
     const dueMs = this.sinceMs + this.settings.openMs;
     if (this.state === 'open' && !this.isForced && this.nowMs >= dueMs)
       this.move('half_open', 'timeout_elapsed', dueMs);
-    this.permits = this.permits.filter(({ untilMs }) => untilMs > this.nowMs);
+    for (const permit of this.permits) if (permit.untilMs <= this.nowMs) this.release(permit.key);
   }
 
   record(key: string, sentMs: number, isFailure: boolean, latencyMs: number): void {
     const isProbe = this.permits.some((permit) => permit.key === key);
-    this.release(key);
+    this.permits = this.permits.filter((permit) => permit.key !== key);
+    if (this.lapsed.delete(key)) return;
     if (!isProbe && sentMs < this.sinceMs) return;
     this.results.push({ second: Math.floor(this.nowMs / 1_000), isFailure, latencyMs });
     if (this.state === 'closed') this.judge();
@@ -233,10 +241,12 @@ class Model {
     if (this.state === 'closed') return true;
     if (this.permits.length >= this.settings.halfOpenMax) return false;
     this.permits.push({ key, untilMs: this.nowMs + forMs });
+    this.lapsed.delete(key);
     return true;
   }
 
   release(key: string): void {
+    if (this.permits.some((permit) => permit.key === key)) this.lapsed.add(key);
     this.permits = this.permits.filter((permit) => permit.key !== key);
   }
 

@@ -30,6 +30,9 @@ export interface BreakerResult {
   readonly latencyMs: number;
 }
 
+/** Attempts whose permit ended before they did, and that are remembered. */
+const LAPSED_MAX = 100;
+
 const SAMPLES = 0;
 const FAILURES = 1;
 const SLOW = 2;
@@ -48,6 +51,8 @@ export class Breaker {
   #run = 0;
   /** When the permit of an attempt ends; undefined while none is given. */
   #permits: Map<string, number> | undefined;
+  /** Attempts that went on after their permit had ended; undefined while there is none. */
+  #lapsed: Set<string> | undefined;
 
   constructor(onMove: (to: BreakerState, reason: BreakerReason) => void) {
     this.#onMove = onMove;
@@ -86,19 +91,28 @@ export class Breaker {
   /** Admits the attempt, with a permit until its deadline if the breaker is half-open; false: not now. */
   admit(key: string, nowMs: number, deadlineMs: number): boolean {
     if (this.refuses(nowMs)) return false;
-    if (this.#state === 'half_open') (this.#permits ??= new Map()).set(key, deadlineMs);
+    if (this.#state !== 'half_open') return true;
+    (this.#permits ??= new Map()).set(key, deadlineMs);
+    this.#lapsed?.delete(key);
     return true;
   }
 
-  /** The attempt ended in a way that says nothing of the provider. */
+  /** The attempt ended in a way that says nothing of the provider; nor does what is heard of it later. */
   release(key: string): void {
-    this.#permits?.delete(key);
+    if (this.#permits?.delete(key) !== true) return;
+    const lapsed = (this.#lapsed ??= new Set());
+    const [oldest] = lapsed;
+    if (oldest !== undefined && lapsed.size >= LAPSED_MAX) lapsed.delete(oldest);
+    lapsed.add(key);
   }
 
   record({ key, nowMs, sentMs, isFailure, latencyMs }: BreakerResult): void {
     if (this.#state === 'open') this.#elapse(nowMs);
-    const isProbe = (this.#permits?.get(key) ?? nowMs) > nowMs;
-    this.release(key);
+    const permitMs = this.#permits?.get(key);
+    const isProbe = permitMs !== undefined && permitMs > nowMs;
+    if (isProbe) this.#permits?.delete(key);
+    else this.release(key);
+    if (this.#lapsed?.delete(key) === true) return;
     if (!isProbe && sentMs < this.#sinceMs) return;
     this.#window.add(SAMPLES, nowMs);
     if (isFailure) this.#window.add(FAILURES, nowMs);
@@ -166,7 +180,7 @@ export class Breaker {
     const max = this.#settings?.halfOpenMax ?? 1;
     if (this.#permits === undefined) return max;
     if (this.#permits.size >= max) {
-      for (const [key, untilMs] of this.#permits) if (untilMs <= nowMs) this.#permits.delete(key);
+      for (const [key, untilMs] of this.#permits) if (untilMs <= nowMs) this.release(key);
     }
     return max - this.#permits.size;
   }
@@ -176,6 +190,7 @@ export class Breaker {
     this.#sinceMs = atMs;
     this.#run = 0;
     this.#permits = undefined;
+    this.#lapsed = undefined;
     this.#window.clear();
     this.#onMove(to, reason);
   }

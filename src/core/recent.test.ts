@@ -24,3 +24,10 @@ test('the last value of a key wins, and a deleted key is gone from both generati
   assert.equal(recent.has('a'), false);
   assert.equal(recent.delete('a'), false);
 });
+
+test('what is old is known though nothing is young any more', () => {
+  const recent = new Recent<number>(2);
+  for (const key of ['a', 'b', 'c']) recent.set(key, 1);
+  assert.equal(recent.delete('c'), true);
+  assert.deepEqual([recent.get('a'), recent.has('a')], [1, true]);
+});

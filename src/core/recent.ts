@@ -12,7 +12,6 @@ export class Recent<Value> {
   }
 
   get(key: string): Value | undefined {
-    if (this.#young.size === 0) return undefined;
     return this.#young.get(key) ?? (this.#old.size === 0 ? undefined : this.#old.get(key));
   }
 

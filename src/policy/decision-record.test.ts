@@ -78,6 +78,7 @@ const EVERY_STATE: Required<Snapshot> = {
   canaryAborted: true,
   sticky: 'birch',
   isOpen: (name) => name === 'birch',
+  isHalfOpen: (name) => name === 'cedar',
   isCooling: (name) => name === 'rowan',
   hasCapacity: ({ name }) => name !== 'rowan',
   poolFactor: (pool) => (pool === 'lab' ? 0.3 : 0.7),
@@ -92,6 +93,7 @@ const EVERY_STATE: Required<Snapshot> = {
 
 const ASKED: Readonly<Record<keyof Live, (live: Required<Live>, target: Target) => unknown>> = {
   isOpen: (live, { name }) => live.isOpen(name),
+  isHalfOpen: (live, { name }) => live.isHalfOpen(name),
   isCooling: (live, { name }) => live.isCooling(name, 0),
   hasCapacity: (live, target) => live.hasCapacity(target),
   poolFactor: (live, { pool }) => live.poolFactor(pool),

@@ -48,6 +48,8 @@ export interface Facts {
 /** The state of providers and workers. A question that is not answered removes nothing. */
 export interface Live {
   isOpen?(provider: string): boolean;
+  /** Whether its breaker admits a few attempts to try it; it may be open for this one all the same. */
+  isHalfOpen?(provider: string): boolean;
   /** Whether the provider's limit will still hold after `afterMs` milliseconds. */
   isCooling?(provider: string, afterMs: number): boolean;
   hasCapacity?(target: Target): boolean;

@@ -7,6 +7,7 @@ import type { Policy, Target } from './policy.ts';
 interface RecordedProvider {
   readonly name: string;
   readonly open?: true | undefined;
+  readonly half_open?: true | undefined;
   readonly cooling?: true | undefined;
   readonly has_capacity?: false | undefined;
   readonly over_budget?: true | undefined;
@@ -80,6 +81,7 @@ function providersOf(asked: readonly Target[], facts: Facts, live: Live): readon
     providers.push({
       name,
       open: live.isOpen?.(name) === true ? true : undefined,
+      half_open: live.isHalfOpen?.(name) === true ? true : undefined,
       cooling: live.isCooling?.(name, 0) === true ? true : undefined,
       has_capacity: live.hasCapacity?.(target) === false ? false : undefined,
       over_budget: live.overBudget?.has(name) === true ? true : undefined,
@@ -122,6 +124,7 @@ export function snapshotFrom(known: RecordedSnapshot, attempt: number, requested
     sticky: known.sticky,
     overBudget: new Set(known.providers.flatMap(({ name, over_budget }) => (over_budget === true ? [name] : []))),
     isOpen: (provider) => byName.get(provider)?.open === true,
+    isHalfOpen: (provider) => byName.get(provider)?.half_open === true,
     isCooling: (provider) => byName.get(provider)?.cooling === true,
     hasCapacity: ({ name }) => byName.get(name)?.has_capacity !== false,
     poolFactor: (pool) => (known.pools === undefined ? 1 : (known.pools.find((one) => one.pool === pool)?.factor ?? 1)),

@@ -16,6 +16,8 @@ export interface SnapshotDocument {
   readonly attempt?: number;
   /** Providers with an open breaker. */
   readonly open?: readonly string[];
+  /** Providers whose breaker admits a few attempts to try them. */
+  readonly half_open?: readonly string[];
   readonly cooling?: readonly string[];
   /** Providers with a failed attempt in this request. */
   readonly failed?: readonly string[];
@@ -56,6 +58,7 @@ export const SNAPSHOT_SHAPE: Shape = {
   fields: {
     attempt: { shape: { kind: 'number', min: 1, max: 100, isInteger: true } },
     open: { shape: names },
+    half_open: { shape: names },
     cooling: { shape: names },
     failed: { shape: names },
     full: { shape: names },
@@ -87,7 +90,7 @@ export const SNAPSHOT_SHAPE: Shape = {
 
 /** The providers that the document names, each with its place in it. */
 export function providersNamed(document: SnapshotDocument): readonly (readonly [path: string, name: string])[] {
-  const lists = (['open', 'cooling', 'failed', 'full', 'over_budget'] as const).flatMap((key) =>
+  const lists = (['open', 'half_open', 'cooling', 'failed', 'full', 'over_budget'] as const).flatMap((key) =>
     (document[key] ?? []).map((name, index) => [`/${key}/${index}`, name] as const),
   );
   const maps = (['latency_ms', 'error_rate', 'cost_micro_usd', 'in_flight', 'capacity'] as const).flatMap((key) =>
@@ -102,6 +105,7 @@ export function providersNamed(document: SnapshotDocument): readonly (readonly [
 
 /** The snapshot of a document that keeps to the shape. */
 export function snapshotOf(document: SnapshotDocument): Snapshot {
+  const { half_open: halfOpen } = document;
   const [open, cooling, full] = [document.open, document.cooling, document.full].map((list) => new Set(list));
   const { pools = {}, latency_ms: latency = {}, error_rate: rates = {} } = document;
   const { cost_micro_usd: costs, in_flight: inFlight = {}, capacity = {} } = document;
@@ -115,6 +119,7 @@ export function snapshotOf(document: SnapshotDocument): Snapshot {
     canaryAborted: document.canary_aborted,
     overBudget: document.over_budget === undefined ? undefined : new Set(document.over_budget),
     isOpen: (provider) => open?.has(provider) === true,
+    isHalfOpen: (provider) => halfOpen?.includes(provider) === true,
     isCooling: (provider) => cooling?.has(provider) === true,
     hasCapacity: ({ name }) => full?.has(name) !== true,
     poolFactor: (pool) => POOL_FACTORS[own(pools, pool) ?? 'healthy'],

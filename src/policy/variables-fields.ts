@@ -80,7 +80,9 @@ export const FIELDS = {
     labels: map(({ target }) => target.labels),
     weight: double(({ target }) => target.weight),
     priority: int(({ target }) => target.priority),
-    breaker: text(({ target, live }) => (live.isOpen?.(target.name) === true ? 'open' : 'closed')),
+    breaker: text(({ target: { name }, live }) =>
+      live.isHalfOpen?.(name) === true ? 'half_open' : live.isOpen?.(name) === true ? 'open' : 'closed',
+    ),
     in_flight: int(({ target, live }) => live.inFlight?.(target.name)),
     capacity: int(({ target, live }) => target.maxInFlight ?? live.capacity?.(target)),
     latency_ms: int(({ target, live, facts }) => live.latency?.(target.name, facts.stream)?.ms),

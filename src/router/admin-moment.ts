@@ -3,6 +3,7 @@
 import type { Facts, Snapshot } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { stickyKey } from '../policy/sticky.ts';
+import type { BreakerView } from './breakers.ts';
 import type { LiveState } from './live-state.ts';
 import type { PolicyBudgets } from './policy-budgets.ts';
 import type { RequestBudgets } from './request-budgets.ts';
@@ -26,22 +27,21 @@ export const momentOf = (
     const key = stickyKey(policy, facts);
     const bound = key === undefined ? key : bindings.get(key);
     const known = live.first(tenantId, { ...policy, breaker: undefined }, bound, budgets);
-    const open = new Set(
-      live
-        .breakers()
-        .filter((one) => one.tenantId === tenantId && one.state === 'open')
-        .filter(({ mode }) => policy.breaker !== undefined || mode === 'force_open')
-        .map(({ providerId }) => providerId),
-    );
-    return lookedAt(known, open);
+    const applied = live
+      .breakers()
+      .filter((one) => one.tenantId === tenantId && (policy.breaker !== undefined || one.mode === 'force_open'));
+    const namesOf = (state: BreakerView['state']): ReadonlySet<string> =>
+      new Set(applied.filter((one) => one.state === state).map(({ providerId }) => providerId));
+    return lookedAt(known, namesOf('open'), namesOf('half_open'));
   },
 });
 
-/** The same snapshot with another answer to one question; a question that it does not answer stays so. */
-function lookedAt(known: Snapshot, open: ReadonlySet<string>): Snapshot {
+/** The same snapshot with other answers about breakers; a question that it does not answer stays so. */
+function lookedAt(known: Snapshot, open: ReadonlySet<string>, halfOpen: ReadonlySet<string>): Snapshot {
   return new Proxy(known, {
     get(target, name) {
       if (name === 'isOpen') return (provider: string) => open.has(provider);
+      if (name === 'isHalfOpen') return (provider: string) => halfOpen.has(provider);
       const member: unknown = Reflect.get(target, name, target);
       return typeof member === 'function' ? member.bind(target) : member;
     },

@@ -115,6 +115,14 @@ export class Breakers {
 export const isOpen = (kept: KeptBreaker | undefined, settings: BreakerSettings | undefined, nowMs: number): boolean =>
   kept !== undefined && isApplied(kept.breaker, settings, nowMs) && kept.breaker.refuses(nowMs);
 
+/** Whether it admits a few attempts to a policy with these settings, or has admitted them already. */
+export const isHalfOpen = (
+  kept: KeptBreaker | undefined,
+  settings: BreakerSettings | undefined,
+  nowMs: number,
+): boolean =>
+  kept !== undefined && isApplied(kept.breaker, settings, nowMs) && kept.breaker.state(nowMs) === 'half_open';
+
 /** A policy without settings has no breaker, but what an administrator forced binds every policy. */
 function isApplied(breaker: Breaker, settings: BreakerSettings | undefined, nowMs: number): boolean {
   if (settings !== undefined) breaker.configure(settings, nowMs);

@@ -161,17 +161,26 @@ test('a slow sink is asked once at a time, and the queue keeps its bound meanwhi
   assert.equal(it.sink.records.length, 11);
 });
 
-test('a sink that fails stops the log with one line, and every record after it is counted', async () => {
+test('a sink that fails stops the log with one line until it is asked again, and every record meanwhile is counted', async () => {
   using it = opened();
   it.sink.fault = new Error('ENOSPC: no space left on device');
   for (let id = 0; id < 3; id++) it.decide(factsOf(id));
   await it.pass(300);
-  it.sink.fault = undefined;
   it.decide(factsOf(4));
+  await it.pass(30_000);
+  it.decide(factsOf(5));
   await it.pass(300);
-  await it.log[Symbol.asyncDispose]();
-  assert.equal(it.lines.filter((line) => line.includes('decision_records_stopped')).length, 1);
-  assert.deepEqual([it.lines.length, it.dropped(), it.sink.records.length], [1, 4, 0]);
+  assert.deepEqual([it.lines.length, it.dropped(), it.sink.records.length], [1, 5, 0], 'it failed again');
+  it.sink.fault = undefined;
+  await it.pass(30_000);
+  it.decide(factsOf(6));
+  await it.pass(300);
+  assert.deepEqual([it.dropped(), it.sink.records.length], [5, 1]);
+  const told = ['decision_records_stopped', 'decision_records_resumed'];
+  assert.deepEqual(
+    it.lines.map((line) => told.find((event) => line.includes(event))),
+    told,
+  );
 });
 
 test('what is not JSON, or too long, is dropped alone', async () => {

@@ -1,7 +1,7 @@
 // Keeps what was decided and how it ended, off the request path (policy 11.3).
 // L1. The request path only makes a record and puts it into a bounded queue; writing happens on a timer, in batches.
 // L2. What does not fit, cannot be written or is not JSON is dropped and counted; a request never hears of it.
-// L3. A sink that fails once is not asked again until the router starts anew: a full disk is told once.
+// L3. A sink that fails is asked again after half a minute; a full disk is told once, and once when it takes lines again.
 import type { AttemptOutcome } from '../contracts/outcome.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Verdict } from '../policy/decide.ts';
@@ -21,6 +21,7 @@ import type { KeptRecords } from './kept-records.ts';
 
 const QUEUE_MAX = 4_096;
 const FLUSH_MS = 200;
+const PAUSE_MS = 30_000;
 /** Records of one write: few enough that making their text does not hold up a request for long. */
 const BATCH_MAX = 128;
 /** Longest line; a request's context may be large. */
@@ -72,7 +73,8 @@ export class DecisionLog implements AsyncDisposable {
   #queue: Entry[] = [];
   #timer: Timer | undefined;
   #writing: Promise<void> = Promise.resolve();
-  #hasFailed = false;
+  /** Since the sink failed; undefined while it takes lines. */
+  #failing: { readonly untilMs: number } | undefined;
   #second = 0;
   #inSecond = 0;
 
@@ -167,7 +169,7 @@ export class DecisionLog implements AsyncDisposable {
   }
 
   #hasRoom(): boolean {
-    if (!this.#hasFailed && this.#queue.length < this.#queueMax) return true;
+    if (!this.#isPaused() && this.#queue.length < this.#queueMax) return true;
     this.#dropped.add();
     return false;
   }
@@ -186,11 +188,13 @@ export class DecisionLog implements AsyncDisposable {
   }
 
   async #flush(): Promise<void> {
-    while (this.#queue.length > 0 && !this.#hasFailed) {
+    while (this.#queue.length > 0 && !this.#isPaused()) {
       const lines = this.#linesOf(this.#queue.splice(0, BATCH_MAX));
       try {
         // eslint-disable-next-line no-await-in-loop -- lines keep the order of the decisions
         if (lines.length > 0) await this.#deps.sink.write(lines);
+        if (this.#failing !== undefined) this.#deps.telemetry.log.info('decision_records_resumed');
+        this.#failing = undefined;
       } catch (fault) {
         this.#fail(fault, lines.length);
       }
@@ -198,11 +202,13 @@ export class DecisionLog implements AsyncDisposable {
   }
 
   #fail(fault: unknown, lost: number): void {
-    this.#hasFailed = true;
+    if (this.#failing === undefined) this.#deps.telemetry.log.error('decision_records_stopped', { fault });
+    this.#failing = { untilMs: this.#deps.timers.clock.nowMs() + PAUSE_MS };
     this.#dropped.add(lost + this.#queue.length);
     this.#queue = [];
-    this.#deps.telemetry.log.error('decision_records_stopped', { fault });
   }
+
+  #isPaused = (): boolean => this.#failing !== undefined && this.#deps.timers.clock.nowMs() < this.#failing.untilMs;
 
   #linesOf(entries: readonly Entry[]): readonly LogLine[] {
     const lines: LogLine[] = [];

@@ -185,6 +185,17 @@ test('an extension that is unavailable is asked again as often as it may be', as
   assert.equal(calls, 3);
 });
 
+test('an extension that failed in another way is not asked again, whatever it says of that', async () => {
+  let calls = 0;
+  const broken: Answer = () => {
+    calls++;
+    return { ok: false, error: { code: 'processing_error', retryable: true } };
+  };
+  const { prepare } = open({ broken }, [{ id: 'broken', retry: 2 }]);
+  await refusedWith('extension_error', prepare(item('broken', 'validator')));
+  assert.equal(calls, 1);
+});
+
 test('calls are counted by extension and result', async () => {
   const { prepare, telemetry } = open({ yes }, [{ id: 'yes' }]);
   await prepare(item('yes', 'validator'));

@@ -7,7 +7,7 @@ import { statusWords } from '../policy/status-words.ts';
 import type { Budget, Snapshot } from '../policy/facts.ts';
 import { allFailed, type History } from '../policy/history.ts';
 import type { Target } from '../policy/policy.ts';
-import { type Breakers, isOpen, type KeptBreaker } from './breakers.ts';
+import { type Breakers, isHalfOpen, isOpen, type KeptBreaker } from './breakers.ts';
 import type { Cooldown, Cooldowns } from './cooldowns.ts';
 import type { Fleet } from './fleet.ts';
 import type { InFlight, Running } from './in-flight.ts';
@@ -93,6 +93,10 @@ export class LiveSnapshot implements Snapshot {
 
   isOpen(provider: string): boolean {
     return isOpen(this.#breakers.get(provider), this.#breaker, this.#nowMs);
+  }
+
+  isHalfOpen(provider: string): boolean {
+    return isHalfOpen(this.#breakers.get(provider), this.#breaker, this.#nowMs);
   }
 
   costMicroUsd({ name }: Target, model: string, inputTokens: number, outputTokens: number): number | undefined {

@@ -65,6 +65,17 @@ test('five failures open the breaker, others serve meanwhile, and one good probe
   await stop();
 });
 
+test('an expression sees a breaker that lets a few attempts try', async () => {
+  // eslint-disable-next-line unicorn/no-thenable -- the word of the language
+  const rules = [{ id: 'careful', then: { where: "provider.breaker != 'half_open'" } }];
+  const opened = await openRouter({ ...ALDER_ELSE_BIRCH, rules });
+  await failTimes(opened, 5);
+  await opened.pass(30_000);
+  const { decision } = await opened.decide({ options: { explain: 'detailed' } });
+  assert.deepEqual([decision?.provider_id, decision?.reason], ['birch', 'fallback']);
+  await opened.stop();
+});
+
 test('with every breaker open the request is refused as such', async () => {
   const opened = await openRouter({
     weights: { alder: 1 },

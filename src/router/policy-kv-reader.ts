@@ -8,7 +8,7 @@ import type { Timer, Timers } from '../core/timers.ts';
 import { digestOf, readRecord } from './policy-record.ts';
 import type { PolicyListener, PolicyRecord } from './policy-source.ts';
 
-/** Between two tries to read the list. */
+/** Between two tries to read the list, and two watches. */
 const RETRY_MS = 500;
 /** Between two signs of life of the store: a connection can stand while the store behind it is gone. */
 const PROBE_MS = 5_000;
@@ -60,12 +60,16 @@ export class PolicyBucketReader implements AsyncDisposable {
 
   async #watch(): Promise<void> {
     const { signal } = this.#closing;
-    try {
-      for await (const entry of this.#bucket.watch(signal)) this.#heard(entry);
-    } catch (fault) {
-      // A watch that lagged: a new one starts with what is there.
-      this.#lost(fault);
-      return signal.aborted ? undefined : this.#watch();
+    while (!signal.aborted) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- tries come one after the other
+        for await (const entry of this.#bucket.watch(signal)) this.#heard(entry);
+      } catch (fault) {
+        // A watch that lagged: a new one starts with what is there, but not at once, because it may lag again.
+        this.#lost(fault);
+      }
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      if (!signal.aborted) await this.#timers.sleep(RETRY_MS, signal).catch(() => undefined);
     }
   }
 

@@ -7,6 +7,7 @@ import type { Policy } from '../policy/policy.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { SharedBindings } from './shared-bindings.ts';
 
+/** At most; the newest half of them at least. */
 const BINDINGS_MAX = 100_000;
 
 interface Binding {
@@ -21,7 +22,7 @@ interface Binding {
 export class StickyBindings {
   readonly #clock: Clock;
   readonly #shared: Pick<SharedBindings, 'get' | 'keyOf' | 'tell'> | undefined;
-  readonly #bindings = new Recent<Binding>(BINDINGS_MAX);
+  readonly #bindings = new Recent<Binding>(BINDINGS_MAX / 2);
 
   /** Without `shared` no other router hears of them. */
   constructor(clock: Clock, shared?: Pick<SharedBindings, 'get' | 'keyOf' | 'tell'>) {
