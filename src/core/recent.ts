@@ -12,7 +12,9 @@ export class Recent<Value> {
   }
 
   get(key: string): Value | undefined {
-    return this.#young.get(key) ?? (this.#old.size === 0 ? undefined : this.#old.get(key));
+    // An empty one costs no hash of the key.
+    const young = this.#young.size === 0 ? undefined : this.#young.get(key);
+    return young ?? (this.#old.size === 0 ? undefined : this.#old.get(key));
   }
 
   has(key: string): boolean {
