@@ -22,6 +22,7 @@ export function crashingBucket(
   let updates = 0;
   return {
     get: (key) => bucket.get(key),
+    writtenMs: (key) => bucket.writtenMs(key),
     put: (key, value) => bucket.put(key, value),
     async update(key, value, revision) {
       const [before, after] = points[updates++] ?? [];
