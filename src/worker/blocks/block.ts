@@ -55,7 +55,7 @@ export interface Block<I = unknown, O = unknown> {
   readonly output: Payload<O>;
   execute(input: I, context: BlockContext): Promise<BlockResult<O>>;
   /** What an attempt may have consumed that began in a process which died; absent: nothing that is billed. */
-  estimate?(input: I, context: BlockContext): BlockUsage;
+  estimate?(input: I, order: ExecAssignment): BlockUsage;
 }
 
 export interface BlockFailureOptions extends ErrorOptions, Omit<ExecutionFailure, 'code' | 'message'> {

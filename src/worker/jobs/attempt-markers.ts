@@ -46,9 +46,14 @@ export class AttemptMarkers {
     } catch (thrown) {
       if (!(thrown instanceof BeamlineError) || thrown.code !== 'precondition_failed') throw thrown;
     }
-    const entry = await this.#bucket.get(keyTo(key));
     // It expired in between: a day old, or the bucket lost it.
-    if (entry === undefined) return 'lost';
+    return (await this.find(key)) ?? 'lost';
+  }
+
+  /** Reads the mark, if there is one. Throws `unavailable`. */
+  async find(key: AttemptKey): Promise<MarkerFound | undefined> {
+    const entry = await this.#bucket.get(keyTo(key));
+    if (entry === undefined) return undefined;
     const marker = markerIn(entry.value);
     if (marker.state === 'done') return 'done';
     return marker.process === this.#processId ? 'started' : 'lost';

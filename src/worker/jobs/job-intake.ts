@@ -20,11 +20,12 @@ import { logRefusal } from '../log-refusal.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
+import { type Begun, begunElsewhere } from './begun-elsewhere.ts';
 import { type JobBlobs, referredPayload } from './job-blobs.ts';
 import { JobFetch } from './job-fetch.ts';
 import { checkOrder } from './job-order-check.ts';
 import { type Standing, standingOf } from './job-record.ts';
-import { EXPIRED, JobRun, type RunEnd } from './job-run.ts';
+import { EXPIRED, JobRun, LOST, type RunEnd } from './job-run.ts';
 import { type SettlingDeps, settleJob } from './job-settling.ts';
 import { undeliverableJobs } from './undeliverable-jobs.ts';
 
@@ -182,6 +183,7 @@ export class JobIntake {
       return run.finish({ kind: 'reported', end: { state: 'failed', failure, usage: undefined } });
     }
     if (standing === 'over') return run.finish({ kind: 'dropped' });
+    if (standing === 'given_up') return run.finish({ kind: 'given_up' });
     if (run.isExpired) return run.finish(EXPIRED);
     if (standing === 'cancelled' || cancelled.has(key.assignmentId, key.attempt)) run.cancel('client_cancel');
     if (run.hasEnded) return;
@@ -199,6 +201,8 @@ export class JobIntake {
     switch (end.kind) {
       case 'reported':
         return void this.#report(run, end.end);
+      case 'given_up':
+        return void this.#leave(run);
       case 'dropped':
         this.#counters.redelivered('over');
         run.delivery.ack();
@@ -214,13 +218,38 @@ export class JobIntake {
     }
   };
 
-  async #report(run: JobRun, end: AttemptEnd): Promise<void> {
+  async #report(run: JobRun, told: AttemptEnd): Promise<void> {
+    let end = told;
+    if (run.startedMs === undefined && !run.hasMarker) {
+      const begun = await this.#begunElsewhere(run);
+      if (begun === 'unknown') return;
+      if (begun !== undefined) end = { ...told, usage: begun.usage };
+    }
     this.#count(run, end);
     logRefusal(this.#deps.telemetry.log, run.assignment, end);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
     const isConfirmed = await settleJob(run, end, this.#deps);
     if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
     this.#forget(run);
+  }
+
+  /** Routers wait for it no more: only what it may have consumed is told. */
+  async #leave(run: JobRun): Promise<void> {
+    const begun = await this.#begunElsewhere(run);
+    if (begun === 'unknown') return;
+    if (begun === undefined) return this.#onEnd(run, { kind: 'dropped' });
+    return this.#report(run, { ...LOST, usage: begun.usage });
+  }
+
+  async #begunElsewhere(run: JobRun): Promise<Begun | undefined | 'unknown'> {
+    try {
+      const begun = await begunElsewhere(run.assignment, this.#deps);
+      if (begun !== undefined) run.markFound();
+      return begun;
+    } catch (fault) {
+      this.#onEnd(run, { kind: 'unavailable', fault });
+      return 'unknown';
+    }
   }
 
   #count({ assignment, receivedMs, startedMs }: JobRun, end: AttemptEnd): void {

@@ -24,12 +24,15 @@ import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
 import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
 
-/** How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more. */
+/**
+ * How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more, `given_up` only if it
+ * was begun.
+ */
 export type RunEnd =
   | { readonly kind: 'reported'; readonly end: AttemptEnd }
   | { readonly kind: 'given_back'; readonly delayMs: number }
   | { readonly kind: 'unavailable'; readonly fault: unknown }
-  | { readonly kind: 'dropped' };
+  | { readonly kind: 'dropped' | 'given_up' };
 
 export interface JobRunDeps {
   readonly timers: Timers;
@@ -125,6 +128,11 @@ export class JobRun implements SlotWaiter {
     return this.#hasMarker;
   }
 
+  /** Another process began it. */
+  markFound(): void {
+    this.#hasMarker = true;
+  }
+
   /** Waits for a place; what was decided about it meanwhile comes first. */
   enter(work: JobWork): void {
     if (this.#phase.kind !== 'checking') return;
@@ -192,7 +200,7 @@ export class JobRun implements SlotWaiter {
         const found = await this.#deps.markers.start(this.key);
         if (found === 'done') return { kind: 'dropped' };
         this.#hasMarker = true;
-        if (found === 'lost') return reported(LOST, this.#begunElsewhere(block, input, signal));
+        if (found === 'lost') return reported(LOST, estimateOf(block, input, this.assignment));
       } catch (fault) {
         return { kind: 'unavailable', fault };
       }
@@ -242,12 +250,6 @@ export class JobRun implements SlotWaiter {
     return reported({ state: 'failed', failure: { code: 'INTERNAL_ERROR', message: 'an unexpected fault' } }, consumed);
   }
 
-  /** It may have left the machine, so it is billed; nobody knows how far it came, so it is an estimate. */
-  #begunElsewhere(block: Block, input: unknown, signal: AbortSignal): Usage | undefined {
-    const usage = block.estimate?.(input, this.#context(signal));
-    return usageOf(this.assignment, usage === undefined ? undefined : { ...usage, estimated: true });
-  }
-
   #context(signal: AbortSignal): BlockContext {
     const { tenantId, assignmentId, attempt } = this.key;
     return {
@@ -280,7 +282,7 @@ const TIMED_OUT: Failed = {
   state: 'timed_out',
   failure: { code: 'CANCELLED_BY_TIMEOUT', message: 'the deadline has passed' },
 };
-const LOST: Failed = {
+export const LOST: Failed = {
   state: 'failed',
   failure: { code: 'WORKER_LOST', message: 'the worker ended while the attempt was running' },
 };
@@ -303,6 +305,12 @@ export const EXPIRED: RunEnd = {
     usage: undefined,
   },
 };
+
+/** What began in a process that died: it may have left the machine, so it is billed; nobody knows how far it came. */
+export function estimateOf(block: Block, input: unknown, order: ExecAssignment): Usage | undefined {
+  const usage = block.estimate?.(input, order);
+  return usageOf(order, usage === undefined ? undefined : { ...usage, estimated: true });
+}
 
 /** What a block said that it consumed, as the wire tells it: what has no price is marked. */
 function usageOf({ executor, job }: ExecAssignment, usage: BlockUsage | undefined): Usage | undefined {

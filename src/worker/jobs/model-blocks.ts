@@ -33,7 +33,7 @@ const modelBlock = (deps: ModelBlockDeps, type: ModelTask, name: string): Block<
   input: payload(`beamline.block.${name}Input`, '1', FilledObject),
   output: payload(`beamline.block.${name}Output`, '1', OpenObject),
   execute: (body, context) => new Promise((resolve, reject) => ask(deps, type, body, context, { resolve, reject })),
-  estimate(body, { assignment: { executor } }) {
+  estimate(body, { executor }) {
     const { provider_id: providerId, model = '-' } = executor;
     return meter(deps.costOf, { providerId, model, tokens: estimateTokens(body, 0), isEstimated: true });
   },

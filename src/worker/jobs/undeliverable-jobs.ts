@@ -10,8 +10,9 @@ import type { Telemetry } from '../../telemetry/telemetry.ts';
 import { resultOf } from '../attempt-messages.ts';
 import type { Reporter } from '../reporter.ts';
 import type { WorkerSettings } from '../settings.ts';
+import { type BegunDeps, begunElsewhere } from './begun-elsewhere.ts';
 
-export interface UndeliverableDeps {
+export interface UndeliverableDeps extends BegunDeps {
   readonly bus: Bus;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
@@ -49,8 +50,9 @@ export function undeliverableJobs(deps: UndeliverableDeps): (message: Undelivera
       firstContentMs: undefined,
       epochMs: clock.epochMs(),
     };
+    const begun = await begunElsewhere(assignment, deps);
     const failure = { code: 'DELIVERY_EXHAUSTED', message: `delivered ${message.count} times without an end` } as const;
-    await reporter.append(resultOf(facts, { state: 'failed', failure, usage: undefined }), {
+    await reporter.append(resultOf(facts, { state: 'failed', failure, usage: begun?.usage }), {
       traceId: assignment.correlation?.trace_id ?? '-',
       tenantId: assignment.tenant_id,
     });
