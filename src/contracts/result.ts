@@ -51,3 +51,13 @@ export const execResult = eventContract({
   headers: 'jetstream_v1',
   message: payload('caf.exec.ExecResult', '1', ExecResult),
 });
+
+/**
+ * What its stream knows it by. One that was measured is never taken for a repeat of a guess about the same attempt, or of
+ * a failure of which nobody knows what it took (contracts 6).
+ */
+export function resultMessageId({ tenant_id, assignment_id, attempt = 1, status, usage }: ExecResult): string {
+  const id = `res:${tenant_id}:${assignment_id}:${attempt}`;
+  if (usage === undefined) return status === 'success' ? id : `${id}:none`;
+  return usage.estimated === true ? `${id}:est` : id;
+}

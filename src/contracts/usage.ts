@@ -43,3 +43,7 @@ export const usageMetered = eventContract({
   headers: 'jetstream_v1',
   message: payload('beamline.usage.UsageEvent', '1', UsageEvent),
 });
+
+/** What its stream knows it by; an estimate is no repeat of what was measured, nor the other way round (contracts 6). */
+export const usageMessageId = ({ usage_id, estimated }: UsageEvent): string =>
+  estimated === true ? `usage:${usage_id}:est` : `usage:${usage_id}`;

@@ -8,7 +8,7 @@ import { at } from '../contracts/contract.ts';
 import { isJobAssignment } from '../contracts/job.ts';
 import { type ExecResult, execResult } from '../contracts/result.ts';
 import { resultStream, routerResults, usageStream } from '../contracts/streams.ts';
-import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import { type UsageEvent, usageMessageId, usageMetered } from '../contracts/usage.ts';
 import type { Usage } from '../contracts/fields.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -67,7 +67,7 @@ export async function startUsageEmitter({
     const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
     try {
       await bus.append(to, event, {
-        messageId: `usage:${event.usage_id}`,
+        messageId: usageMessageId(event),
         timeoutMs: CONFIRM_MS,
         correlation,
         urgency: 'batched',

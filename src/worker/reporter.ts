@@ -8,7 +8,7 @@ import { type Address, at } from '../contracts/contract.ts';
 import type { frames, StreamFrame } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
-import { type ExecResult, execResult } from '../contracts/result.ts';
+import { type ExecResult, execResult, resultMessageId } from '../contracts/result.ts';
 import { type CrashPoints, noCrash } from '../core/crash-point.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
@@ -152,7 +152,7 @@ export class Reporter {
   /** One time of patience; throws what the bus throws. */
   append(result: ExecResult, correlation: Correlation): Promise<unknown> {
     return this.#deps.bus.append(this.#results, result, {
-      messageId: `res:${result.tenant_id}:${result.assignment_id}:${result.attempt}`,
+      messageId: resultMessageId(result),
       timeoutMs: RESULT_PATIENCE_MS,
       correlation,
       urgency: 'batched',
