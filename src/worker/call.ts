@@ -12,13 +12,13 @@ import { type EndFrame, frames, type StreamFrame } from '../contracts/frames.ts'
 import type { Correlation } from '../contracts/headers.ts';
 import { ANSWER_BYTES_MAX, TEXT_CHARS_MAX } from '../contracts/limits.ts';
 import { type CrashPoints, noCrash } from '../core/crash-point.ts';
-import { answerCode, executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
+import { answerCode, type ExecutionFailure } from '../core/execution-errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { ChatChunk } from '../dialect/openai-chat.ts';
 import type { ChatEnd, ChatSink, Consumed, ProviderSide, RunningCall, TokenUsage } from '../provider/provider.ts';
 import { answerParts, fitsFrame } from './answer-parts.ts';
 import { type AttemptEnd, type AttemptFacts, outcomeOf, resultOf } from './attempt-messages.ts';
-import { type CostOf, estimateTokens, meter } from './metering.ts';
+import { type CostOf, estimateTokens, mayBeCharged, meter } from './metering.ts';
 import { postProcessed } from './post-processed.ts';
 import type { PostProcessors } from './post-processors.ts';
 import type { Reporter } from './reporter.ts';
@@ -70,6 +70,8 @@ export class Call implements ChatSink, SlotWaiter {
   #firstContentMs: number | undefined;
   #startedMs: number | undefined;
   #outputChars = 0;
+  /** The whole answer, once it is there: it is billed, whether or not it gets through. */
+  #answer: Consumed | undefined;
 
   /** Throws `invalid_request` for a `deliver_to` that is not a subject of frames. */
   constructor(deps: CallDeps, assignment: ExecAssignment, target: CallTarget) {
@@ -178,6 +180,7 @@ export class Call implements ChatSink, SlotWaiter {
 
   end(end: ChatEnd): void {
     if (this.#phase.kind === 'ended') return;
+    this.#answer = end;
     const large = answerParts(end.raw);
     if (large !== undefined && Buffer.byteLength(end.raw ?? '') > ANSWER_BYTES_MAX) {
       return this.fail(tooLarge(`an answer holds at most ${ANSWER_BYTES_MAX} bytes`));
@@ -210,18 +213,13 @@ export class Call implements ChatSink, SlotWaiter {
   /** The gateway or a router wants no more of it: nothing is sent, what was consumed is settled. */
   cancel(reason: CancelReason, deliveredTokens: number): void {
     if (this.#phase.kind === 'ended') return;
-    const wasRunning = this.#phase.kind === 'running';
     this.#outputChars = Math.max(this.#outputChars, deliveredTokens * 4);
     const failure: ExecutionFailure = {
       code: 'CANCELLED_BY_USER',
       message: 'cancelled',
       detailCode: reason,
     };
-    this.#finish({
-      state: 'cancelled',
-      failure,
-      usage: this.#consumed() ?? (wasRunning ? this.#estimate() : undefined),
-    });
+    this.#finish({ state: 'cancelled', failure, usage: this.#consumed() ?? this.#estimate() });
   }
 
   /** This worker stops: before the first chunk the router may try another one. */
@@ -234,9 +232,7 @@ export class Call implements ChatSink, SlotWaiter {
 
   #failWith(state: 'failed' | 'timed_out', cause: ExecutionFailure): void {
     if (this.#phase.kind === 'ended') return;
-    const wasCharged =
-      this.#outputChars > 0 || (executionRow(cause.code).class === 'timeout' && this.#phase.kind === 'running');
-    const usage = this.#consumed() ?? (wasCharged ? this.#estimate() : undefined);
+    const usage = this.#consumedBy(cause);
     if (!this.#isCommitted) return this.#finish({ state, failure: cause, usage });
     const failure = state === 'failed' && cause.code !== 'CONTENT_BLOCKED' ? interrupted(cause) : cause;
     const frame: StreamFrame = {
@@ -321,9 +317,16 @@ export class Call implements ChatSink, SlotWaiter {
     };
   }
 
+  #consumedBy(cause: ExecutionFailure): Usage | undefined {
+    const consumed = this.#consumed();
+    if (consumed !== undefined) return consumed;
+    return this.#outputChars > 0 || mayBeCharged(cause) ? this.#estimate() : undefined;
+  }
+
   /** Of an answer that the provider gave in full, though it did not get through. */
   #consumed(): Usage | undefined {
-    const consumed = this.#phase.kind === 'running' ? this.#phase.upstream?.consumed?.() : undefined;
+    const upstream = this.#phase.kind === 'running' ? this.#phase.upstream : undefined;
+    const consumed = this.#answer ?? upstream?.consumed?.();
     return consumed === undefined ? undefined : this.#usageOf(consumed);
   }
 
@@ -331,7 +334,9 @@ export class Call implements ChatSink, SlotWaiter {
     return this.#usage(usage ?? estimateTokens(this.assignment.job.payload, outputChars), usage === undefined);
   }
 
-  #estimate(): Usage {
+  /** Nothing, if the provider was not asked. */
+  #estimate(): Usage | undefined {
+    if (this.#startedMs === undefined) return undefined;
     return this.#usage(estimateTokens(this.assignment.job.payload, this.#outputChars), true);
   }
 

@@ -1,5 +1,6 @@
 // What an attempt consumed and cost: the provider's report, or an estimate that is marked as one.
 import type { Usage } from '../contracts/fields.ts';
+import { executionRow, type ExecutionFailure } from '../core/execution-errors.ts';
 import type { TokenUsage } from '../provider/provider.ts';
 
 /** Bytes or characters per token of an estimate (gateway 7.3). */
@@ -20,6 +21,25 @@ export function estimateTokens(body: unknown, outputChars: number): TokenUsage {
     cachedInputTokens: 0,
     reasoningTokens: 0,
   };
+}
+
+/**
+ * Whether a provider may charge for what was asked of it before this failure: the request had left, and nobody refused it.
+ * What a provider refused by its status or in words is taken as not charged.
+ */
+export function mayBeCharged({ code, detailCode, httpStatus }: ExecutionFailure): boolean {
+  switch (code) {
+    case 'NETWORK_ERROR':
+      return detailCode === 'reset' || detailCode === 'closed';
+    case 'PROVIDER_PROTOCOL_ERROR':
+      return httpStatus === undefined;
+    case 'WORKER_UNAVAILABLE':
+    case 'WORKER_LOST':
+    case 'OUTPUT_TOO_LARGE':
+      return true;
+    default:
+      return executionRow(code).class === 'timeout' && detailCode !== 'connect';
+  }
 }
 
 export function meter(

@@ -120,6 +120,19 @@ test('a failure is told to the breakers with all that the provider said of it', 
   assert.match(jobs.lines.join(''), /"provider_refused"/);
 });
 
+test('a connection that is reset after the request is billed as an estimate', async () => {
+  const { jobs, asked } = await open();
+  await using _ = jobs;
+  await jobs.assign(ORDER);
+  await settled();
+  asked[0]?.sink.fail({ code: 'NETWORK_ERROR', message: 'reset', detailCode: 'reset' });
+  await settled();
+  assert.deepEqual(
+    jobs.heard.results.map(({ error_code, usage }) => [error_code, usage?.estimated, usage?.output_tokens]),
+    [['NETWORK_ERROR', true, 0]],
+  );
+});
+
 test('a cancel closes the upstream, and what was asked is settled as an estimate', async () => {
   const { jobs, asked, aborted } = await open();
   await using _ = jobs;

@@ -2,10 +2,9 @@
 import { payload } from '../../contracts/contract.ts';
 import { FilledObject, OpenObject } from '../../contracts/fields.ts';
 import type { ExecutionFailure } from '../../core/execution-errors.ts';
-import { executionRow } from '../../core/execution-errors.ts';
 import type { ChatEnd, ChatSink, Consumed, RunningCall, TokenUsage } from '../../provider/provider.ts';
 import { type Block, type BlockContext, BlockFailure, type BlockResult, type BlockUsage } from '../blocks/block.ts';
-import { type CostOf, estimateTokens, meter } from '../metering.ts';
+import { type CostOf, estimateTokens, mayBeCharged, meter } from '../metering.ts';
 import { postProcessed } from '../post-processed.ts';
 import type { PostProcessors } from '../post-processors.ts';
 import { type ModelTask, PROVIDER_SIDES, type ProviderTarget } from '../provider-sides.ts';
@@ -97,8 +96,7 @@ function ask(
     },
     fail(failure) {
       signal.removeEventListener('abort', stop);
-      const isLate = executionRow(failure.code).class === 'timeout';
-      reject(failed(failure, consumed() ?? (isLate ? estimate(0) : undefined)));
+      reject(failed(failure, consumed() ?? (mayBeCharged(failure) ? estimate(0) : undefined)));
     },
   };
   signal.addEventListener('abort', stop, { once: true });
