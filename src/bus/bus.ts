@@ -72,6 +72,8 @@ export interface Delivery<M> {
   /** 1 for the first delivery. */
   readonly count: number;
   readonly seq: number;
+  /** When the stream took it, Unix epoch. */
+  readonly storedAtMs: number;
   ack(): void;
   nak(delayMs: number): void;
   /** Gives the message up: it is never delivered again. */

@@ -89,6 +89,22 @@ export const storedCases: readonly Case[] = [
     },
   ],
   [
+    'a delivery tells when its message was stored, however often it comes',
+    async ({ bus }) => {
+      const beforeMs = Date.now();
+      const told: number[] = [];
+      await bus.consume({ stream, consumer, message: execResult.message }, (delivery) => {
+        told.push(delivery.storedAtMs);
+        if (delivery.count === 1) delivery.nak(10);
+        else delivery.ack();
+      });
+      await append(bus, 'a');
+      await until('the second delivery', () => told.length === 2);
+      assert.equal(told[0], told[1]);
+      assert.ok(Math.abs((told[0] ?? 0) - beforeMs) < 60_000, 'a moment of the epoch');
+    },
+  ],
+  [
     'trimming removes what is below a sequence, delivered or not, and the numbers go on',
     async ({ bus }) => {
       await bus.ensureStream(stream);

@@ -56,6 +56,10 @@ class Flight implements Delivery<unknown> {
     return this.stored.seq;
   }
 
+  get storedAtMs(): number {
+    return this.#consumer.storedAtMs(this.stored);
+  }
+
   ack(): void {
     this.#consumer.over(this);
   }
@@ -210,6 +214,10 @@ export class MemoryConsumer {
     if (flight.member !== undefined) flight.member.open--;
     flight.member = undefined;
     if (this.#ready.length > 0) this.#wakeUp();
+  }
+
+  storedAtMs(stored: Held): number {
+    return this.#stream.storedAtMs(stored);
   }
 
   over(flight: Flight): void {

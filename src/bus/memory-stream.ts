@@ -199,11 +199,16 @@ export class MemoryStream {
     return this.#deps.recorder?.isDone(durable, stored.seq) !== true;
   }
 
-  #told({ seq, message, contract, origin, atMs }: Held): Told {
+  /** Unix epoch. */
+  storedAtMs({ atMs }: Held): number {
     const { clock } = this.#deps.timers;
-    const epochMs = Math.round(clock.epochMs() - (clock.nowMs() - atMs));
+    return Math.round(clock.epochMs() - (clock.nowMs() - atMs));
+  }
+
+  #told(stored: Held): Told {
+    const { seq, message, contract, origin } = stored;
     const headers = headersSent(contract?.headers, origin);
-    return { seq, epochMs, messageId: origin.messageId, headers, message };
+    return { seq, epochMs: this.storedAtMs(stored), messageId: origin.messageId, headers, message };
   }
 
   /** Those that are held now, one after the other; what goes meanwhile is left out. */

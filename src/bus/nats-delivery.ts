@@ -29,6 +29,10 @@ export class NatsDelivery<M> implements Delivery<M> {
     return this.#msg.seq;
   }
 
+  get storedAtMs(): number {
+    return this.#msg.time.getTime();
+  }
+
   /** Travels with other messages. One that is lost with its connection is answered by another delivery. */
   ack(): void {
     if (!this.#settle() || this.#link.nc === undefined) return;

@@ -15,7 +15,8 @@ function open(bytesMax = 10_000_000) {
   const take = (n: number, more: Partial<Parameters<typeof usageEvent>[0]> = {}): void => {
     const message = usageEvent({ assignment_id: `a-${n}`, ...more });
     const silent = { nak: () => undefined, term: () => undefined, working: () => undefined };
-    const delivery: UsageDelivery = { message, seq: n, count: 1, ack: () => void told.acked++, ...silent };
+    const facts = { message, seq: n, count: 1, storedAtMs: 0 };
+    const delivery: UsageDelivery = { ...facts, ack: () => void told.acked++, ...silent };
     backlog.take(delivery);
   };
   return { backlog, folded, told, take };

@@ -94,7 +94,7 @@ export class UsageBacklog {
     if (chunk.read === chunk.ends.length) this.#chunks.shift();
     // It was checked when it came.
     const [seq, message] = JSON.parse(chunk.bytes.toString('utf8', start, end)) as [number, UsageEvent];
-    return { message, seq, count: 1, ...settled };
+    return { message, seq, count: 1, storedAtMs: message.timestamp, ...settled };
   }
 }
 

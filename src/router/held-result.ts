@@ -19,14 +19,14 @@ export interface HoldingDeps {
 /** Works again and again while it fails for the store alone; then the delivery is acknowledged. Throws what it throws else. */
 export async function held(
   delivery: Delivery<ExecResult>,
-  work: (result: ExecResult) => Promise<void>,
+  work: (delivery: Delivery<ExecResult>) => Promise<void>,
   { bus, timers, telemetry, signal }: HoldingDeps,
 ): Promise<void> {
   const { tenant_id, assignment_id = '-' } = delivery.message;
   for (let tries = 0; ; tries++) {
     try {
       // eslint-disable-next-line no-await-in-loop -- one try after the other
-      await work(delivery.message);
+      await work(delivery);
       return delivery.ack();
     } catch (fault) {
       // A connection that was lost has lost the delivery too.

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '../bus/bus.ts';
+import { at } from '../contracts/contract.ts';
+import { execResult } from '../contracts/result.ts';
 import { deadLetterStream } from '../contracts/streams.ts';
 import { usageMetered } from '../contracts/usage.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -72,4 +74,23 @@ test('a router that stops lets a result go that it could not account for', async
   await jobs.pass(60_000);
   assert.equal((await jobs.state())?.status, 'succeeded');
   assert.equal((await jobs.usage()).length, 1);
+});
+
+test('a result without a moment is billed at the one at which it was stored', async () => {
+  const jobs = await openJobs();
+  await jobs.start();
+  const beforeMs = jobs.timers.clock.epochMs();
+  const usage = { model: 'small', input_tokens: 3, output_tokens: 2, cost_micro_usd: 7 };
+  const timeless = { assignment_id: 'call-1', tenant_id: 'acme', status: 'success', usage } as const;
+  await jobs.bus.append(at(execResult), timeless, {
+    messageId: 'm-1',
+    timeoutMs: 1_000,
+    correlation: { traceId: 't', tenantId: 'acme' },
+  });
+  await jobs.pass(1_000);
+  assert.deepEqual(
+    (await jobs.usage()).map(({ timestamp }) => timestamp),
+    [beforeMs],
+  );
+  await jobs.stop();
 });

@@ -2,7 +2,7 @@
 // result alone, and tells what it means for a job.
 // U1. The result is acknowledged only after the stream confirmed the event; the ledger's key makes a repeat harmless.
 // U2. And only after the job's state knows it. A call has no record, so its result reads none.
-import type { Bus, Subscription } from '../bus/bus.ts';
+import type { Bus, Delivery, Subscription } from '../bus/bus.ts';
 import type { DeadLetters } from '../bus/dead-letters.ts';
 import { at } from '../contracts/contract.ts';
 import { isJobAssignment } from '../contracts/job.ts';
@@ -62,8 +62,7 @@ export async function startUsageEmitter({
   await bus.ensureStream(resultStream);
   await bus.ensureStream(usageStream);
 
-  const emit = async (result: ExecResult, assignmentId: string, usage: Consumed): Promise<void> => {
-    const event = usageEventOf(result, assignmentId, usage);
+  const emit = async (event: UsageEvent, result: ExecResult): Promise<void> => {
     const correlation = { traceId: result.trace_id ?? '-', tenantId: result.tenant_id };
     try {
       await bus.append(to, event, {
@@ -79,11 +78,12 @@ export async function startUsageEmitter({
     }
   };
 
-  const take = async (result: ExecResult): Promise<void> => {
+  const take = async (delivery: Delivery<ExecResult>): Promise<void> => {
+    const { message: result } = delivery;
     const assignmentId = result.assignment_id ?? (await jobs.assignmentOf(result));
     const consumed = consumedBy(result);
     if (consumed === undefined || assignmentId === undefined) nothing.add();
-    else await emit(result, assignmentId, consumed);
+    else await emit(usageEventOf(delivery, assignmentId, consumed), result);
     if (assignmentId !== undefined && isJobAssignment(assignmentId)) await jobs.ended(result, assignmentId);
   };
   const from = { stream: resultStream, consumer: routerResults };
@@ -113,7 +113,8 @@ function consumedBy({ usage, cost = 0 }: ExecResult): Consumed | undefined {
   return { cost_micro_usd: Math.round(cost * 1e6) };
 }
 
-function usageEventOf(result: ExecResult, assignmentId: string, usage: Consumed): UsageEvent {
+function usageEventOf(delivery: Delivery<ExecResult>, assignmentId: string, usage: Consumed): UsageEvent {
+  const { message: result } = delivery;
   const attempt = result.attempt ?? 1;
   const account = (result.job?.metadata ?? {}) as Partial<Account>;
   const { request_id, trace_id, worker_id, ttft_ms, finish_reason, run_id, flow_id, step_id } = result;
@@ -126,7 +127,8 @@ function usageEventOf(result: ExecResult, assignmentId: string, usage: Consumed)
     status: result.status,
     latency_ms: result.latency_ms ?? 0,
     cost: usage.cost_micro_usd / 1e6,
-    timestamp: result.timestamp ?? 0,
+    // A worker of version 1 may tell no moment.
+    timestamp: result.timestamp ?? delivery.storedAtMs,
     assignment_id: assignmentId,
     attempt,
     ...usage,

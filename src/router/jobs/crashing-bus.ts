@@ -47,6 +47,7 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
     message: delivery.message,
     count: delivery.count,
     seq: delivery.seq,
+    storedAtMs: delivery.storedAtMs,
     ack: () => void effect(async () => delivery.ack()),
     nak: (delayMs) => void effect(async () => delivery.nak(delayMs)),
     term: () => void effect(async () => delivery.term()),
