@@ -100,6 +100,16 @@ export interface Undeliverable extends Stored {
   readonly fault: BeamlineError | undefined;
 }
 
+/** How far a durable consumer is with its stream. */
+export interface Progress {
+  /** Of the newest message that was stored. */
+  readonly lastSeq: number;
+  /** Everything up to it is acknowledged or given up; at least `lastSeq` where nothing is left. */
+  readonly settledSeq: number;
+  /** When the oldest message was stored that is left, Unix epoch; undefined where none is. */
+  readonly oldestAtMs: number | undefined;
+}
+
 export interface ConsumeFrom<M> {
   readonly stream: StreamSpec;
   readonly consumer: ConsumerSpec;
@@ -191,9 +201,11 @@ export interface Bus extends AsyncDisposable {
 
   /**
    * Stored messages in order, from a sequence on; fewer than `limit` where the stream ends. Throws `unavailable`, also
-   * for a stream that is not there (`details.reason` is `no_stream`), as do the next two.
+   * for a stream that is not there (`details.reason` is `no_stream`), as do the next three.
    */
   read(stream: StreamSpec, options: { readonly fromSeq: number; readonly limit: number }): Promise<readonly Stored[]>;
+  /** Of all processes together. A consumer that was never made has settled nothing. */
+  progress(stream: StreamSpec, consumer: ConsumerSpec): Promise<Progress>;
   /** Removes one stored message; false if it is not there. */
   remove(stream: StreamSpec, seq: number): Promise<boolean>;
   /**

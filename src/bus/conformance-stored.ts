@@ -138,16 +138,27 @@ export const storedCases: readonly Case[] = [
     },
   ],
   [
+    'the progress of a consumer tells what is left, of a stream that keeps what was read and of one that does not',
+    async ({ bus, peer }) => {
+      for (const retention of ['limits', 'workqueue'] as const) {
+        const own = { ...stream, retention, name: `PROGRESS_${retention}`, subject: `${stream.subject}.${retention}` };
+        // eslint-disable-next-line no-await-in-loop -- one kind after the other
+        await progressOn(bus, peer, own);
+      }
+    },
+  ],
+  [
     'a stream that is not there can be neither read nor changed',
     async ({ bus }) => {
       const faults = await Promise.all([
         refused('unavailable', bus.read(stream, { fromSeq: 1, limit: 1 })),
         refused('unavailable', bus.remove(stream, 1)),
         refused('unavailable', bus.trim(stream, 1)),
+        refused('unavailable', bus.progress(stream, consumer)),
       ]);
       assert.deepEqual(
         faults.map(({ details }) => details['reason']),
-        ['no_stream', 'no_stream', 'no_stream'],
+        ['no_stream', 'no_stream', 'no_stream', 'no_stream'],
       );
     },
   ],
@@ -300,3 +311,30 @@ export const storedCases: readonly Case[] = [
     },
   ],
 ];
+
+async function progressOn(bus: Bus, peer: Bus, own: StreamSpec): Promise<void> {
+  const to = at(eventContract({ ...execResult, template: own.subject }));
+  const told = async (): Promise<readonly unknown[]> => {
+    const { lastSeq, settledSeq, oldestAtMs } = await peer.progress(own, consumer);
+    if (oldestAtMs !== undefined) assert.ok(Math.abs(oldestAtMs - Date.now()) < 60_000, 'a moment of the epoch');
+    return [lastSeq, settledSeq, oldestAtMs === undefined ? 'nothing' : 'something'];
+  };
+  await bus.ensureStream(own);
+  assert.deepEqual(await told(), [0, 0, 'nothing']);
+  for (const id of ['a', 'b', 'c']) {
+    // eslint-disable-next-line no-await-in-loop -- in this order
+    await bus.append(to, result(id), options(`${own.name}-${id}`));
+  }
+  assert.deepEqual(await told(), [3, 0, 'something'], 'nobody has taken anything');
+  const held: Delivery<ExecResult>[] = [];
+  await bus.consume({ stream: own, consumer, message: execResult.message }, (delivery) => void held.push(delivery));
+  await until('three deliveries', () => held.length === 3);
+  held[1]?.ack();
+  held[0]?.nak(60_000);
+  assert.deepEqual(await told(), [3, 0, 'something'], 'the first is left, wherever it is');
+  held[2]?.ack();
+  assert.deepEqual(await told(), [3, 0, 'something']);
+  const [first] = await peer.read(own, { fromSeq: 1, limit: 1 });
+  await peer.remove(own, first?.seq ?? 0);
+  await until('the last acknowledgement', async () => (await told())[2] === 'nothing');
+}

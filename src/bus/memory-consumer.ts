@@ -101,6 +101,8 @@ export class MemoryConsumer {
   /** Delivered and not yet acknowledged, as the server counts them: a nak with a delay stays among them. */
   #unacknowledged = 0;
   readonly #open = new LiveList<Flight>();
+  /** Refused for a time. */
+  readonly #naked = new Set<Flight>();
   #ackWait: Timer | undefined;
   #wake: NodeJS.Immediate | undefined;
 
@@ -139,7 +141,19 @@ export class MemoryConsumer {
     this.#ackWait?.cancel();
     this.#members = [];
     for (const flight of this.#open.values()) this.#leave(flight);
+    this.#naked.clear();
     this.#ready = [];
+  }
+
+  /** Of what is neither acknowledged nor given up. */
+  oldest(): Held | undefined {
+    let oldest: Held | undefined;
+    for (const flights of [this.#ready, this.#open.values(), this.#naked]) {
+      for (const { stored } of flights) {
+        if (!stored.isGone && (oldest === undefined || stored.seq < oldest.seq)) oldest = stored;
+      }
+    }
+    return oldest;
   }
 
   #wakeUp(): void {
@@ -236,12 +250,14 @@ export class MemoryConsumer {
     this.#leave(flight);
     flight.state = delayMs > 0 ? 'naked' : 'ready';
     const ready = (): void => {
+      this.#naked.delete(flight);
       flight.state = 'ready';
       this.#ready.unshift(flight);
       this.#wakeUp();
     };
-    if (delayMs > 0) flight.timer = this.#deps.timers.after(delayMs, ready);
-    else ready();
+    if (delayMs <= 0) return ready();
+    this.#naked.add(flight);
+    flight.timer = this.#deps.timers.after(delayMs, ready);
   }
 
   #redeliver(): void {
@@ -256,6 +272,7 @@ export class MemoryConsumer {
   }
 
   #finish(flight: Flight): void {
+    if (flight.state === 'naked') this.#naked.delete(flight);
     flight.state = 'done';
     this.#leave(flight);
     if (flight.tries > 0) this.#unacknowledged--;

@@ -10,7 +10,7 @@ import { BeamlineError } from '../core/errors.ts';
 import { RecentNumbers } from '../core/recent-numbers.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { PubAck, Stored } from './bus.ts';
+import type { Progress, PubAck, Stored } from './bus.ts';
 import type { ContractCounters } from './bus-counters.ts';
 import { MemoryConsumer } from './memory-consumer.ts';
 import type { LeftStream } from './memory-left.ts';
@@ -131,6 +131,13 @@ export class MemoryStream {
     return found;
   }
 
+  progress(durable: string): Progress {
+    const oldest = this.#oldestLeft(durable);
+    const lastSeq = this.#seq;
+    if (oldest === undefined) return { lastSeq, settledSeq: lastSeq, oldestAtMs: undefined };
+    return { lastSeq, settledSeq: oldest.seq - 1, oldestAtMs: this.storedAtMs(oldest) };
+  }
+
   /** A message as somebody sees it who may not be able to read it. */
   told(stored: Held): Stored {
     const { seq, epochMs, headers, message } = this.#told(stored);
@@ -192,6 +199,21 @@ export class MemoryStream {
   #offer(stored: Held): void {
     stored.isReady = true;
     for (const consumer of this.#consumers.values()) consumer.offer(stored);
+  }
+
+  #oldestLeft(durable: string): Held | undefined {
+    const consumer = this.#consumers.get(durable);
+    if (consumer === undefined || this.#spec.retention === 'workqueue') {
+      const isDone = (seq: number): boolean => this.#deps.recorder?.isDone(durable, seq) === true;
+      return this.#stored.find((stored) => stored?.isGone === false && !isDone(stored.seq));
+    }
+    return consumer.oldest() ?? this.#oldestUnready();
+  }
+
+  /** Of the newest ones, which the journal is still writing. */
+  #oldestUnready(): Held | undefined {
+    const ready = this.#stored.findLastIndex((stored) => stored?.isReady !== false);
+    return this.#stored[ready + 1];
   }
 
   #isWanted(stored: Held | undefined, { durable }: ConsumerSpec): stored is Held {

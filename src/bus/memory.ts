@@ -6,7 +6,7 @@ import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Address, EventContract, RequestContract } from '../contracts/contract.ts';
 import { assertValid } from '../contracts/codec.ts';
 import { carriesCredential, type Correlation } from '../contracts/headers.ts';
-import type { StreamSpec } from '../contracts/streams.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -18,6 +18,7 @@ import type {
   ConsumeFrom,
   Delivery,
   KeyValue,
+  Progress,
   PubAck,
   Received,
   RequestOptions,
@@ -196,6 +197,10 @@ class MemoryBus implements Bus {
     options: { readonly fromSeq: number; readonly limit: number },
   ): Promise<readonly Stored[]> {
     return this.#stream(subject).read(options);
+  }
+
+  async progress({ subject }: StreamSpec, { durable }: ConsumerSpec): Promise<Progress> {
+    return this.#stream(subject).progress(durable);
   }
 
   async remove({ subject }: StreamSpec, seq: number): Promise<boolean> {

@@ -1,13 +1,14 @@
 // What a stream of a NATS server holds, read and removed by sequence: for administration, not for the way of messages.
 import { JetStreamApiError, type JetStreamManager, type MsgRequest } from '@nats-io/jetstream';
-import type { StreamSpec } from '../contracts/streams.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
-import type { Stored } from './bus.ts';
+import type { Progress, Stored } from './bus.ts';
 import { headersIn } from './nats-headers.ts';
 import type { NatsLink } from './nats-link.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 
 const NO_STREAM = 10_059;
+const NO_CONSUMER = 10_014;
 /** "sequence not found"; and a failed deletion, which a 2.9 server says of a message that is not there. */
 const NO_MESSAGE = new Set([10_043, 10_057]);
 
@@ -37,6 +38,32 @@ export function readStored(
 
 /** Asked of the leader, who has what was just stored; the library's type names this query for followers only. */
 const nextOf = (subject: string, seq: number): MsgRequest => ({ next_by_subj: subject, seq }) as MsgRequest;
+
+/**
+ * The stream first and its consumer after it, so that a consumer with nothing left has settled all that the stream told of.
+ * A queue keeps only what is left, and then its consumer is not asked: a 2.9 server that was killed may count deliveries
+ * there that are gone.
+ */
+export function progressOf(link: NatsLink, stream: StreamSpec, { durable }: ConsumerSpec): Promise<Progress> {
+  return managing(link, async ({ streams, consumers }) => {
+    const { state } = await streams.info(stream.name);
+    const { last_seq: lastSeq, first_seq: firstSeq, messages } = state;
+    const done = { lastSeq, settledSeq: lastSeq, oldestAtMs: undefined };
+    if (messages === 0) return done;
+    if (stream.retention === 'workqueue') {
+      return { lastSeq, settledSeq: firstSeq - 1, oldestAtMs: Date.parse(state.first_ts) };
+    }
+    const consumer = await consumers.info(stream.name, durable).catch(absent);
+    if (consumer?.num_pending === 0 && consumer.num_ack_pending === 0) return done;
+    const settledSeq = Math.max(firstSeq - 1, consumer?.ack_floor.stream_seq ?? 0);
+    const oldest = await streams.getMessage(stream.name, nextOf(stream.subject, settledSeq + 1));
+    return oldest === null ? done : { lastSeq, settledSeq, oldestAtMs: oldest.time.getTime() };
+  });
+}
+
+function absent(fault: unknown): undefined {
+  if (!(fault instanceof JetStreamApiError) || fault.code !== NO_CONSUMER) throw fault;
+}
 
 export const removeStored = (link: NatsLink, { name }: Pick<StreamSpec, 'name'>, seq: number): Promise<boolean> =>
   managing(link, ({ streams }) =>

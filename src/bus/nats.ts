@@ -5,7 +5,7 @@ import type { BucketSpec } from '../contracts/bucket.ts';
 import { decode, encode } from '../contracts/codec.ts';
 import type { Address, EventContract, Payload, RequestContract } from '../contracts/contract.ts';
 import type { Correlation } from '../contracts/headers.ts';
-import type { StreamSpec } from '../contracts/streams.ts';
+import type { ConsumerSpec, StreamSpec } from '../contracts/streams.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type {
   AppendOptions,
@@ -14,6 +14,7 @@ import type {
   ConsumeFrom,
   Delivery,
   KeyValue,
+  Progress,
   PubAck,
   Received,
   RequestOptions,
@@ -36,7 +37,7 @@ import { listen } from './nats-listen.ts';
 import type { Replicas } from './nats-replicas.ts';
 import { NatsRequests } from './nats-requests.ts';
 import { append } from './nats-append.ts';
-import { readStored, removeStored, trimStored } from './nats-stored.ts';
+import { progressOf, readStored, removeStored, trimStored } from './nats-stored.ts';
 import { NatsStreams } from './nats-stream.ts';
 import { assertUncorrelated } from './sent-headers.ts';
 
@@ -175,6 +176,10 @@ class NatsBus implements Bus {
 
   read(stream: StreamSpec, options: { readonly fromSeq: number; readonly limit: number }): Promise<readonly Stored[]> {
     return readStored(this.#link, stream, options);
+  }
+
+  progress(stream: StreamSpec, consumer: ConsumerSpec): Promise<Progress> {
+    return progressOf(this.#link, stream, consumer);
   }
 
   remove(stream: StreamSpec, seq: number): Promise<boolean> {

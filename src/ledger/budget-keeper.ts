@@ -1,6 +1,7 @@
 // Settles budgets: copies what is folded into their entries, and drops the leases of processes that fell silent (worker 14.3).
 // K1. `settled` is always copied from `spend`, never added to: whoever does it, however often, writes the same.
-// K2. The watermark follows the fold. While the ledger is not ready it stands still, and leases go on counting.
+// K2. The watermark follows the fold of all that was reported. While anything older waits, it stands still, and leases go
+//     on counting, also those whose time is over: what they spent is not folded yet.
 // K3. How long a lease stands is measured from when it was first seen: a clock that is set meanwhile drops none that is held.
 // K4. An entry whose window is over and from which nobody leases is removed.
 import type { KeyValue } from '../bus/bus.ts';
@@ -29,7 +30,7 @@ export interface BudgetKeeperDeps {
   readonly store: SqlStore;
   readonly timers: Timers;
   readonly log: Log;
-  /** Usage that happened before this epoch moment is folded; undefined while nobody can say. */
+  /** What was reported before this epoch moment is folded; undefined while nobody can say. */
   readonly foldedUntilMs: () => number | undefined;
 }
 
@@ -107,7 +108,8 @@ export class BudgetKeeper implements AsyncDisposable {
     const { key, revision, entry, holds } = of;
     const nowMs = timers.clock.epochMs();
     const settled = await this.#settledOf(entry);
-    const isHeld = (holder: string): boolean => (holds.get(holdKey(key, holder))?.dropAtMs ?? 0) > timers.clock.nowMs();
+    const foldedMs = timers.clock.nowMs() - Math.max(0, nowMs - watermarkMs);
+    const isHeld = (holder: string): boolean => (holds.get(holdKey(key, holder))?.dropAtMs ?? 0) > foldedMs;
     const next = withSettled(entry, { settled, watermarkMs, isHeld });
     const isLeased = Object.keys(next.leases).length > 0;
     try {

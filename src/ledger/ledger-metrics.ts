@@ -46,7 +46,7 @@ export function openLedgerMetrics(metrics: Metrics): LedgerMetrics {
   });
   const lag = metrics.gauge({
     name: 'ledger_fold_lag_seconds',
-    help: 'Age of the oldest usage event that is held and not folded.',
+    help: 'Age of the oldest usage event that is stored and not folded.',
   });
   const ready = metrics.gauge({ name: 'ledger_ready', help: '1 while usage events are folded.' });
 

@@ -14,6 +14,7 @@ import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { DatabaseProbe } from './database-probe.ts';
+import { FoldProgress } from './fold-progress.ts';
 import { type LedgerMetrics, openLedgerMetrics } from './ledger-metrics.ts';
 import { openSchema, type Schema, whenThere } from './ledger-schema.ts';
 import { serveLedger } from './ledger-service.ts';
@@ -54,13 +55,13 @@ export interface LedgerHealth {
   readonly isReady: boolean;
   /** Why not. */
   readonly reason?: string;
-  /** Age of the oldest event that is held. */
+  /** Age of the oldest event that is stored or held, and not folded. */
   readonly lagMs: number;
 }
 
 export interface Ledger extends Role {
   readonly health: () => LedgerHealth;
-  /** Usage that happened before this epoch moment is folded; undefined while events cannot come or cannot be folded. */
+  /** What was reported before this epoch moment is folded; undefined while events cannot come or cannot be folded. */
   readonly foldedUntilMs: () => number | undefined;
   /** The tables, with everything in them that was taken so far. */
   readonly store: SqlStore;
@@ -96,10 +97,12 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     backlogBytes === undefined ? undefined : new UsageBacklog({ intake, bytesMax: backlogBytes, forgotten });
   const take = backlog === undefined ? (delivery: UsageDelivery) => intake.take(delivery) : taking(backlog, metrics);
   const readable = backlog === undefined ? store : caughtUp(store, () => backlog.drain());
+  const progress = opening.use(new FoldProgress({ bus, timers, log }));
   opening.use(startRetention({ store, timers, log, rule: deps.retention }));
   opening.use(
     await whenThere(prices, async () => {
       const usage = await consumeUsage(bus, letters, take);
+      void progress.start();
       log.info('ledger_ready', { state: store.dialect });
       return async () => {
         await usage.drain();
@@ -108,20 +111,19 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     }),
   );
   opening.use(serveLedger({ bus, store: readable, clock, log, prices, reconcile: deps.reconcile }));
-  const checks = (): Checks => checksOf(bus, schema, intake, probe);
-  const health = (): LedgerHealth => healthOf(checks(), intake.lagMs);
-  telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: intake.lagMs }));
+  const lagMs = (): number => Math.max(intake.lagMs, progress.lagMs);
+  const checks = (): Checks => checksOf(bus, schema, { fault: intake.fault, lagMs: lagMs() }, probe);
+  const health = (): LedgerHealth => healthOf(checks(), lagMs());
+  telemetry.metrics.beforeRender(() => metrics.state({ isReady: health().isReady, lagMs: lagMs() }));
   // A database that is slow is not ready, and what it folded is folded all the same.
   const foldedUntilMs = (): number | undefined =>
-    bus.state === 'connected' && schema.isThere && intake.fault === undefined
-      ? clock.epochMs() - intake.lagMs
-      : undefined;
+    bus.state === 'connected' && schema.isThere && intake.fault === undefined ? progress.untilMs : undefined;
   const opened = opening.move();
   const state = (): object => ({
     ledger_id: deps.id,
     database: store.dialect,
     held: intake.held,
-    fold_lag_ms: Math.round(intake.lagMs),
+    fold_lag_ms: Math.round(lagMs()),
     backlog_bytes: backlog?.bytes ?? 0,
   });
   return {
@@ -218,7 +220,12 @@ function giveUp(
   return letters.giveMessage({ subject: usageStream.subject, headers: {}, body, stored }, why);
 }
 
-function checksOf(bus: Bus, schema: Schema, { lagMs, fault }: UsageIntake, probe: DatabaseProbe): Checks {
+function checksOf(
+  bus: Bus,
+  schema: Schema,
+  { lagMs, fault }: Pick<UsageIntake, 'lagMs' | 'fault'>,
+  probe: DatabaseProbe,
+): Checks {
   const away = schema.isThere ? (fault === undefined ? probe.fault : AWAY) : AWAY;
   return {
     bus: mustHold(bus.state === 'connected', bus.state),

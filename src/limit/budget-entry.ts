@@ -1,6 +1,7 @@
 // The arithmetic of one window of one budget, shared by all who lease from it and by the ledger who settles it. Pure.
 // E1. What is available is the limit less what is settled and what is leased: no lease is given beyond it.
-// E2. A lease whose holder is silent past its time is dropped; from then on usage rows alone decide.
+// E2. A lease whose holder is silent past its time is dropped once all of that time is folded; from then on usage rows
+//     alone decide.
 import type { BudgetAccount, BudgetEntry } from '../contracts/budget.ts';
 
 export const newEntry = (account: BudgetAccount, limit: number): BudgetEntry => ({

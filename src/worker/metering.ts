@@ -28,18 +28,10 @@ export function estimateTokens(body: unknown, outputChars: number): TokenUsage {
  * What a provider refused by its status or in words is taken as not charged.
  */
 export function mayBeCharged({ code, detailCode, httpStatus }: ExecutionFailure): boolean {
-  switch (code) {
-    case 'NETWORK_ERROR':
-      return detailCode === 'reset' || detailCode === 'closed';
-    case 'PROVIDER_PROTOCOL_ERROR':
-      return httpStatus === undefined;
-    case 'WORKER_UNAVAILABLE':
-    case 'WORKER_LOST':
-    case 'OUTPUT_TOO_LARGE':
-      return true;
-    default:
-      return executionRow(code).class === 'timeout' && detailCode !== 'connect';
-  }
+  if (code === 'NETWORK_ERROR') return detailCode === 'reset' || detailCode === 'closed';
+  if (code === 'PROVIDER_PROTOCOL_ERROR') return httpStatus === undefined;
+  if (code === 'WORKER_UNAVAILABLE' || code === 'WORKER_LOST' || code === 'OUTPUT_TOO_LARGE') return true;
+  return executionRow(code).class === 'timeout' && detailCode !== 'connect';
 }
 
 export function meter(

@@ -70,6 +70,7 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
     consume: async (from, handle) =>
       kept(await inner.consume(from, (delivery) => (life.isDead ? never() : handle(deliveryOf(delivery))))),
     read: (stream, options) => alive(() => inner.read(stream, options)),
+    progress: (stream, consumer) => alive(() => inner.progress(stream, consumer)),
     remove: (stream, seq) => effect(() => inner.remove(stream, seq)),
     trim: (stream, belowSeq) => effect(() => inner.trim(stream, belowSeq)),
     openBucket: async (spec) => bucketOf(await alive(() => inner.openBucket(spec))),

@@ -28,6 +28,11 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     presence: { writers: ['gateway', 'router', 'worker', 'ledger'], readers: ['cli'] },
   };
 
+/** What else a module asks of streams: how far their readers are, and how old what is left. */
+const ASKED: Readonly<Record<string, readonly string[]>> = {
+  ledger: ['STREAM.INFO.CAF_RESULT', 'STREAM.MSG.GET.BEAMLINE_USAGE'],
+};
+
 /** Tokens that are the module's own where it receives. A gateway names itself anew at each start, so its id is none. */
 const OWN: Readonly<Record<string, string>> = { worker: 'pool' };
 
@@ -49,6 +54,9 @@ export function natsPermissions(registry: Registry): Readonly<Record<string, Per
   }
   for (const [name, { writers, readers }] of Object.entries(BUCKETS)) {
     for (const party of [...writers, ...readers]) grantBucket(of(party), name, writers.includes(party));
+  }
+  for (const [party, asked] of Object.entries(ASKED)) {
+    for (const question of asked) of(party).publish.add(`${API}.${question}`);
   }
   const sorted = [...grants].toSorted(([one], [other]) => (one < other ? -1 : 1));
   return Object.fromEntries(
