@@ -89,6 +89,21 @@ export const storedCases: readonly Case[] = [
     },
   ],
   [
+    'what no reader would take is not stored: JSON of others that is nested too deep',
+    async ({ bus }) => {
+      await bus.ensureStream(stream);
+      const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+      await bus.append(at(execResult), { ...result('a'), output: nested(63) }, options('63'));
+      const { details } = await refused(
+        'payload_too_large',
+        bus.append(at(execResult), { ...result('a'), output: nested(64) }, options('64')),
+      );
+      assert.equal(details['reason'], 'depth');
+      const seen = await consume(bus, {}, (delivery) => delivery.ack());
+      await until('what was stored', () => seen.length === 1);
+    },
+  ],
+  [
     'a delivery tells when its message was stored, however often it comes',
     async ({ bus }) => {
       const beforeMs = Date.now();

@@ -2,11 +2,14 @@
 // an invalid message neither leaves nor enters.
 import { isUtf8 } from 'node:buffer';
 import { BeamlineError } from '../core/errors.ts';
-import { isShallow } from '../core/json-guard.ts';
+import { isShallow, nestsAtMost } from '../core/json-guard.ts';
 import type { Payload } from './contract.ts';
 import { JSON_DEPTH_MAX, MESSAGE_BYTES_MAX } from './limits.ts';
 
-/** Throws `internal`: a message that our own code made must fit its contract. */
+/**
+ * Throws `internal`: a message that our own code made must fit its contract; `payload_too_large` for JSON of others in it
+ * that is nested deeper than a reader takes.
+ */
 export function assertValid<T>(payload: Payload<T>, message: T): void {
   if (!payload.check(message)) {
     throw new BeamlineError(
@@ -14,9 +17,15 @@ export function assertValid<T>(payload: Payload<T>, message: T): void {
       `${payload.id}@${payload.version} would leave invalid: ${payload.fault(message)}`,
     );
   }
+  const foreign = payload.foreign?.(message);
+  if (foreign !== undefined && !nestsAtMost(foreign, JSON_DEPTH_MAX - 1)) {
+    throw new BeamlineError('payload_too_large', `a message is nested ${JSON_DEPTH_MAX} levels at most`, {
+      details: { reason: 'depth' },
+    });
+  }
 }
 
-/** Throws `payload_too_large` above `MESSAGE_BYTES_MAX`, `internal` for an invalid message. */
+/** Throws `payload_too_large` above `MESSAGE_BYTES_MAX` and as `assertValid` does, `internal` for an invalid message. */
 export function encode<T>(payload: Payload<T>, message: T): Uint8Array {
   assertValid(payload, message);
   const bytes = Buffer.from(JSON.stringify(message), 'utf8');

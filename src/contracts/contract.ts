@@ -15,14 +15,22 @@ export interface Payload<T> {
   check(value: unknown): value is T;
   /** The first fault, as `path: message`, for a value that `check` refused. */
   fault(value: unknown): string;
+  /** JSON of others in it, which may be nested deeper than a reader takes; absent where there is none. */
+  foreign?(message: T): unknown;
 }
 
-export function payload<S extends TSchema>(id: string, version: string, schema: S): Payload<Static<S>> {
+export function payload<S extends TSchema>(
+  id: string,
+  version: string,
+  schema: S,
+  foreign?: (message: Static<S>) => unknown,
+): Payload<Static<S>> {
   const compiled = Compile(schema);
   return {
     id,
     version,
     schema,
+    ...(foreign && { foreign }),
     check: (value): value is Static<S> => compiled.Check(value),
     fault(value) {
       const [first] = compiled.Errors(value);

@@ -12,6 +12,8 @@ export const INLINE_BYTES_MAX = 262_144;
 /** A whole answer, in as many messages as it takes. */
 export const ANSWER_BYTES_MAX = 16_777_216;
 export const JSON_DEPTH_MAX = 64;
+/** Levels of an inline output: messages and records hold it some levels deeper. */
+export const OUTPUT_DEPTH_MAX = JSON_DEPTH_MAX - 4;
 
 export const DEADLINE_MIN_MS = 100;
 export const DEADLINE_MAX_MS = 3_600_000;

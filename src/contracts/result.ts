@@ -49,7 +49,7 @@ export const execResult = eventContract({
   class: 'jetstream_event',
   template: 'caf.exec.result.v1',
   headers: 'jetstream_v1',
-  message: payload('caf.exec.ExecResult', '1', ExecResult),
+  message: payload('caf.exec.ExecResult', '1', ExecResult, ({ output }) => output),
 });
 
 /**

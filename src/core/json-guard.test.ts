@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isShallow, parseGuarded } from './json-guard.ts';
+import { isShallow, nestsAtMost, parseGuarded } from './json-guard.ts';
 
 const LIMITS = { depthMax: 64, valuesMax: 1_000 };
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
@@ -81,4 +81,15 @@ test('isShallow tells the depth and nothing else', () => {
   assert.equal(isShallow(nested(3), 3), true);
   assert.equal(isShallow(nested(4), 3), false);
   assert.equal(isShallow('{"a":"[[[["}', 1), true);
+});
+
+test('nestsAtMost tells of a value what isShallow tells of its text, and of one that has none as well', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 5 }), fc.nat(6), (value, depth) => {
+      assert.equal(nestsAtMost(value, depth), isShallow(JSON.stringify(value), depth));
+    }),
+  );
+  let deep: unknown = 1;
+  for (let level = 0; level < 100_000; level++) deep = [deep];
+  assert.equal(nestsAtMost(deep, 64), false);
 });

@@ -66,6 +66,14 @@ export function parseGuardedText(text: string, limits: JsonLimits): GuardedJson 
 export const isShallow = (text: string, depthMax: number): boolean =>
   typeof scan(text, { depthMax, valuesMax: Number.POSITIVE_INFINITY }) !== 'string';
 
+/** The same of a value that is not written yet. */
+export function nestsAtMost(value: unknown, depthMax: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (depthMax === 0) return false;
+  const members: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return members.every((member) => nestsAtMost(member, depthMax - 1));
+}
+
 interface Shape {
   readonly colons: number;
   /** A number has a negative exponent. */

@@ -39,6 +39,15 @@ test('an output beside the record is shown with the job up to a bound, and beyon
   assert.deepEqual([head.status, head.headers.get('content-length')], [200, result.headers.get('content-length')]);
 });
 
+test('an output that is nested deeper than a message is not shown with the job, and read at its own address', async () => {
+  const deep: unknown = JSON.parse(`${'{"a":'.repeat(500)}1${'}'.repeat(500)}`);
+  const { id, ref } = await completed(deep);
+  const told = await send('GET', `/api/v1/jobs/${id}`);
+  assert.deepEqual(told.body['result'], { model: 'tall', output_ref: ref });
+  const response = await fetch(`${edge.url}/api/v1/jobs/${id}/result`, { headers: edge.headers });
+  assert.equal(await response.text(), JSON.stringify(deep));
+});
+
 test('a small output has the same address, and a job without one says so', async () => {
   const id = await order();
   const none = await send('GET', `/api/v1/jobs/${id}/result`);

@@ -1,6 +1,8 @@
 // Results that are too large for the record of their job: they stand beside it as a blob, and go from there to the caller.
 import type { FoundBlob } from '../../bus/bucket-blobs.ts';
+import { JSON_DEPTH_MAX } from '../../contracts/limits.ts';
 import { BeamlineError } from '../../core/errors.ts';
+import { isShallow } from '../../core/json-guard.ts';
 import type { Call } from '../call.ts';
 import { writeBody } from '../written.ts';
 import type { JobRecord } from './job-records.ts';
@@ -12,7 +14,7 @@ export interface ResultBlobs {
   forget(tenantId: string, ref: string): Promise<void>;
 }
 
-/** What is shown with its job; more is read at its own address. */
+/** What is shown with its job; more, and what is nested deeper than a message, is read at its own address. */
 const SHOWN_BYTES_MAX = 1_048_576;
 
 /** The record with its output in it, where that is to be shown. */
@@ -24,7 +26,9 @@ export async function withOutput(blobs: ResultBlobs, record: JobRecord): Promise
   if (found === undefined || found.bytes > SHOWN_BYTES_MAX) return record;
   const pieces: Buffer[] = [];
   for await (const piece of found.pieces()) pieces.push(piece);
-  const output: unknown = JSON.parse(Buffer.concat(pieces).toString('utf8'));
+  const text = Buffer.concat(pieces).toString('utf8');
+  if (!isShallow(text, JSON_DEPTH_MAX)) return record;
+  const output: unknown = JSON.parse(text);
   return { ...record, state: { ...state, result: { ...rest, output } } };
 }
 

@@ -41,6 +41,46 @@ test('an output that is too large for a message is told by its reference', async
   assert.equal(await world.unacknowledged(), 0);
 });
 
+const nested = (levels: number): object => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`) as object;
+
+test('an output that is nested deeper than a message is told by its reference', async () => {
+  const { kept, blobs } = openBlobs();
+  await using world = await openJobs({ worker: { blobs } });
+  for (const levels of [60, 61, 500]) {
+    const id = `a-${levels}`;
+    // eslint-disable-next-line no-await-in-loop -- one job after the other
+    await world.assign({ assignment_id: id });
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await settled();
+    world.executions.at(-1)?.resolve({ output: nested(levels), usage: { requests: 1 } });
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await settled();
+  }
+  assert.deepEqual(
+    world.heard.results.map(({ output_ref, output, usage }) => [output_ref, output === undefined, usage?.requests]),
+    [
+      [undefined, false, 1],
+      ['blob://acme/a-61:1', true, 1],
+      ['blob://acme/a-500:1', true, 1],
+    ],
+  );
+  assert.deepEqual(JSON.parse(String(kept.get('blob://acme/a-61:1'))), nested(61));
+});
+
+test('an output that is nested too deep to be written has failed, and is billed', async () => {
+  await using world = await openJobs({ worker: { blobs: openBlobs().blobs } });
+  await world.assign();
+  await settled();
+  let deep: object = {};
+  for (let level = 0; level < 1_000_000; level++) deep = { deep };
+  world.executions[0]?.resolve({ output: deep as Record<string, unknown>, usage: { requests: 1 } });
+  await settled();
+  assert.deepEqual(
+    world.heard.results.map(({ error_code, usage }) => [error_code, usage?.requests]),
+    [['OUTPUT_TOO_LARGE', 1]],
+  );
+});
+
 test('the work is not done again for a store that is away for a moment', async () => {
   const { faults, blobs } = openBlobs();
   await using world = await openJobs({ worker: { blobs } });

@@ -5,9 +5,10 @@
 import type { Delivery } from '../../bus/bus.ts';
 import type { ExecAssignment } from '../../contracts/assignment.ts';
 import type { Usage } from '../../contracts/fields.ts';
-import { CANCEL_GRACE_MS, CLOCK_SKEW_MS, INLINE_BYTES_MAX } from '../../contracts/limits.ts';
+import { CANCEL_GRACE_MS, CLOCK_SKEW_MS, INLINE_BYTES_MAX, OUTPUT_DEPTH_MAX } from '../../contracts/limits.ts';
 import type { CrashPoints } from '../../core/crash-point.ts';
 import type { ExecutionFailure } from '../../core/execution-errors.ts';
+import { nestsAtMost } from '../../core/json-guard.ts';
 import type { Timer, Timers } from '../../core/timers.ts';
 import type { Log, LogFields } from '../../telemetry/log.ts';
 import type { AttemptEnd } from '../attempt-messages.ts';
@@ -228,9 +229,10 @@ export class JobRun implements SlotWaiter {
       );
     }
     const end = { state: 'succeeded' as const, usage: consumed, finishReason };
-    // `undefined` has no text: a block without an output.
-    const text = JSON.stringify(output) ?? '';
-    if (Buffer.byteLength(text) <= INLINE_BYTES_MAX) return { kind: 'reported', end: { ...end, output } };
+    const text = textOf(output);
+    if (text === undefined) return reported(TOO_DEEP, consumed);
+    const fits = Buffer.byteLength(text) <= INLINE_BYTES_MAX && nestsAtMost(output, OUTPUT_DEPTH_MAX);
+    if (fits) return { kind: 'reported', end: { ...end, output } };
     const { blobs, timers } = this.#deps;
     try {
       const outputRef = await keptOutput(text, this.key, { blobs, timers, signal });
@@ -286,7 +288,20 @@ export const LOST: Failed = {
   state: 'failed',
   failure: { code: 'WORKER_LOST', message: 'the worker ended while the attempt was running' },
 };
+const TOO_DEEP: Failed = {
+  state: 'failed',
+  failure: { code: 'OUTPUT_TOO_LARGE', message: 'the output is nested too deep to be written' },
+};
 const STOPPING: ExecutionFailure = { code: 'WORKER_UNAVAILABLE', message: 'the worker is shutting down' };
+
+/** Empty for a block without an output; undefined for one that cannot be written. */
+function textOf(output: unknown): string | undefined {
+  try {
+    return JSON.stringify(output) ?? '';
+  } catch {
+    return undefined;
+  }
+}
 
 const reported = (cut: Failed, usage: Usage | undefined): RunEnd => ({
   kind: 'reported',
