@@ -167,7 +167,19 @@ test('an entry of a window that is over goes when nobody leases from it; garbage
   await put(newEntry(past, 1_000));
   await put(newEntry(account, 1_000));
   await bucket.put('acme.monthly.-.1', '{');
+  const stop = new AbortController();
+  const marks = (async () => {
+    let count = 0;
+    for await (const { key, deleted } of bucket.watch(stop.signal)) {
+      if (deleted) count++;
+      if (key === 'last') return count;
+    }
+    return count;
+  })();
   await keeper.settle();
+  await bucket.put('last', '{}');
+  assert.equal(await marks, 0, 'nothing is left of it, not even a mark: the bucket has no time to live');
+  stop.abort();
   assert.equal(await read(past), undefined);
   assert.equal((await read())?.limit, 1_000);
   assert.match(lines.join(''), /budget_unreadable/);

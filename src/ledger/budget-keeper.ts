@@ -113,7 +113,7 @@ export class BudgetKeeper implements AsyncDisposable {
     const next = withSettled(entry, { settled, watermarkMs, isHeld });
     const isLeased = Object.keys(next.leases).length > 0;
     try {
-      if (!isLeased && entry.until_ms !== undefined && entry.until_ms + KEPT_MS < nowMs) await bucket.delete(key);
+      if (!isLeased && entry.until_ms !== undefined && entry.until_ms + KEPT_MS < nowMs) await bucket.erase(key);
       else if (isLeased || settled !== entry.settled || Object.keys(entry.leases).length > 0) {
         await bucket.update(key, JSON.stringify(next), revision);
       }

@@ -4,7 +4,10 @@ import { test } from 'node:test';
 import type { UsageEvent } from '../contracts/usage.ts';
 import type { SqlStore } from '../store/sql.ts';
 import { AT_MS, rowsOf, usageEvent } from './ledger-fixture.ts';
+import { sumOldSpend } from './spend.ts';
 import { foldUsage } from './usage-fold.ts';
+
+const HOUR_MS = 3_600_000;
 
 export type Open = () => Promise<{ readonly store: SqlStore } & AsyncDisposable>;
 
@@ -50,6 +53,38 @@ const CASES: readonly (readonly [name: string, run: (store: SqlStore) => Promise
       await fold(store, [old]);
       const { results } = await fold(store, [old, usageEvent({ attempt: 2 })]);
       assert.deepEqual([results.repeated, results.folded], [1, 1]);
+    },
+  ],
+  [
+    'puts old hours of what was spent together, however often, and goes on counting',
+    async (store) => {
+      const hoursAgo = (hours: number) =>
+        usageEvent({ assignment_id: `a-${hours}`, timestamp: AT_MS - hours * HOUR_MS });
+      const hours = async () =>
+        (
+          await store.all<{ window_start: number | bigint; amount: number | bigint }>(
+            "SELECT window_start, amount FROM spend WHERE scope = 'tenant' AND unit = 'micro_usd' ORDER BY window_start",
+          )
+        ).map(({ window_start: start, amount }) => [
+          start === 0 ? 0 : (AT_MS - Number(start)) / HOUR_MS,
+          Number(amount),
+        ]);
+      await fold(store, [0, 1, 2, 3, 4].map(hoursAgo));
+      await sumOldSpend(store, AT_MS - 2 * HOUR_MS);
+      assert.deepEqual(await hours(), [
+        [0, 12],
+        [1.5, 4],
+        [0.5, 4],
+      ]);
+      await fold(store, [hoursAgo(5)]);
+      await sumOldSpend(store, AT_MS - 2 * HOUR_MS);
+      await sumOldSpend(store, AT_MS - 2 * HOUR_MS);
+      assert.deepEqual(await hours(), [
+        [0, 16],
+        [1.5, 4],
+        [0.5, 4],
+      ]);
+      assert.deepEqual(await accountOf(store), { rows: 6, cost: 24, spent: 24 });
     },
   ],
   [

@@ -42,3 +42,20 @@ test('nothing is deleted that was not exported', async () => {
     /no room/,
   );
 });
+
+test('sums of old hours are put together, whether or not rows are exported', async () => {
+  await using opened = await openLedgerStore();
+  using timers = new Timers(new ManualClock(AT_MS + 14 * DAY_MS));
+  const events = Array.from({ length: 15 }, (_, n) => usageEvent({ usage_id: `${n}`, timestamp: AT_MS + n * DAY_MS }));
+  await foldUsage(opened.store, rowsOf(events), AT_MS);
+  const rule: RetentionRule = { kind: 'days', days: 2, exportBefore: undefined };
+  await sweep({ store: opened.store, timers, log: openLog('silent', { write: () => undefined }), rule });
+  const hours = await opened.store.all<{ amount: number }>(
+    "SELECT amount FROM spend WHERE scope = 'tenant' AND unit = 'requests' ORDER BY window_start",
+  );
+  // The hour of the day before yesterday began before its row is two days old.
+  assert.deepEqual(
+    hours.map(({ amount }) => amount),
+    [13, 1, 1],
+  );
+});

@@ -1,10 +1,12 @@
 // Rows that are older than they must be kept are exported and then deleted; a ledger in memory keeps only its newest (worker 14.4).
 // R1. Nothing is deleted that was not exported before, unless it stands in memory only and ends with the process anyway.
+// R2. Sums stay: their old hours are put together, for budgets whose window has no end.
 import type { Timer, Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import { rowsOf } from '../store/sql.ts';
 import { inChunks } from './chunks.ts';
+import { sumOldSpend } from './spend.ts';
 
 export type RetentionRule =
   | { readonly kind: 'newest'; readonly rowsMax: number }
@@ -23,8 +25,8 @@ interface RetentionDeps {
 }
 
 const DAY_MS = 86_400_000;
-/** Sums in memory: two months, the longest window of a budget that ends. */
-const SPEND_KEPT_MS = 62 * DAY_MS;
+/** Hours of sums in memory: two months, more than the longest window of a budget that ends. */
+const HOURS_KEPT_MS = 62 * DAY_MS;
 const EVERY_MS: Readonly<Record<RetentionRule['kind'], number>> = { newest: 5_000, days: 3_600_000 };
 /** Rows that one transaction deletes, so that folding goes on between. */
 const DELETE_MAX = 1_000;
@@ -54,11 +56,12 @@ export function startRetention(deps: RetentionDeps): Disposable {
 export async function sweep({ store, timers, log, rule }: RetentionDeps): Promise<number> {
   if (rule.kind === 'newest') {
     const [count] = await store.all<{ rows: number }>('SELECT COUNT(*) AS rows FROM usage_events');
-    await store.run('DELETE FROM spend WHERE window_start < ?', [timers.clock.epochMs() - SPEND_KEPT_MS]);
+    await sumOldSpend(store, timers.clock.epochMs() - HOURS_KEPT_MS);
     return deleteOldest(store, Number.MAX_SAFE_INTEGER, (count?.rows ?? 0) - rule.rowsMax);
   }
-  if (rule.exportBefore === undefined) return 0;
   const untilMs = timers.clock.epochMs() - rule.days * DAY_MS;
+  await sumOldSpend(store, untilMs);
+  if (rule.exportBefore === undefined) return 0;
   const [old] = await store.all('SELECT usage_id FROM usage_events WHERE occurred_at < ? LIMIT 1', [untilMs]);
   if (old === undefined) return 0;
   await rule.exportBefore(untilMs);

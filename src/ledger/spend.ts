@@ -1,5 +1,5 @@
 // Sums of billable usage by tenant, scope, unit and hour: what budgets are settled from. Every calendar window is a sum of hours.
-import { rowsOf, type SqlSession, type SqlValue } from '../store/sql.ts';
+import { rowsOf, type SqlSession, type SqlStore, type SqlValue } from '../store/sql.ts';
 import { byLength, inChunks } from './chunks.ts';
 import type { FoldedUsage, UsageRow } from './usage-row.ts';
 
@@ -70,6 +70,44 @@ function count(sums: Map<string, ScopeSum>, usage: FoldedUsage): void {
 
 /** A correction is no further request. */
 const requestsOf = ({ adjusts }: UsageRow): number => (adjusts === null ? 1 : 0);
+
+/** Hours of one transaction, so that folding goes on between. */
+const SUMMED_MAX = 1_000;
+
+/** Sums of one scope without a moment: those of all hours that no window reaches any more, but the one without an end. */
+const LONG_AGO = 0;
+
+/** Puts the hours that began before a moment together, so that the table follows the scopes and not the time. */
+export async function sumOldSpend(store: SqlStore, beforeMs: number): Promise<void> {
+  for (let count = SUMMED_MAX; count === SUMMED_MAX;) {
+    // eslint-disable-next-line no-await-in-loop -- one transaction after the other
+    count = await store.exclusive('spend', async (session) => {
+      const hours = await session.all<SpendRow>(TAKEN, [LONG_AGO, beforeMs, SUMMED_MAX]);
+      const sums = new Map<string, SpendRow>();
+      for (const { tenant_id, scope, unit, amount } of hours) {
+        const key = `${tenant_id}\n${scope}\n${unit}`;
+        sums.set(key, { tenant_id, scope, unit, amount: Number(amount) + Number(sums.get(key)?.amount ?? 0) });
+      }
+      const rows = [...sums.values()].map((sum) => [sum.tenant_id, sum.scope, sum.unit, LONG_AGO, sum.amount]);
+      await inChunks(rows, async (chunk) => {
+        await session.run(upsertOf(chunk.length), chunk.flat());
+      });
+      return hours.length;
+    });
+  }
+}
+
+interface SpendRow {
+  readonly tenant_id: string;
+  readonly scope: string;
+  readonly unit: string;
+  readonly amount: number | bigint;
+}
+
+/** What is read is what is deleted, whatever another ledger adds meanwhile. */
+const TAKEN = `DELETE FROM spend WHERE (tenant_id, scope, unit, window_start) IN (
+  SELECT tenant_id, scope, unit, window_start FROM spend WHERE window_start > ? AND window_start < ?
+  ORDER BY tenant_id, scope, unit, window_start LIMIT ?) RETURNING tenant_id, scope, unit, amount`;
 
 const upsertOf = byLength(
   (rows) =>
