@@ -4,7 +4,7 @@ import type { DecideRequest } from '../contracts/decide.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import type { Expectations } from '../policy/expectations.ts';
 import type { Arm, Policy, Target } from '../policy/policy.ts';
-import type { Account } from './usage-emitter.ts';
+import type { Account } from './usage-event.ts';
 
 const MICRO = 1_000_000;
 

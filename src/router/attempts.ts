@@ -5,10 +5,9 @@
 //     at most `WORKER_TRIES_MAX` times; only then the policy decides.
 // A4. If no attempt is left, exactly one `error` frame leaves here.
 // A5. An attempt holds its place at the provider from before its push until it is over; a repeat of A3 keeps it.
-import type { Bus } from '../bus/bus.ts';
 import { tryPublish } from '../bus/try-publish.ts';
 import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
-import { type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/assignment.ts';
+import { type ExecAssignment, type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/assignment.ts';
 import { cancel, type CancelReason } from '../contracts/cancel.ts';
 import { frames } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
@@ -24,34 +23,19 @@ import { nextStep, type Step } from '../policy/next-step.ts';
 import type { Target } from '../policy/policy.ts';
 import { REASONS } from '../policy/reasons.ts';
 import type { Failure } from '../policy/status-words.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
 import { failureOf, isOfWorkers, statedFailure, WORKER_TRIES_MAX } from './attempt-failure.ts';
 import { AttemptLimits } from './attempt-limits.ts';
+import type { AttemptsDeps } from './attempts-deps.ts';
 import { cancelOf, errorFrameOf, type Head } from './attempt-messages.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
-import type { DecisionLog } from './decision-log.ts';
-import type { Extensions } from './extensions.ts';
 import type { Hold, LiveState } from './live-state.ts';
 import { postOrdersFor } from './post-orders.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 import type { RetryBudget } from './retry-budgets.ts';
-import type { RouterSettings } from './settings.ts';
-import type { StickyBindings } from './sticky-bindings.ts';
+import type { Unreported } from './unreported-attempts.ts';
 
 export const callTo = atEach(execCall, {});
 const cancelTo = at(cancel);
-
-export interface AttemptsDeps {
-  readonly bus: Bus;
-  readonly timers: Timers;
-  readonly telemetry: Telemetry;
-  readonly settings: RouterSettings;
-  readonly live: LiveState;
-  readonly extensions: Extensions;
-  readonly bindings: StickyBindings;
-  /** Absent: decisions are not recorded. */
-  readonly decisions?: DecisionLog | undefined;
-}
 
 export interface First extends Expectations {
   readonly target: Target;
@@ -97,6 +81,8 @@ export class Attempts {
   #chosen: First;
   #phase: Phase = { kind: 'pushed', workerId: undefined };
   #isCommitted = false;
+  /** What a worker has and has not told the end of. */
+  #taken: ExecAssignment | undefined;
   #workerTries = 0;
   #frames = 0;
   /** Of the last push, on the monotonic clock. */
@@ -153,6 +139,7 @@ export class Attempts {
   /** What is counted of an attempt, whatever follows from it. */
   #told(outcome: AttemptOutcome): void {
     this.outputTokens = outcome.output_tokens;
+    if (outcome.state !== 'committed') this.#taken = undefined;
     if (outcome.state !== 'committed') this.#whole.budgets?.ended(this.#tookMicroUsd(outcome));
     if (this.#phase.kind === 'pushed' || outcome.state === 'succeeded') {
       this.#deps.decisions?.ended(this.#facts, outcome);
@@ -166,7 +153,8 @@ export class Attempts {
   }
 
   /** Ends without a word: the gateway wants no more, and has told the worker so. */
-  cancelled(reason: CancelReason): void {
+  cancelled(reason: CancelReason, deliveredTokens?: number): void {
+    this.#unheard(reason === 'deadline' ? 'timeout' : 'cancelled', deliveredTokens);
     if (reason === 'deadline') this.#ended('timed_out', 'CANCELLED_BY_TIMEOUT');
     else this.#ended('cancelled', 'CANCELLED_BY_USER');
     this.#over();
@@ -192,6 +180,7 @@ export class Attempts {
       timeLeftMs: this.#timeLeftMs(),
       post,
     });
+    this.#unheard('error');
     this.#whole.budgets?.sent(this.#costOf(this.#chosen.target));
     this.#phase = { kind: 'pushed', workerId: undefined };
     this.#sentMs = timers.clock.nowMs();
@@ -203,7 +192,7 @@ export class Attempts {
         correlation: this.#correlation,
       })
       .then(
-        (ack) => this.#acknowledged(attempt, ack),
+        (ack) => this.#acknowledged(assignment, ack),
         (fault: unknown) => this.#unacknowledged(attempt, BeamlineError.from(fault)),
       );
   }
@@ -216,10 +205,11 @@ export class Attempts {
     return postOrdersFor(policy, this.#facts, to, this.#now(), this.#deps.extensions.registry);
   }
 
-  #acknowledged(attempt: number, ack: ExecAssignmentAck): void {
-    if (this.#phase.kind !== 'pushed' || attempt !== this.#history.attempt) return;
+  #acknowledged(assignment: ExecAssignment, ack: ExecAssignmentAck): void {
+    if (this.#phase.kind !== 'pushed' || assignment.attempt !== this.#history.attempt) return;
     if (ack.status === 'accepted') {
       this.#phase = { kind: 'pushed', workerId: ack.worker_id };
+      this.#taken = assignment;
       this.#limits?.accepted(this.#deps.timers.clock.nowMs());
       if (this.#limits !== undefined) this.#rearm();
       return;
@@ -436,8 +426,15 @@ export class Attempts {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
     this.#timer.cancel();
+    this.#unheard(this.#timeLeftMs() <= 0 ? 'timeout' : 'error');
     this.#letGo();
     this.#whole.onOver(this);
+  }
+
+  #unheard(status: Unreported['status'], outputTokens = 0): void {
+    const { inputTokens = 0 } = this.#facts;
+    if (this.#taken !== undefined) this.#deps.unreported.add(this.#taken, { status, inputTokens, outputTokens });
+    this.#taken = undefined;
   }
 
   #cancelAttempt(reason: CancelReason): void {

@@ -34,7 +34,9 @@ import { serveDecide } from './serve-decide.ts';
 import { SharedBindings } from './shared-bindings.ts';
 import { Shadows } from './shadows.ts';
 import { StickyBindings } from './sticky-bindings.ts';
+import { UnreportedAttempts } from './unreported-attempts.ts';
 import { startUsageEmitter } from './usage-emitter.ts';
+import { openUsageSink } from './usage-sink.ts';
 
 /** How long a stopping router still waits for the attempts that it owns. */
 const DRAIN_MS = 20_000;
@@ -92,7 +94,9 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const jobs = opened.use(
     await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters }),
   );
-  opened.use(await startUsageEmitter({ bus, timers, telemetry, jobs, deadLetters }));
+  const sink = await openUsageSink(bus, telemetry);
+  opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
+  const unreported = opened.use(new UnreportedAttempts({ timers, log, sink, prices: deps.prices }));
   opened.use(
     bus.subscribe(at(attemptOutcome), {}, (outcome) => {
       if (outcome.shadow === true) return shadows.heard(outcome);
@@ -100,12 +104,13 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
       live.heard(outcome);
       jobs.heard(outcome);
       inFlight.get(outcome.assignment_id)?.outcome(outcome);
+      unreported.heard(outcome);
     }),
   );
   opened.use(
-    bus.subscribe(at(cancel), {}, ({ assignment_id, attempt, reason }) => {
+    bus.subscribe(at(cancel), {}, ({ assignment_id, attempt, reason, delivered }) => {
       // A cancel of one attempt is a router's own, or about a race that is already lost.
-      if (attempt === undefined) inFlight.get(assignment_id)?.cancelled(reason);
+      if (attempt === undefined) inFlight.get(assignment_id)?.cancelled(reason, delivered?.output_tokens);
     }),
   );
   opened.defer(() => settled(inFlight, timers));
@@ -121,6 +126,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     budgets,
     extensions,
     shadows,
+    unreported,
   });
   const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, registry, resets };
   const administered = administer(deps.administration, parts);

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import { Timers } from '../../src/core/timers.ts';
 import { startLedger } from '../../src/ledger/ledger.ts';
 import { startUsageEmitter } from '../../src/router/usage-emitter.ts';
+import { openUsageSink } from '../../src/router/usage-sink.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
 import { openLog } from '../../src/telemetry/log.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
@@ -37,8 +38,9 @@ async function openWorld() {
     producer: 'router@1',
     metric: 'letters_total',
   });
+  const sink = await openUsageSink(bus, telemetry);
   const jobs = { ended: async () => undefined, assignmentOf: async () => undefined };
-  opening.use(await startUsageEmitter({ bus, timers, telemetry, jobs, deadLetters }));
+  opening.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
   const store = opening.use(openSqlite({ path: ':memory:', timers }));
   opening.use(
     await startLedger({
