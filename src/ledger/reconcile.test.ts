@@ -80,3 +80,26 @@ test('an estimate that was corrected is none', async () => {
   const more = [{ assignment_id: 'd', estimated: true, input_tokens: 90 }, { assignment_id: 'd' }];
   assert.deepEqual(await findings([...all, known('d', { costMicroUsd: 4 })], more), { share: 0 });
 });
+
+test('an estimate is held against what a provider produced: not less input, and not more output', async () => {
+  const more = ['d', 'e', 'f'].map((id) => ({
+    assignment_id: id,
+    estimated: true,
+    input_tokens: 30,
+    output_tokens: 5,
+    cost_micro_usd: 40,
+  }));
+  const seen = [
+    known('d', { inputTokens: 20, outputTokens: 5 }),
+    known('e', { inputTokens: 31, outputTokens: 5 }),
+    known('f', { inputTokens: 20, outputTokens: 4 }),
+  ];
+  const costless = seen.map(({ costMicroUsd: _, ...rest }) => rest);
+  assert.deepEqual(await findings([...all, ...costless], more), { estimated: 3, cost_mismatch: 2, share: 0.5 });
+});
+
+test('a job whose estimate was adjusted later knows the cost of the estimate', async () => {
+  const more = [{ assignment_id: 'd', estimated: true, input_tokens: 90 }, { assignment_id: 'd' }];
+  const { inputTokens: _, outputTokens: __, ...told } = known('d', { costMicroUsd: 92 });
+  assert.deepEqual(await findings([...all, told], more), { share: 0 });
+});

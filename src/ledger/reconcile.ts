@@ -42,6 +42,7 @@ interface Row {
   readonly attempt: number;
   readonly provider_id: string;
   readonly rows: number;
+  readonly adjustments: number;
   readonly cost: number;
   readonly reported: number;
   readonly input: number;
@@ -58,7 +59,8 @@ const PAGE = 2_000;
 const EXAMPLES_MAX = 20;
 /** An attempt has at most one row of its own. */
 const ROWS = `SELECT tenant_id, assignment_id, attempt, MIN(provider_id) AS provider_id,
-  CAST(SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END) AS BIGINT) AS rows, CAST(SUM(cost_micro_usd) AS BIGINT) AS cost,
+  CAST(SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END) AS BIGINT) AS rows,
+  CAST(SUM(CASE WHEN adjusts IS NULL THEN 0 ELSE 1 END) AS BIGINT) AS adjustments, CAST(SUM(cost_micro_usd) AS BIGINT) AS cost,
   CAST(SUM(COALESCE(reported_micro_usd, 0)) AS BIGINT) AS reported, CAST(SUM(input_tokens) AS BIGINT) AS input,
   CAST(SUM(output_tokens) AS BIGINT) AS output, CAST(SUM(estimated) AS BIGINT) - CAST(SUM(CASE WHEN detail LIKE '%"corrects":"estimate"}' THEN 1 ELSE 0 END) AS BIGINT) AS estimated,
   MAX(unpriced) AS unpriced FROM usage_events WHERE occurred_at >= ? AND occurred_at < ?
@@ -166,9 +168,14 @@ function compare(known: KnownAttempt, row: Attempt | undefined, findings: Findin
     return;
   }
   row.isKnown = true;
-  if (row.estimated > 0 || !known.isMetered) return;
-  const { costMicroUsd = row.reported, inputTokens = row.input, outputTokens = row.output } = known;
-  if (costMicroUsd === row.reported && inputTokens === row.input && outputTokens === row.output) return;
+  if (!known.isMetered) return;
+  const { inputTokens = row.input, outputTokens = row.output } = known;
+  // A job is not told what adjusts its attempt later.
+  const costMicroUsd = row.adjustments > 0 ? row.reported : (known.costMicroUsd ?? row.reported);
+  if (row.estimated > 0) {
+    // Whoever estimates knows the request, and of the answer at most what was produced.
+    if (row.input >= inputTokens && row.output <= outputTokens) return;
+  } else if (costMicroUsd === row.reported && inputTokens === row.input && outputTokens === row.output) return;
   findings.add(
     'cost_mismatch',
     `${key} differs from ${costMicroUsd} micro-USD, ${inputTokens} + ${outputTokens} tokens`,

@@ -1,5 +1,5 @@
-// Durable work while processes are killed: orders jobs through the public door, kills what the seed says, lets everything
-// come to rest, and holds what the client was promised against what the jobs, the ledger and the provider say.
+// Durable work while processes are killed: orders jobs through the public door, cancels some and gives some too little
+// time, kills what the seed says, lets everything come to rest, and holds what the client was promised against what the jobs, the ledger and the provider say.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -93,7 +93,7 @@ async function killAll(fleet: Fleet, { seed, victims, killsEach, killEveryMs }: 
   return kills;
 }
 
-const MUST_BE_NONE = ['lost', 'doubled', 'phantom', 'unsettled'] as const;
+const MUST_BE_NONE = ['lost', 'doubled', 'phantom', 'unsettled', 'cost_mismatch'] as const;
 
 /** Events that a dead process had read are given out again after a while: in one process only the ledger can tell. */
 async function settled(look: () => Promise<Findings>): Promise<Findings> {

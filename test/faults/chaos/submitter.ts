@@ -1,9 +1,10 @@
 // Orders jobs as a careful client does: each under a key of its own, again and again until it is accepted. What was
-// accepted is on the disk of the client before it counts, so that this log is its truth.
+// accepted is on the disk of the client before it counts, so that this log is its truth. Some of them it cancels a moment
+// later, and some get less time than they may need: which ones, and after how long, is the seed's.
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TENANTS } from './fleet.ts';
-import type { Random } from './random.ts';
+import { type Random, randomFrom } from './random.ts';
 
 export interface AcceptedLine {
   readonly tenant: (typeof TENANTS)[number];
@@ -27,6 +28,9 @@ export interface Submitted {
   readonly again: Readonly<Record<string, number>>;
   /** Orders that were repeated after their acceptance. */
   readonly repeats: number;
+  /** Jobs that were asked to end after their acceptance, and jobs with a short deadline. */
+  readonly cancels: number;
+  readonly hurried: number;
   /** What must not be. */
   readonly faults: readonly string[];
 }
@@ -37,6 +41,22 @@ const GIVE_UP_MS = 90_000;
 const PAUSE_MS = 250;
 /** One of so many is ordered a second time after it was accepted. */
 const REPEATED = 8;
+/** Shares of the jobs, and the longest wait before the one and the longest time of the other. */
+const CANCELLED = 0.15;
+const CANCEL_MS_MAX = 1_500;
+const HURRIED = 0.15;
+const HURRIED_MS_MAX = 2_000;
+
+type Fate = { readonly kind: 'kept' } | { readonly kind: 'cancelled' | 'hurried'; readonly afterMs: number };
+
+/** The same for the same seed, whatever else is drawn. */
+function fateOf(seed: number, n: number): Fate {
+  const random = randomFrom(seed * 1_000_003 + n);
+  const [share, length] = [random(), random()];
+  if (share < CANCELLED) return { kind: 'cancelled', afterMs: Math.floor(length * CANCEL_MS_MAX) };
+  if (share > 1 - HURRIED) return { kind: 'hurried', afterMs: 100 + Math.floor(length * HURRIED_MS_MAX) };
+  return { kind: 'kept' };
+}
 
 export const readAccepted = (path: string): readonly AcceptedLine[] =>
   readFileSync(path, 'utf8')
@@ -47,7 +67,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
   const { jobs, overMs, random, logPath } = options;
   const again: Record<string, number> = {};
   const faults: string[] = [];
-  let repeats = 0;
+  let [repeats, cancels, hurried] = [0, 0, 0];
   const log = openSync(logPath, 'a', 0o600);
   const one = async (n: number): Promise<void> => {
     const isRepeated = random() < 1 / REPEATED;
@@ -55,6 +75,12 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
     if (line === undefined) return;
     writeSync(log, `${JSON.stringify(line)}\n`);
     fsyncSync(log);
+    const fate = fateOf(options.seed, n);
+    if (fate.kind === 'hurried') hurried++;
+    if (fate.kind === 'cancelled') {
+      cancels++;
+      await cancelled(options, line, fate.afterMs, faults);
+    }
     if (!isRepeated) return;
     repeats++;
     const second = await accepted(options, n, again, faults);
@@ -73,7 +99,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
   }
   await Promise.all(running);
   closeSync(log);
-  return { again, repeats, faults };
+  return { again, repeats, cancels, hurried, faults };
 }
 
 /** Undefined, with a fault, for one that was refused or never accepted. */
@@ -87,6 +113,8 @@ async function accepted(
   // The same keys in both tenants: they must never meet.
   const key = `chaos-${seed}-${Math.floor(n / TENANTS.length)}`;
   const messages = [{ role: 'user', content: `How deep is lake ${n}?` }];
+  const fate = fateOf(seed, n);
+  const task = { type: 'ai.chat', payload: { model: 'test-chat', messages } };
   const request = {
     method: 'POST',
     headers: {
@@ -94,7 +122,7 @@ async function accepted(
       'content-type': 'application/json',
       'idempotency-key': key,
     },
-    body: JSON.stringify({ task: { type: 'ai.chat', payload: { model: 'test-chat', messages } } }),
+    body: JSON.stringify(fate.kind === 'hurried' ? { task, deadline_ms: fate.afterMs } : { task }),
   };
   const untilMs = performance.now() + GIVE_UP_MS;
   while (performance.now() < untilMs) {
@@ -112,6 +140,30 @@ async function accepted(
   }
   faults.push(`${key} of ${tenant} was not accepted in ${GIVE_UP_MS} ms`);
   return undefined;
+}
+
+/** Asks for the end of a job until somebody has heard it; one that has ended by then says so. */
+async function cancelled(
+  { url, keys }: SubmitOptions,
+  { tenant, key, id }: AcceptedLine,
+  afterMs: number,
+  faults: string[],
+): Promise<void> {
+  await sleep(afterMs);
+  const request = { method: 'POST', headers: { authorization: `Bearer ${keys[tenant]}` } };
+  const untilMs = performance.now() + GIVE_UP_MS;
+  while (performance.now() < untilMs) {
+    // eslint-disable-next-line no-await-in-loop -- one try after the other
+    const { status, text } = await answered(`${url}/api/v1/jobs/${id}/cancel`, request);
+    if (status === 200 || status === 202 || status === 409) return;
+    if (status > 0 && status < 500 && status !== 429) {
+      faults.push(`the cancel of ${key} of ${tenant} was refused: ${status} ${text.slice(0, 200)}`);
+      return;
+    }
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await sleep(PAUSE_MS);
+  }
+  faults.push(`the cancel of ${key} of ${tenant} was not heard in ${GIVE_UP_MS} ms`);
 }
 
 /** Status 0: no answer, or none in time. */

@@ -13,6 +13,7 @@ export function verdictTable({ seed, jobs }: ChaosOptions, verdict: Verdict): st
     ['accepted (202)', String(accepted)],
     ['ordered again', counted(submitted.again)],
     ['repeated after 202', String(submitted.repeats)],
+    ['cancelled, hurried', `${submitted.cancels}, ${submitted.hurried}`],
     ['ended', counted(tally(ended.map(({ status, code }) => (code === undefined ? status : `${status} ${code}`))))],
     ['attempts', `${attempts}, more than one: ${ended.filter((job) => job.attempts > 1).length}`],
     ['held by nobody', String(drained.stale)],
