@@ -55,7 +55,7 @@ export class UnreportedAttempts implements AsyncDisposable {
     const { timers } = this.#deps;
     const dueMs = timers.clock.nowMs() + PATIENCE_MS;
     this.#kept.set(keyOf(assignment), { event: this.#eventOf(assignment, end), dueMs });
-    this.#emit(({ size }) => size > KEPT_MAX);
+    if (this.#kept.size > KEPT_MAX) void this.#emit(({ size }) => size > KEPT_MAX);
     this.#timer ??= timers.after(LOOK_MS, () => this.#look());
   }
 
@@ -67,24 +67,24 @@ export class UnreportedAttempts implements AsyncDisposable {
   /** A router that stops does not wait: what comes later adjusts. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.cancel();
-    await Promise.all(this.#emit(() => true));
+    await this.#emit(() => true);
   }
 
   #look(): void {
     const nowMs = this.#deps.timers.clock.nowMs();
-    this.#emit((_, { dueMs }) => dueMs <= nowMs);
+    void this.#emit((_, { dueMs }) => dueMs <= nowMs);
     this.#timer = this.#kept.size === 0 ? undefined : this.#deps.timers.after(LOOK_MS, () => this.#look());
   }
 
   /** The oldest ones, as long as they are to be. */
-  #emit(isTo: (kept: { readonly size: number }, oldest: Kept) => boolean): Promise<void>[] {
+  async #emit(isTo: (kept: { readonly size: number }, oldest: Kept) => boolean): Promise<void> {
     const emitted: Promise<void>[] = [];
     for (const [key, kept] of this.#kept) {
       if (!isTo(this.#kept, kept)) break;
       this.#kept.delete(key);
       emitted.push(this.#send(kept.event));
     }
-    return emitted;
+    await Promise.all(emitted);
   }
 
   async #send(event: UsageEvent): Promise<void> {
