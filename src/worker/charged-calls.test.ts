@@ -81,7 +81,7 @@ test('a large whole answer whose parts cannot leave is billed as the provider me
   await settled();
   assert.deepEqual(
     heard.results.map(({ error_code, usage }) => [error_code, usage?.estimated, usage?.cost_micro_usd]),
-    [['WORKER_LOST', undefined, 18]],
+    [['STREAM_INTERRUPTED', undefined, 18]],
   );
   await stop();
 });

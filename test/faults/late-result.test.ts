@@ -36,7 +36,7 @@ async function openWorld() {
     clock: systemClock,
     telemetry,
     producer: 'router@1',
-    metric: 'letters_total',
+    metric: { name: 'router_dead_letters_total', label: 'class' },
   });
   const sink = await openUsageSink(bus, telemetry);
   const jobs = { ended: async () => undefined, assignmentOf: async () => undefined };
