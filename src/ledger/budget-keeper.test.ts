@@ -39,7 +39,8 @@ async function open() {
   const ledger = await openLedgerStore();
   const { store } = ledger;
   let isReady = true;
-  const foldedUntilMs = () => (isReady ? clock.epochMs() : undefined);
+  let behindMs = 0;
+  const foldedUntilMs = () => (isReady ? clock.epochMs() - behindMs : undefined);
   const keeper = new BudgetKeeper({ bucket, store, timers, log, foldedUntilMs });
   return {
     clock,
@@ -48,6 +49,7 @@ async function open() {
     keeper,
     lines,
     stall: () => (isReady = false),
+    lag: (ms: number) => (behindMs = ms),
     put: (entry: BudgetEntry) => bucket.put(budgetKey(entry), JSON.stringify(entry)),
     read: async (of: BudgetAccount = account): Promise<BudgetEntry | undefined> => {
       const value: unknown = JSON.parse((await bucket.get(budgetKey(of)))?.value ?? 'null');
@@ -183,4 +185,18 @@ test('an entry of a window that is over goes when nobody leases from it; garbage
   assert.equal(await read(past), undefined);
   assert.equal((await read())?.limit, 1_000);
   assert.match(lines.join(''), /budget_unreadable/);
+});
+
+test('the lease of a silent holder stays while what it spent may wait to be folded', async () => {
+  await using opened = await open();
+  const { keeper, put, read, clock, lag } = opened;
+  await put(leased(account, AT_MS + 20_000));
+  await keeper.settle();
+  clock.advance(60_000);
+  lag(50_000);
+  await keeper.settle();
+  assert.equal(Object.keys((await read())?.leases ?? {}).length, 1);
+  lag(10_000);
+  await keeper.settle();
+  assert.deepEqual((await read())?.leases, {});
 });

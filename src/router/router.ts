@@ -69,8 +69,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const inFlight = new LiveMap<string, Attempts>();
   await using opened = new AsyncDisposableStack();
 
-  const deadLetters = deadLettersOf(deps, telemetry);
-  await deadLetters.open();
+  const deadLetters = await openDeadLetters(deps, telemetry);
   const fleet = opened.use(
     new Fleet(timers, settings.worker_lost_ms, (workerId) => {
       log.warn('worker_lost', { worker_id: workerId });
@@ -160,8 +159,11 @@ function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, At
 const openBudgets = async ({ bus, timers }: RouterDeps, telemetry: Telemetry): Promise<PolicyBudgets> =>
   new PolicyBudgets({ bucket: await bus.openBucket(budgetBucket), timers, telemetry, holder: newProcessId('router') });
 
-const deadLettersOf = ({ bus, timers, settings, spill }: RouterDeps, telemetry: Telemetry): DeadLetters =>
-  new DeadLetters({
+async function openDeadLetters(
+  { bus, timers, settings, spill }: RouterDeps,
+  telemetry: Telemetry,
+): Promise<DeadLetters> {
+  const letters = new DeadLetters({
     bus,
     clock: timers.clock,
     telemetry,
@@ -169,6 +171,9 @@ const deadLettersOf = ({ bus, timers, settings, spill }: RouterDeps, telemetry: 
     metric: { name: 'router_dead_letters_total', label: 'class' },
     spill,
   });
+  await letters.open();
+  return letters;
+}
 
 /** Resolves when no attempt is left, or lets go of those that are when the time is over. */
 async function settled(inFlight: LiveMap<string, Attempts>, timers: Timers): Promise<void> {
