@@ -11,12 +11,15 @@ const SETTLE_MS = 300_000;
 /** Attempts of jobs; those that ended in the period and cost something must have a row. */
 export async function jobWitness(bus: Bus, period: Period): Promise<Witness> {
   const bucket = await bus.openBucket(jobBucket);
-  const entries = await bucket.entries(keyPattern(undefined, undefined, 'state'));
-  const jobs = entries.flatMap(({ value }) => readAs<JobState>(value, (parsed) => jobState.check(parsed)));
-  const known = new Set(jobs.map(({ assignment_id: id }) => id));
+  // Of each state only its attempts stay in memory; one that is written meanwhile comes again.
+  const byJob = new Map<string, readonly KnownAttempt[]>();
+  for await (const { value } of bucket.scan(keyPattern(undefined, undefined, 'state'))) {
+    const [job] = readAs<JobState>(value, (parsed) => jobState.check(parsed));
+    if (job !== undefined) byJob.set(job.assignment_id, attemptsOf(job, period));
+  }
   return {
-    attempts: jobs.flatMap((job) => attemptsOf(job, period)),
-    isComplete: ({ assignmentId }) => known.has(assignmentId),
+    attempts: [...byJob.values()].flat(),
+    isComplete: ({ assignmentId }) => byJob.has(assignmentId),
   };
 }
 

@@ -129,6 +129,22 @@ export interface Entry {
   readonly deleted: boolean;
 }
 
+/** A key that is there, without its value. */
+export interface KeyNote {
+  readonly key: string;
+  readonly revision: number;
+  /** By the clock of the store. */
+  readonly writtenAtMs: number;
+}
+
+export interface BucketStatus {
+  /** The highest that was given so far; 0 for a bucket that was never written. */
+  readonly revision: number;
+  /** What its entries weigh in its store. */
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
 /** A bucket of texts. Keys are made of ids by `keyOf`. */
 export interface KeyValue {
   /** Undefined for a key that is absent, deleted or expired. */
@@ -143,10 +159,21 @@ export interface KeyValue {
   delete(key: string): Promise<void>;
   /** Removes a key and its mark, unheard by watchers: for keys that come and go and are only listed. */
   erase(key: string): Promise<void>;
-  /** Everything that is there, whole or not at all: throws `unavailable`. A pattern narrows it. */
+  /** Everything that is there, whole or not at all: throws `unavailable`, also above 256 Mi characters. A pattern narrows it. */
   entries(pattern?: KeyPattern): Promise<readonly Entry[]>;
-  /** The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with `service_overloaded`. */
-  watch(signal: AbortSignal, pattern?: KeyPattern): AsyncIterable<Entry>;
+  /**
+   * The same one after the other, for what may be large: a few at a time are in memory. A key that is written meanwhile
+   * may come twice, the newer one later. Throws `unavailable` where it cannot be read to its end.
+   */
+  scan(pattern?: KeyPattern): AsyncIterable<Entry>;
+  /** As `scan`, without the values. */
+  keys(pattern?: KeyPattern): AsyncIterable<KeyNote>;
+  /**
+   * The current entries, then every change, deletions included, until the signal; bounded: a watcher that lags ends with
+   * `service_overloaded`. With `after` only what has a higher revision.
+   */
+  watch(signal: AbortSignal, pattern?: KeyPattern, after?: number): AsyncIterable<Entry>;
+  status(): Promise<BucketStatus>;
 }
 
 export type BusState = 'connected' | 'reconnecting' | 'closed';

@@ -94,6 +94,69 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'a list that is read one by one is whole, however long it is, and has keys without values',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const revisions = new Map<string, number>();
+      const put = async (id: string): Promise<void> => void revisions.set(id, await ours.put(id, `value of ${id}`));
+      const ids = Array.from({ length: 1_500 }, (_, n) => keyOf('acme', `p-${n}`));
+      await Promise.all([...ids.map(put), put(keyOf('umbrella', 'p-0'))]);
+      const [gone = ''] = ids;
+      await ours.delete(gone);
+      revisions.delete(gone);
+      const scanned = new Map<string, number>();
+      for await (const { key: name, value, revision } of theirs.scan()) {
+        assert.equal(value, `value of ${name}`);
+        scanned.set(name, revision);
+      }
+      assert.deepEqual(scanned, revisions);
+      const noted: string[] = [];
+      for await (const { key: name, revision, writtenAtMs } of theirs.keys(keyPattern('acme', undefined))) {
+        assert.equal(revision, revisions.get(name));
+        assert.ok(Math.abs(writtenAtMs - Date.now()) < 60_000);
+        noted.push(name);
+      }
+      assert.equal(noted.length, 1_499);
+      for await (const { key: name } of theirs.scan()) {
+        noted.push(name);
+        break;
+      }
+      const empty = keyPattern('nobody', undefined);
+      for await (const { key: name } of theirs.keys(empty)) noted.push(name);
+      assert.equal(noted.length, 1_500);
+    },
+  ],
+  [
+    'the status of a bucket tells its last revision, and what it weighs of what it may',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      assert.deepEqual(await theirs.status(), { revision: 0, bytes: 0, bytesMax: spec.bytesMax });
+      const revision = await ours.put(key, 'x'.repeat(1_000));
+      const status = await theirs.status();
+      assert.deepEqual([status.revision, status.bytes > 1_000 && status.bytes < 1_300], [revision, true]);
+    },
+  ],
+  [
+    'a watcher that names a revision sees only what is newer',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      await ours.put(keyOf('a'), '1');
+      const { revision } = await theirs.status();
+      await ours.put(keyOf('b'), '2');
+      const seen: string[] = [];
+      const watching = new AbortController();
+      const watch = (async () => {
+        for await (const { value } of theirs.watch(watching.signal, undefined, revision)) seen.push(value);
+      })();
+      await until('what is newer', () => seen.length === 1);
+      await ours.put(keyOf('a'), '3');
+      await until('the change', () => seen.length === 2);
+      watching.abort();
+      await watch;
+      assert.deepEqual(seen, ['2', '3']);
+    },
+  ],
+  [
     'a watcher sees what is there, then every change, until its signal',
     async ({ bus, peer }) => {
       const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);

@@ -3,7 +3,7 @@
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
-import type { Entry, KeyValue } from './bus.ts';
+import type { BucketStatus, Entry, KeyNote, KeyValue } from './bus.ts';
 import { assertKey, keyMatcher } from './key.ts';
 import type { LeftBucket, LeftEntry } from './memory-left.ts';
 import type { BucketRecorder } from './memory-recorder.ts';
@@ -84,17 +84,31 @@ export class MemoryBucket implements KeyValue {
   }
 
   async entries(pattern?: KeyPattern): Promise<readonly Entry[]> {
-    this.#dropExpired();
-    const wants = keyMatcher(pattern);
-    const entries: Entry[] = [];
-    for (const { entry } of this.#held.values()) if (!entry.deleted && wants(entry.key)) entries.push(entry);
-    return entries;
+    return this.#matching(pattern).map(({ entry }) => entry);
   }
 
-  async *watch(signal: AbortSignal, pattern?: KeyPattern): AsyncGenerator<Entry, void> {
+  async *scan(pattern?: KeyPattern): AsyncGenerator<Entry, void> {
+    for (const { entry } of this.#matching(pattern)) yield entry;
+  }
+
+  async *keys(pattern?: KeyPattern): AsyncGenerator<KeyNote, void> {
+    const sinceMs = this.#clock.epochMs() - this.#clock.nowMs();
+    for (const { entry, atMs } of this.#matching(pattern)) {
+      yield { key: entry.key, revision: entry.revision, writtenAtMs: Math.round(sinceMs + atMs) };
+    }
+  }
+
+  async status(): Promise<BucketStatus> {
+    this.#dropExpired();
+    return { revision: this.#revision, bytes: this.#bytes, bytesMax: this.#spec.bytesMax };
+  }
+
+  async *watch(signal: AbortSignal, pattern?: KeyPattern, after = 0): AsyncGenerator<Entry, void> {
     const watcher: Watcher = { queue: new WatchQueue(), wants: keyMatcher(pattern) };
     this.#dropExpired();
-    for (const { entry } of this.#held.values()) if (watcher.wants(entry.key)) watcher.queue.push(entry);
+    for (const { entry } of this.#held.values()) {
+      if (entry.revision > after && watcher.wants(entry.key)) watcher.queue.push(entry);
+    }
     this.#watchers.add(watcher);
     try {
       yield* watcher.queue.read(signal);
@@ -105,6 +119,12 @@ export class MemoryBucket implements KeyValue {
 
   close(): void {
     for (const { queue } of this.#watchers) queue.end();
+  }
+
+  #matching(pattern: KeyPattern | undefined): readonly Held[] {
+    this.#dropExpired();
+    const wants = keyMatcher(pattern);
+    return [...this.#held.values()].filter(({ entry }) => !entry.deleted && wants(entry.key));
   }
 
   #current(key: string): Entry | undefined {

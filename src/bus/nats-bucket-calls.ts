@@ -66,8 +66,9 @@ export class BucketCalls {
     }
   }
 
-  async delete(key: string): Promise<void> {
-    await this.#write(key, '', DELETED);
+  /** The revision of its mark. */
+  delete(key: string): Promise<number> {
+    return this.#write(key, '', DELETED);
   }
 
   async #write(key: string, value: string, headers: WrittenHeaders | undefined): Promise<number> {
@@ -98,7 +99,7 @@ export class BucketCalls {
 const expecting = (revision: number): WrittenHeaders =>
   new WrittenHeaders(`NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: ${revision}\r\n\r\n`);
 
-const isDeletion = (operation: string): boolean => operation === 'DEL' || operation === 'PURGE';
+export const isDeletion = (operation: string): boolean => operation === 'DEL' || operation === 'PURGE';
 
 function readDirect(msg: Msg): Found | undefined {
   const { headers } = msg;

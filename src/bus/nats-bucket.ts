@@ -4,10 +4,12 @@ import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
-import type { Entry, KeyValue } from './bus.ts';
+import type { BucketStatus, Entry, KeyNote, KeyValue } from './bus.ts';
 import { assertKey } from './key.ts';
 import { BucketCalls } from './nats-bucket-calls.ts';
+import { BucketRoom } from './nats-bucket-room.ts';
 import type { NatsLink } from './nats-link.ts';
+import { listed, type Listed } from './nats-list.ts';
 import { NatsMarks } from './nats-marks.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
@@ -17,7 +19,8 @@ import { WatchQueue } from './watch-queue.ts';
 /** Every key. */
 const ALL = '>' as KeyPattern;
 const END_WAIT_MS = 2_000;
-const LIST_WAIT_MS = 5_000;
+/** Of a list that is held in memory at once. */
+const LIST_CHARS_MAX = 268_435_456;
 
 export interface NatsBucketDeps {
   readonly link: NatsLink;
@@ -34,6 +37,7 @@ export class NatsBucket implements KeyValue {
   readonly #replicas: Replicas;
   readonly #calls: BucketCalls;
   readonly #marks: NatsMarks;
+  readonly #room: BucketRoom;
   readonly #watchers = new Set<() => Promise<void>>();
   /** Whether this process erases here. */
   #leavesMarks = false;
@@ -44,6 +48,7 @@ export class NatsBucket implements KeyValue {
     this.#link = link;
     this.#replicas = replicas;
     this.#marks = new NatsMarks(link, this.#stream);
+    this.#room = new BucketRoom(spec.bytesMax, link.timers.clock, () => this.status());
     this.#calls = new BucketCalls({
       requests,
       stream: this.#stream,
@@ -61,36 +66,65 @@ export class NatsBucket implements KeyValue {
   }
 
   put(key: string, value: string): Promise<number> {
-    return this.#on(key, () => this.#calls.put(key, value));
+    return this.#on(key, () => this.#written(key, value, () => this.#calls.put(key, value)));
   }
 
   update(key: string, value: string, revision: number): Promise<number> {
-    return this.#on(key, () => this.#calls.update(key, value, revision));
+    return this.#on(key, () => this.#written(key, value, () => this.#calls.update(key, value, revision)));
   }
 
   delete(key: string): Promise<void> {
-    return this.#on(key, () => this.#calls.delete(key));
+    return this.#on(key, async () => void (await this.#calls.delete(key)));
   }
 
   erase(key: string): Promise<void> {
     return this.#on(key, async (_, nc) => {
       if (!isAlone(nc)) {
         this.#leavesMarks = true;
-        return this.#calls.delete(key);
+        return this.#marks.left(await this.#calls.delete(key));
       }
       const { streams } = await managerOf(nc);
       await streams.purge(this.#stream, { filter: this.#subjectOf(key) });
     });
   }
 
-  entries(pattern: KeyPattern = ALL): Promise<readonly Entry[]> {
-    return this.#run((kv, nc) => this.#list(kv, nc, pattern));
+  async entries(pattern: KeyPattern = ALL): Promise<readonly Entry[]> {
+    // A key that is written while it is listed comes again with its newer value, and a deleted one with its mark.
+    const entries = new Map<string, Entry>();
+    let chars = 0;
+    for await (const { key, value, revision, deleted } of this.#listed(pattern, true)) {
+      chars += key.length + value.length - (entries.get(key)?.value.length ?? 0);
+      if (chars > LIST_CHARS_MAX) throw new BeamlineError('unavailable', 'the bucket is too large for one list');
+      if (deleted) entries.delete(key);
+      else entries.set(key, { key, value, revision, deleted });
+    }
+    return [...entries.values()];
   }
 
-  async *watch(signal: AbortSignal, pattern: KeyPattern = ALL): AsyncGenerator<Entry, void> {
+  async *scan(pattern: KeyPattern = ALL): AsyncGenerator<Entry, void> {
+    for await (const { key, value, revision, deleted } of this.#listed(pattern, true)) {
+      if (!deleted) yield { key, value, revision, deleted };
+    }
+  }
+
+  async *keys(pattern: KeyPattern = ALL): AsyncGenerator<KeyNote, void> {
+    for await (const { key, revision, writtenAtMs, deleted } of this.#listed(pattern, false)) {
+      if (!deleted) yield { key, revision, writtenAtMs };
+    }
+  }
+
+  status(): Promise<BucketStatus> {
+    return this.#run(async (_, nc) => {
+      const { streams } = await managerOf(nc);
+      const { state, config } = await streams.info(this.#stream);
+      return { revision: state.last_seq, bytes: state.bytes, bytesMax: config.max_bytes };
+    });
+  }
+
+  async *watch(signal: AbortSignal, pattern: KeyPattern = ALL, after = 0): AsyncGenerator<Entry, void> {
     const queue = new WatchQueue();
     const ending = new AbortController();
-    const pump = this.#pumpInto(queue, ending.signal, pattern);
+    const pump = this.#pumpInto(queue, ending.signal, pattern, after);
     let pumping = Promise.resolve();
     const attached = this.#link.eachConnection((nc) => {
       pumping = this.#repeat(nc, pump, ending.signal);
@@ -113,6 +147,7 @@ export class NatsBucket implements KeyValue {
 
   /** Ends the watchers. */
   async close(): Promise<void> {
+    this.#marks[Symbol.dispose]();
     await Promise.all([...this.#watchers].map((end) => end()));
   }
 
@@ -122,6 +157,11 @@ export class NatsBucket implements KeyValue {
     await this.#bind(this.#link.nc).catch((fault: unknown) => {
       this.#link.log.warn('bus_bucket_failed', { source: this.#spec.name, fault });
     });
+  }
+
+  #written(key: string, value: string, write: () => Promise<number>): Promise<number> {
+    const room = this.#room.take(key.length + value.length);
+    return room === undefined ? write() : room.then(write);
   }
 
   get #stream(): string {
@@ -160,15 +200,20 @@ export class NatsBucket implements KeyValue {
   }
 
   /** Reads a connection's changes into the queue, from where the one before ended. */
-  #pumpInto(queue: WatchQueue, signal: AbortSignal, key: KeyPattern): (nc: NatsConnection) => Promise<void> {
-    let seen = 0;
+  #pumpInto(
+    queue: WatchQueue,
+    signal: AbortSignal,
+    key: KeyPattern,
+    after: number,
+  ): (nc: NatsConnection) => Promise<void> {
+    let seen = after;
     return async (nc) => {
       const kv = await this.#bind(nc);
       const { streamInfo } = await kv.status();
       // A bucket that was made anew counts its revisions from the start.
       if (streamInfo.state.last_seq < seen) seen = 0;
       if (signal.aborted) return;
-      const entries = await kv.watch({ key });
+      const entries = await kv.watch({ key, ...(seen > 0 ? { resumeFromRevision: seen + 1 } : {}) });
       const stop = (): void => entries.stop();
       signal.addEventListener('abort', stop);
       if (signal.aborted) stop();
@@ -181,29 +226,22 @@ export class NatsBucket implements KeyValue {
     };
   }
 
-  /** The library ends a list early when its connection is lost: what is left tells a part from the whole. */
-  async #list(kv: KV, nc: NatsConnection, key: KeyPattern): Promise<readonly Entry[]> {
-    let left: number | undefined;
-    const listed = await kv.history({ key });
-    const timer = this.#link.timers.after(LIST_WAIT_MS, () => listed.stop());
-    // A key that is written while it is listed comes again with its newer value.
-    const entries = new Map<string, Entry>();
+  /** Beside it, marks of erased keys are taken away once they are old. */
+  async *#listed(pattern: KeyPattern, withValues: boolean): AsyncGenerator<Listed, void> {
+    const nc = this.#link.connected();
     const old: number[] = [];
-    for await (const entry of listed) {
-      left = entry.delta ?? 0;
-      if (entry.operation === 'PUT') entries.set(entry.key, entryOf(entry));
-      else entries.delete(entry.key);
-      if (entry.operation !== 'PUT' && this.#leavesMarks && this.#marks.isOld(entry)) old.push(entry.revision);
+    try {
+      await this.#bind(nc);
+      const { timers } = this.#link;
+      const where = { timers, stream: this.#stream, prefix: this.#subjectOf(''), pattern };
+      for await (const one of listed(nc, { ...where, withValues })) {
+        if (this.#leavesMarks && this.#marks.isOld(one)) old.push(one.revision);
+        yield one;
+      }
+    } catch (cause) {
+      throw bucketFault(cause);
     }
-    timer.cancel();
     void this.#marks.tidy(old);
-    if (left === 0 || (left === undefined && (await this.#isEmpty(nc, key)))) return [...entries.values()];
-    throw new BeamlineError('unavailable', 'the bucket could not be read to its end');
-  }
-
-  async #isEmpty(nc: NatsConnection, key: KeyPattern): Promise<boolean> {
-    const { streams } = await managerOf(nc);
-    return (await streams.getMessage(this.#stream, { last_by_subj: this.#subjectOf(key) })) === null;
   }
 
   async #on<R>(key: string, work: (kv: KV, nc: NatsConnection) => Promise<R>): Promise<R> {
@@ -216,7 +254,7 @@ export class NatsBucket implements KeyValue {
     try {
       return await work(await this.#bind(nc), nc);
     } catch (cause) {
-      throw cause instanceof BeamlineError ? asUnavailable(cause) : storeFault(cause);
+      throw bucketFault(cause);
     }
   }
 
@@ -231,6 +269,9 @@ export class NatsBucket implements KeyValue {
     }
   }
 }
+
+const bucketFault = (cause: unknown): BeamlineError =>
+  cause instanceof BeamlineError ? asUnavailable(cause) : storeFault(cause);
 
 /** Silence and nobody there are the same to who asks a bucket: it cannot be used now. */
 const asUnavailable = (fault: BeamlineError): BeamlineError =>

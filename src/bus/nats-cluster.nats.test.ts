@@ -126,6 +126,26 @@ test('marks of erased entries are taken away by who lists, once they are old', a
   await until('the marks to be gone', async () => (await old.entries()).length === 1 && (await messages()) === 1);
 });
 
+test('marks of erased entries are taken away by who made them, once they are old, though nobody lists', async () => {
+  let aheadMs = 0;
+  const nowMs = (): number => systemClock.nowMs() + aheadMs;
+  const clock = { ...systemClock, nowMs, epochMs: () => systemClock.epochMs() + aheadMs };
+  using ground = openGround();
+  using timers = new Timers(clock);
+  await using bus = await openNatsBus({ url: cluster.url, name: 'erasing', ...ground, timers });
+  const erasing = await bus.openBucket({ ...bucket, name: 'own' });
+  await cluster.settled('KV_beamline_own');
+  await Promise.all([erasing.put('a', '1'), erasing.put('b', '1')]);
+  await erasing.erase('a');
+  const messages = async (): Promise<number> => {
+    await using nc = await connect({ servers: cluster.nodes.map(({ url }) => url) });
+    return (await (await jetstreamManager(nc)).streams.info('KV_beamline_own')).state.messages;
+  };
+  assert.equal(await messages(), 2);
+  aheadMs = 61_000;
+  await until('the mark to be gone', async () => (await messages()) === 1);
+});
+
 test('a message is confirmed and stored once although the leader of its stream is killed, and copies stay', async () => {
   await using opened = await open();
   const { bus } = opened;

@@ -27,9 +27,9 @@ async function open(breaks = 0) {
   let watches = 0;
   const jobs: KeyValue = {
     ...bound(bucket),
-    watch(signal, pattern) {
+    watch(signal, pattern, after) {
       if (++watches <= breaks) throw new BeamlineError('service_overloaded', 'a watcher of a bucket lags');
-      return bucket.watch(signal, pattern);
+      return bucket.watch(signal, pattern, after);
     },
   };
   const watch = new JobWatch({ jobs, timers, log });
@@ -60,7 +60,10 @@ const bound = (bucket: KeyValue): KeyValue => ({
   delete: (name) => bucket.delete(name),
   erase: (name) => bucket.erase(name),
   entries: (pattern) => bucket.entries(pattern),
-  watch: (signal, pattern) => bucket.watch(signal, pattern),
+  scan: (pattern) => bucket.scan(pattern),
+  keys: (pattern) => bucket.keys(pattern),
+  status: () => bucket.status(),
+  watch: (signal, pattern, after) => bucket.watch(signal, pattern, after),
 });
 
 const stateOf = (seqs: number, status: JobState['status'], more: Partial<JobState> = {}): JobState => ({

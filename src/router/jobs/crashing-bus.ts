@@ -26,6 +26,10 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
   };
   const alive = <T>(run: () => Promise<T>): Promise<T> =>
     life.isDead ? never() : run().then((value) => (life.isDead ? never<T>() : value));
+  async function* each<T>(source: AsyncIterable<T>): AsyncGenerator<T, void> {
+    for await (const one of source) yield await alive(async () => one);
+    if (life.isDead) await never();
+  }
   const kept = (subscription: Subscription): Subscription => {
     subscriptions.push(subscription);
     return subscription;
@@ -34,10 +38,10 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
     get: (key) => alive(() => bucket.get(key)),
     writtenMs: (key) => alive(() => bucket.writtenMs(key)),
     entries: (pattern) => alive(() => bucket.entries(pattern)),
-    async *watch(signal, pattern) {
-      for await (const entry of bucket.watch(signal, pattern)) yield await alive(async () => entry);
-      if (life.isDead) await never();
-    },
+    scan: (pattern) => each(bucket.scan(pattern)),
+    keys: (pattern) => each(bucket.keys(pattern)),
+    status: () => alive(() => bucket.status()),
+    watch: (signal, pattern, after) => each(bucket.watch(signal, pattern, after)),
     put: (key, value) => effect(() => bucket.put(key, value)),
     update: (key, value, revision) => effect(() => bucket.update(key, value, revision)),
     delete: (key) => effect(() => bucket.delete(key)),

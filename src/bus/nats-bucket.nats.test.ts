@@ -1,0 +1,58 @@
+// Buckets of a real server that are large, or full.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type NatsServer, startNatsServer } from '../../test/nats-server.ts';
+import { keyOf } from '../contracts/bucket.ts';
+import { systemClock } from '../core/clock.ts';
+import { BeamlineError } from '../core/errors.ts';
+import { Timers } from '../core/timers.ts';
+import { openGround } from './conformance-fixture.ts';
+import { openNatsBus } from './nats.ts';
+
+let server: NatsServer;
+before(async () => {
+  server = await startNatsServer();
+});
+after(() => server[Symbol.asyncDispose]());
+
+test('a bucket that is full of small entries refuses more, and loses none that it has', async () => {
+  using ground = openGround();
+  await using bus = await openNatsBus({ url: server.url, name: 'full', ...ground });
+  const bucket = await bus.openBucket({ name: 'full', bytesMax: 300_000 });
+  let fault: unknown;
+  let made = 0;
+  // A server of 2.9 would take them for ever, and drop the oldest ones.
+  while (fault === undefined && made < 5_000) {
+    const ids = Array.from({ length: 20 }, (_, n) => keyOf('acme', `an-id-that-has-some-length-${made + n}`));
+    // eslint-disable-next-line no-await-in-loop -- a few at a time
+    await Promise.all(ids.map((id) => bucket.put(id, 'mark'))).catch((thrown: unknown) => {
+      fault = thrown;
+    });
+    made += ids.length;
+  }
+  assert.equal(BeamlineError.from(fault).details['reason'], 'stream_full');
+  assert.equal((await bucket.get(keyOf('acme', 'an-id-that-has-some-length-0')))?.value, 'mark');
+  const { bytes, bytesMax } = await bucket.status();
+  assert.ok(bytes > 0.9 * bytesMax, `${bytes} of ${bytesMax}`);
+});
+
+test('a list may take as long as its reader needs', async () => {
+  let aheadMs = 0;
+  const clock = {
+    ...systemClock,
+    nowMs: () => systemClock.nowMs() + aheadMs,
+    epochMs: () => systemClock.epochMs() + aheadMs,
+  };
+  using ground = openGround();
+  using timers = new Timers(clock);
+  await using bus = await openNatsBus({ url: server.url, name: 'slow', ...ground, timers });
+  const bucket = await bus.openBucket({ name: 'slow', bytesMax: 1_048_576 });
+  await Promise.all(Array.from({ length: 200 }, (_, n) => bucket.put(keyOf('acme', `${n}`), 'value')));
+  let count = 0;
+  for await (const _ of bucket.scan()) {
+    count++;
+    aheadMs += 10_000;
+    if (count % 50 === 0) timers.tick();
+  }
+  assert.equal(count, 200);
+});
