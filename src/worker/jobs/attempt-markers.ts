@@ -1,5 +1,6 @@
 // Marks of attempts with an external effect: one that was started is never started again (worker 4).
 // A1. A mark is created before the effect, create-only, and says who started it; nobody else may then.
+// A2. It stands until the record of the job says that the attempt is over (finished-marks.ts), or for a day.
 import type { KeyValue } from '../../bus/bus.ts';
 import { type BucketSpec, keyOf } from '../../contracts/bucket.ts';
 import { BeamlineError } from '../../core/errors.ts';
@@ -62,6 +63,11 @@ export class AttemptMarkers {
   /** The result is on its stream. Throws `unavailable`. */
   async done(key: AttemptKey): Promise<void> {
     await this.#bucket.put(keyTo(key), this.#value('done'));
+  }
+
+  /** For an attempt that is over by the record of its job. Throws `unavailable`. */
+  async erase(key: AttemptKey): Promise<void> {
+    await this.#bucket.erase(keyTo(key));
   }
 
   /** Resolves if marks can be written now. Throws `unavailable`. */

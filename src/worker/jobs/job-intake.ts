@@ -20,8 +20,10 @@ import { logRefusal } from '../log-refusal.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
+import type { AttemptKey } from './attempt-markers.ts';
 import { type Begun, begunElsewhere } from './begun-elsewhere.ts';
 import { type JobBlobs, referredPayload } from './job-blobs.ts';
+import { FinishedMarks } from './finished-marks.ts';
 import { JobFetch } from './job-fetch.ts';
 import { checkOrder } from './job-order-check.ts';
 import { type Standing, standingOf } from './job-record.ts';
@@ -55,6 +57,7 @@ export class JobIntake {
   readonly #runs = new Map<string, JobRun>();
   /** The highest attempt of an assignment that was confirmed here. */
   readonly #finished = new RecentNumbers(FINISHED_MAX);
+  readonly #marks: FinishedMarks;
   readonly #acks = at(execAssignAck);
   readonly #workingMs: number;
   readonly #counters: ReturnType<typeof declareMetrics>;
@@ -66,6 +69,7 @@ export class JobIntake {
     this.#deps = deps;
     this.#workingMs = workerAssignments(deps.settings.pool).ackWaitMs / 3;
     this.#counters = declareMetrics(deps.telemetry);
+    this.#marks = new FinishedMarks({ ...deps, log: deps.telemetry.log, standing: this.#standing });
     this.fetch = new JobFetch({
       bus: deps.bus,
       log: deps.telemetry.log,
@@ -114,6 +118,7 @@ export class JobIntake {
   /** Fetches nothing new, gives back what did not start, and resolves when nothing is left; then `abandoned` were cut. */
   async drain(abandonAfterMs: number, hurry?: AbortSignal): Promise<{ readonly abandoned: number }> {
     this.#isDraining = true;
+    using _ = this.#marks;
     await this.fetch.hold('draining');
     for (const run of this.#runs.values()) if (!run.isRunning) run.refuse();
     let abandoned = 0;
@@ -150,12 +155,15 @@ export class JobIntake {
     }
     if (this.#isDraining) return delivery.nak(0);
     known?.cancel('superseded');
-    const run = new JobRun({ ...this.#deps, log: this.#deps.telemetry.log, onEnd: this.#onEnd }, delivery);
+    const { log } = this.#deps.telemetry;
+    const run = new JobRun({ ...this.#deps, log, standing: this.#standing, onEnd: this.#onEnd }, delivery);
     this.#runs.set(id, run);
     this.#keepWorking(run);
     if (delivery.count > 1) this.#counters.redelivered('taken');
     await this.#admit(run);
   }
+
+  readonly #standing = (key: AttemptKey): Promise<Standing> => standingOf(this.#deps.records, key);
 
   /** A fault of ours: somebody else may have more luck, and the delivery limit ends it. */
   #stumbled(delivery: Delivery<ExecAssignment>, fault: unknown): void {
@@ -167,12 +175,12 @@ export class JobIntake {
 
   async #admit(run: JobRun): Promise<void> {
     const { assignment, key } = run;
-    const { blocks, cancelled, slots, crash, records, blobs } = this.#deps;
+    const { blocks, cancelled, slots, crash, blobs } = this.#deps;
     let input: unknown = assignment.job.payload;
     let standing: Standing;
     try {
       input ??= await referredPayload(assignment, blobs);
-      standing = await standingOf(records, key);
+      standing = await this.#standing(key);
     } catch (fault) {
       return run.finish({ kind: 'unavailable', fault });
     }
@@ -206,6 +214,7 @@ export class JobIntake {
       case 'dropped':
         this.#counters.redelivered('over');
         run.delivery.ack();
+        if (run.hasMarker) this.#marks.add(run.key);
         return this.#forget(run);
       case 'given_back':
         run.delivery.nak(end.delayMs);
@@ -229,7 +238,10 @@ export class JobIntake {
     logRefusal(this.#deps.telemetry.log, run.assignment, end);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
     const isConfirmed = await settleJob(run, end, this.#deps);
-    if (isConfirmed) this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
+    if (isConfirmed) {
+      this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
+      if (run.hasMarker) this.#marks.add(run.key);
+    }
     this.#forget(run);
   }
 

@@ -2,6 +2,7 @@
 // J1. It ends once: with a result, or given back to the stream, or acknowledged without work.
 // J2. A place is held from `run` until the block has unwound, or was abandoned CANCEL_GRACE after it was told to stop.
 // J3. The effect of a block begins only after its mark (attempt-markers.ts), and only while nobody wants it to end.
+// J4. A mark that can be made may be one that was taken away: what may have run elsewhere meanwhile reads the record again.
 import type { Delivery } from '../../bus/bus.ts';
 import type { ExecAssignment } from '../../contracts/assignment.ts';
 import type { Usage } from '../../contracts/fields.ts';
@@ -24,6 +25,10 @@ import type { Slots, SlotWaiter } from '../slots.ts';
 import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
 import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
+import type { Standing } from './job-record.ts';
+
+/** Well within the ack wait: nobody else has had a delivery that is younger. */
+const ALONE_MS = 10_000;
 
 /**
  * How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more, `given_up` only if it
@@ -39,6 +44,7 @@ export interface JobRunDeps {
   readonly timers: Timers;
   readonly log: Log;
   readonly markers: AttemptMarkers;
+  readonly standing: (key: AttemptKey) => Promise<Standing>;
   readonly crash: CrashPoints;
   /** Where large outputs go; absent: they are refused. */
   readonly blobs?: JobBlobs | undefined;
@@ -184,6 +190,10 @@ export class JobRun implements SlotWaiter {
     return expiresMs !== undefined && this.#deps.timers.clock.epochMs() > expiresMs + CLOCK_SKEW_MS;
   }
 
+  get #mayHaveRunElsewhere(): boolean {
+    return this.delivery.count > 1 || this.#deps.timers.clock.nowMs() - this.receivedMs > ALONE_MS;
+  }
+
   #cutBy(cut: Cut): void {
     if (this.#phase.kind === 'ended' || this.#cut !== undefined) return;
     this.#cut = cut;
@@ -201,6 +211,9 @@ export class JobRun implements SlotWaiter {
         const found = await this.#deps.markers.start(this.key);
         if (found === 'done') return { kind: 'dropped' };
         this.#hasMarker = true;
+        if (found === 'started' && this.#mayHaveRunElsewhere && (await this.#deps.standing(this.key)) === 'over') {
+          return { kind: 'dropped' };
+        }
         if (found === 'lost') return reported(LOST, estimateOf(block, input, this.assignment));
       } catch (fault) {
         return { kind: 'unavailable', fault };
