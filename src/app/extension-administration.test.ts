@@ -38,6 +38,8 @@ const SETTINGS = {
   dispatch_window: 0,
   jobs_outstanding: 100,
   sweep_ms: 30_000,
+  jobs_bytes_max: 1e9,
+  jobs_retention_hours: 216,
   in_flight_max: 100,
   extensions_ms: 4_000,
 };

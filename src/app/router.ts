@@ -1,6 +1,8 @@
 // The router's wiring.
 import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
+import type { Config } from '../config/schema.ts';
+import { jobBucket } from '../contracts/job.ts';
 import { WORKER_BEATS_MISSED_MAX } from '../contracts/limits.ts';
 import { type Check, mustHold, shouldHold } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
@@ -17,6 +19,9 @@ import type { OpenedPolicies } from './policies.ts';
 
 /** Of the gateway's patience with a decision. */
 const EXTENSIONS_SHARE = 0.8;
+/** What the bucket of jobs may weigh in the memory of this process. */
+const MEMORY_BYTES_MAX = 268_435_456;
+const JOURNAL_BYTES_MAX = 1_073_741_824;
 
 /** `presenceKey` is where the process tells of itself; undefined: nobody else is there. */
 export async function openRouter(
@@ -45,6 +50,7 @@ export async function openRouter(
     settings: {
       ...router,
       id: router.id ?? newProcessId('router'),
+      jobs_bytes_max: router.jobs_bytes_max ?? jobBytesMax(ground.config),
       heartbeat_ms: frames.heartbeat_ms,
       silence_ms: frames.silence_ms,
       extensions_ms: Math.floor(gateway.router.decide_timeout_ms * EXTENSIONS_SHARE),
@@ -66,6 +72,12 @@ export async function openRouter(
       await decisions?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** What stands in the memory of this process is held smaller than what stands on the disk of a server. */
+function jobBytesMax({ nats, data_dir: dataDir }: Config): number {
+  if (nats.url !== undefined) return jobBucket.bytesMax;
+  return dataDir === undefined ? MEMORY_BYTES_MAX : JOURNAL_BYTES_MAX;
 }
 
 function policiesCheck({ replica }: OpenedPolicies, nowMs: number): Check {

@@ -241,7 +241,10 @@ export interface Bus extends AsyncDisposable {
    */
   trim(stream: StreamSpec, belowSeq: number): Promise<number>;
 
-  /** As with streams, a server that is away gets the bucket later; until then its operations throw `unavailable`. */
+  /**
+   * As with streams, a server that is away gets the bucket later; until then its operations throw `unavailable`. A bucket
+   * that is there keeps its bounds unless the spec is its owner's.
+   */
   openBucket(spec: BucketSpec): Promise<KeyValue>;
 
   /** Resolves when the server knows every subscription and message so far; throws `unavailable` while disconnected. */

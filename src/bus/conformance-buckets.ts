@@ -268,6 +268,22 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'only the owner of a bucket changes its bounds, and none that it has is lost',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      await ours.put(key, 'x'.repeat(3_000));
+      const bytesMaxOf = async (own: Partial<BucketSpec>): Promise<number> => {
+        const bucket = await bus.openBucket({ ...spec, ...own });
+        return (await bucket.status()).bytesMax;
+      };
+      assert.equal(await bytesMaxOf({ bytesMax: 8_192 }), spec.bytesMax);
+      assert.equal(await bytesMaxOf({ bytesMax: 8_192, ttlMs: 3_600_000, isOwn: true }), 8_192);
+      assert.equal(await bytesMaxOf({}), 8_192);
+      assert.ok((await bytesMaxOf({ bytesMax: 1_024, isOwn: true })) >= 1_024);
+      assert.equal((await theirs.get(key))?.value.length, 3_000);
+    },
+  ],
+  [
     'illegal keys and names of buckets are refused',
     async ({ bus }) => {
       const bucket = await bus.openBucket(spec);

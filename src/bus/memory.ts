@@ -72,6 +72,8 @@ class MemoryBus implements Bus {
   readonly #subscriptions = new Set<Subscription>();
   readonly #streams = new Map<string, MemoryStream>();
   readonly #buckets = new Map<string, MemoryBucket>();
+  /** Names of the buckets that somebody opened: what is read from a journal has no bounds before. */
+  readonly #bounded = new Set<string>();
   /** Handlers that run while the bus drains may still send. */
   #isDraining = false;
 
@@ -215,7 +217,8 @@ class MemoryBus implements Bus {
     this.#assertOpen();
     assertBucketName(spec.name);
     const bucket = this.#buckets.get(spec.name) ?? this.#makeBucket(spec);
-    bucket.spec = spec;
+    if (spec.isOwn === true || !this.#bounded.has(spec.name)) bucket.spec = spec;
+    this.#bounded.add(spec.name);
     return bucket;
   }
 

@@ -1,7 +1,7 @@
 // A key-value bucket of a NATS server, bound anew with every connection. Its stream carries the prefix `beamline_`.
 import { StorageType } from '@nats-io/jetstream';
 import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { nanos, type NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { BucketSpec, KeyPattern } from '../contracts/bucket.ts';
 import type { BucketStatus, Entry, KeyNote, KeyValue } from './bus.ts';
@@ -19,6 +19,7 @@ import { WatchQueue } from './watch-queue.ts';
 /** Every key. */
 const ALL = '>' as KeyPattern;
 const END_WAIT_MS = 2_000;
+const HELD_ROOM = 1.25;
 /** Of a list that is held in memory at once. */
 const LIST_CHARS_MAX = 268_435_456;
 
@@ -32,7 +33,7 @@ export interface NatsBucketDeps {
 const isAlone = (nc: NatsConnection | undefined): boolean => nc?.info?.cluster === undefined;
 
 export class NatsBucket implements KeyValue {
-  readonly #spec: BucketSpec;
+  #spec: BucketSpec;
   readonly #link: NatsLink;
   readonly #replicas: Replicas;
   readonly #calls: BucketCalls;
@@ -151,6 +152,12 @@ export class NatsBucket implements KeyValue {
     await Promise.all([...this.#watchers].map((end) => end()));
   }
 
+  /** Gives it the bounds of its owner, with the next operation or `prepare`. */
+  own(spec: BucketSpec): void {
+    this.#spec = spec;
+    this.#bound = undefined;
+  }
+
   /** Makes the bucket now if the server is there. */
   async prepare(): Promise<void> {
     if (this.#link.nc === undefined) return;
@@ -193,9 +200,13 @@ export class NatsBucket implements KeyValue {
       allow_direct: isAlone(nc),
       ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
     });
-    const { num_replicas: are } = (await kv.status()).streamInfo.config;
-    const wanted = copiesAgain(nc, this.#replicas, are);
-    if (wanted !== are) await (await managerOf(nc)).streams.update(this.#stream, { num_replicas: wanted });
+    const { config, state } = (await kv.status()).streamInfo;
+    const wanted = {
+      num_replicas: copiesAgain(nc, this.#replicas, config.num_replicas),
+      ...(this.#spec.isOwn === true ? boundsOf(this.#spec, state.bytes) : {}),
+    };
+    const isOther = (Object.keys(wanted) as (keyof typeof wanted)[]).some((name) => wanted[name] !== config[name]);
+    if (isOther) await (await managerOf(nc)).streams.update(this.#stream, wanted);
     return kv;
   }
 
@@ -269,6 +280,12 @@ export class NatsBucket implements KeyValue {
     }
   }
 }
+
+/** A bucket that is made smaller than what it holds would drop its oldest entries. */
+const boundsOf = ({ ttlMs, bytesMax }: BucketSpec, held: number): { max_bytes: number; max_age: number } => ({
+  max_bytes: Math.max(bytesMax, Math.ceil(held * HELD_ROOM)),
+  max_age: nanos(ttlMs ?? 0),
+});
 
 const bucketFault = (cause: unknown): BeamlineError =>
   cause instanceof BeamlineError ? asUnavailable(cause) : storeFault(cause);

@@ -192,10 +192,11 @@ class NatsBus implements Bus {
 
   async openBucket(spec: BucketSpec): Promise<KeyValue> {
     assertBucketName(spec.name);
+    const known = this.#buckets.get(spec.name);
     const bucket =
-      this.#buckets.get(spec.name) ??
-      new NatsBucket(spec, { link: this.#link, requests: this.#requests, replicas: this.#replicas });
+      known ?? new NatsBucket(spec, { link: this.#link, requests: this.#requests, replicas: this.#replicas });
     this.#buckets.set(spec.name, bucket);
+    if (known !== undefined && spec.isOwn === true) known.own(spec);
     await bucket.prepare();
     return bucket;
   }

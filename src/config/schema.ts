@@ -66,6 +66,20 @@ export const configSchema = section({
       'Assignments of jobs of one tenant that are published at a time; 0 follows the slots of the fleet.',
     ),
     jobs_outstanding: integer(10_000, 1, 1_000_000, 'Jobs of one tenant that have not ended; more are refused.'),
+    jobs_bytes_max: Type.Optional(
+      Type.Integer({
+        minimum: 1_048_576,
+        maximum: 1_099_511_627_776,
+        description:
+          'Bytes of the bucket of jobs; nothing more is accepted at nine tenths of it. Absent is 4 GiB on NATS, 1 GiB with `data_dir`, else 256 MiB.',
+      }),
+    ),
+    jobs_retention_hours: integer(
+      216,
+      2,
+      8760,
+      'Time for which a job is kept after it was last written: by default seven days after its end, and two for what comes before. No job may live longer than eight ninths of it.',
+    ),
     sweep_ms: span(30_000, 1000, 'Time between two looks for jobs that nobody moves.'),
   }),
   policy: section({

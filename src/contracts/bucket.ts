@@ -7,6 +7,11 @@ export interface BucketSpec {
   /** Entries expire this long after their last write; absent: never. */
   readonly ttlMs?: number;
   readonly bytesMax: number;
+  /**
+   * Whether a bucket that is there gets these bounds too. Where they can be set, one module owns them; what others
+   * say counts only until then.
+   */
+  readonly isOwn?: true;
 }
 
 export const keyOf = (...ids: readonly string[]): string => ids.map(encodeToken).join('.');

@@ -195,6 +195,8 @@ test('no request mixes two revisions, in its decision or between its attempts, t
       dispatch_window: 0,
       jobs_outstanding: 100,
       sweep_ms: 60_000,
+      jobs_bytes_max: 1e9,
+      jobs_retention_hours: 216,
     },
   });
   const replies = [];

@@ -24,6 +24,14 @@ import type { Descriptor } from './extensions.ts';
 import { openPolicies, type Policies } from './policies.ts';
 import { startRouter } from './router.ts';
 
+const JOBS = {
+  dispatch_window: 0,
+  jobs_outstanding: 100,
+  sweep_ms: 30_000,
+  jobs_bytes_max: 1e9,
+  jobs_retention_hours: 216,
+};
+
 export const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 
@@ -101,11 +109,10 @@ export async function openRouter(
   const decisions = records && new DecisionLog({ sink: records, kept: records, timers, telemetry, sample: 1 });
   const policies = policiesWith(document);
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
-  const jobs = { dispatch_window: 0, jobs_outstanding: 100, sweep_ms: 30_000 };
   const routers: Role[] = [];
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
-    const settings = { ...times, ...jobs, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
+    const settings = { ...times, ...JOBS, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
     const deps = { bus, timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };
     routers.push(await startRouter(deps));
   };

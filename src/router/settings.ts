@@ -14,5 +14,9 @@ export interface RouterSettings {
   readonly dispatch_window: number;
   /** Jobs of one tenant that have not ended. */
   readonly jobs_outstanding: number;
+  /** What the bucket of jobs may weigh. */
+  readonly jobs_bytes_max: number;
+  /** How long it keeps what is not written any more. */
+  readonly jobs_retention_hours: number;
   readonly sweep_ms: number;
 }

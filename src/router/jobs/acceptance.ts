@@ -11,6 +11,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import { jobIdsOf, recordOf } from './durable-request.ts';
 import { digestOf } from './job-digest.ts';
 import { APPROVAL, dueOf } from './job-due.ts';
+import type { JobRoom } from './job-room.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import { attemptMsOf, type Decided } from './job-plan.ts';
 import { type JobStore, refOf, sameAs, usedKey } from './job-store.ts';
@@ -28,6 +29,9 @@ export interface AcceptanceDeps {
   readonly keeper: Keeper;
   readonly dispatcher: Dispatcher;
   readonly outstanding: Outstanding;
+  readonly room: JobRoom;
+  /** A record is kept no longer after its acceptance. */
+  readonly lifeMaxMs: number;
   readonly metrics: JobMetrics;
 }
 
@@ -72,13 +76,13 @@ export class Acceptance {
   }
 
   /**
-   * Stores the job; it is dispatched afterwards. Throws `queue_full`, `idempotency_conflict`, what an invalid order is,
-   * and `unavailable` without the bucket.
+   * Stores the job; it is dispatched afterwards. Throws `queue_full`, `service_overloaded` where the bucket has no room,
+   * `idempotency_conflict`, what an invalid order is, and `unavailable` without the bucket.
    */
   async accept(order: Order): Promise<Accepted> {
-    const { store, keeper, dispatcher, outstanding, metrics, timers, routerId, outstandingMax } = this.#deps;
+    const { store, keeper, dispatcher, outstanding, room, metrics, timers, outstandingMax } = this.#deps;
     const nowMs = timers.clock.epochMs();
-    const bare = recordOf({ ...order, routerId, nowMs });
+    const bare = recordOf({ ...this.#deps, ...order, nowMs });
     const answer = answerOf(bare, order, nowMs);
     const record = { ...bare, answer };
     if (record.request.task.type === APPROVAL) approvalOf(record);
@@ -89,9 +93,10 @@ export class Acceptance {
         details: { scope: 'quota' },
       });
     }
+    await room.assert();
     // Before the first write, so that those who come at once do not pass the bound together.
     outstanding.opened(record.tenant_id);
-    const { request, isNew } = await store.accept(record).catch((fault: unknown) => {
+    const { request, isNew, chars } = await store.accept(record).catch((fault: unknown) => {
       outstanding.closed(record.tenant_id);
       throw fault;
     });
@@ -103,6 +108,7 @@ export class Acceptance {
       return { answer: answerIn(request), isDuplicate: true };
     }
     metrics.accepted.add();
+    room.took(chars);
     const found = { request, state: undefined, revision: 0 };
     if (dueOf(request, undefined, nowMs).kind === 'dispatch') dispatcher.add(found, order.decided, true);
     else keeper.look(refOf(request));

@@ -8,7 +8,7 @@ import { digestOf } from './job-digest.ts';
 /** Attempts of version 1 without any limit (contracts 4.3). */
 const V1_DEADLINE = { latencies: 5, minMs: 5_000, maxMs: 60_000 };
 /** The record of a job that never ends must not expire before it. */
-const LIFE_MAX_MS = 8 * 86_400_000;
+const HOUR_MS = 3_600_000;
 const ID = /^[\x21-\x7e]{1,128}$/;
 
 /** Whether decide asks for durable work: what is pushed has nowhere to be delivered to. */
@@ -45,15 +45,18 @@ export interface Ordered {
   readonly prepared: DecideRequest;
   readonly routerId: string;
   readonly nowMs: number;
+  readonly lifeMaxMs: number;
 }
 
 /** Throws `deadline_exceeded` and `invalid_request` for a life that is no life. */
-export function recordOf({ asked, prepared, routerId, nowMs }: Ordered): JobRequest {
+export function recordOf({ asked, prepared, routerId, nowMs, lifeMaxMs }: Ordered): JobRequest {
   const { jobId, assignmentId } = jobIdsOf(asked);
   const { job, deadline_ms = DEADLINE_MAX_MS } = asked;
   const expiresAtMs = job?.expires_at_ms ?? nowMs + deadline_ms;
   if (expiresAtMs <= nowMs) throw new BeamlineError('deadline_exceeded', 'the job would be over before it begins');
-  if (expiresAtMs > nowMs + LIFE_MAX_MS) throw new BeamlineError('invalid_request', 'a job lives at most 8 days');
+  if (expiresAtMs > nowMs + lifeMaxMs) {
+    throw new BeamlineError('invalid_request', `a job lives at most ${Math.floor(lifeMaxMs / HOUR_MS)} hours`);
+  }
   const { reask: _, ...request } = prepared;
   return {
     version: '2',

@@ -24,6 +24,7 @@ export function declareMetrics({ metrics }: Telemetry, outstanding: Outstanding)
     accepted: total.of('accepted'),
     duplicate: total.of('duplicate'),
     refused: total.of('queue_full'),
+    full: total.of('jobs_full'),
     ended({ status, created_at_ms, updated_at_ms }: JobState): void {
       total.of(status).add();
       seconds.of(status).observe(Math.max(0, updated_at_ms - created_at_ms) / 1_000);

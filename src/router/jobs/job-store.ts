@@ -28,6 +28,13 @@ export interface Changed extends FoundJob {
   readonly isChanged: boolean;
 }
 
+export interface Stored {
+  readonly request: JobRequest;
+  readonly isNew: boolean;
+  /** Of what was written. */
+  readonly chars: number;
+}
+
 /** What the `open` entry says. */
 export interface OpenJob extends JobRef {
   readonly atMs: number;
@@ -52,7 +59,7 @@ export class JobStore {
    * Creates the record, which is the acceptance. One that is there is given back if it was asked for the same thing;
    * else throws `idempotency_conflict`. Throws `unavailable`: then nothing was accepted, or a repeat will find it.
    */
-  async accept(request: JobRequest): Promise<{ readonly request: JobRequest; readonly isNew: boolean }> {
+  async accept(request: JobRequest): Promise<Stored> {
     assertValid(jobRequest, request);
     const ref = refOf(request);
     const open = { at_ms: request.created_at_ms, tenant_id: ref.tenantId, assignment_id: ref.assignmentId };
@@ -61,13 +68,13 @@ export class JobStore {
       const text = JSON.stringify(request);
       await this.#bucket.update(keyTo(ref, 'req'), text, 0);
       this.#sizes.set(request, text.length);
-      return { request, isNew: true };
+      return { request, isNew: true, chars: text.length };
     } catch (thrown) {
       if (!isLost(thrown)) throw thrown;
     }
     const stored = await this.request(ref);
     if (stored === undefined) throw new BeamlineError('unavailable', 'the record of the job came and went');
-    return { request: sameAs(stored, request.digest), isNew: false };
+    return { request: sameAs(stored, request.digest), isNew: false, chars: 0 };
   }
 
   async request(ref: JobRef): Promise<JobRequest | undefined> {

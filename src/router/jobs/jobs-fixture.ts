@@ -110,6 +110,7 @@ async function startWorker(bus: Bus) {
 export interface JobsOptions {
   readonly dispatch_window?: number;
   readonly jobs_outstanding?: number;
+  readonly jobs_bytes_max?: number;
   /** Absent: nobody works. */
   readonly hasWorker?: boolean;
   readonly extensions?: ReadonlyMap<string, Descriptor>;
@@ -121,14 +122,8 @@ export interface JobsOptions {
 
 /** The bus, and a first router with the policy `test` unless told otherwise. */
 export async function openJobs(document: object = { weights: { alder: 1 } }, options: JobsOptions = {}) {
-  const {
-    dispatch_window = 10,
-    jobs_outstanding = 100,
-    hasWorker = true,
-    extensions = new Map(),
-    prices,
-    records,
-  } = options;
+  const { dispatch_window = 10, jobs_outstanding = 100, jobs_bytes_max = 1e9 } = options;
+  const { hasWorker = true, extensions = new Map(), prices, records } = options;
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
@@ -144,7 +139,8 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
 
   const start = async (on: Bus = bus): Promise<Role> => {
-    const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000 };
+    const bounds = { jobs_bytes_max, jobs_retention_hours: 216 };
+    const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000, ...bounds };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
     const deps = { timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };

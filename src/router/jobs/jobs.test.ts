@@ -261,6 +261,43 @@ test('what cannot be decided is refused, and leaves nothing', async () => {
   await stop();
 });
 
+test('a bucket of jobs that is nearly full takes no more, and what it took can end', async () => {
+  const { start, ask, script, held, pass, stop, state, bucket } = await openJobs(undefined, {
+    jobs_bytes_max: 100_000,
+  });
+  await start();
+  const large = (id: string) =>
+    ask(
+      orderOf({ task: { type: 'ai.chat', model: 'small', payload: { messages: [], pad: 'x'.repeat(8_000) } } }, { id }),
+    );
+  const accepted: string[] = [];
+  let refused: Awaited<ReturnType<typeof large>> | undefined;
+  for (let n = 0; refused === undefined && n < 20; n++) {
+    script.push('hold');
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    const answer = await large(`job_${n}`);
+    if (answer.ok) accepted.push(`job_${n}`);
+    else refused = answer;
+    // eslint-disable-next-line no-await-in-loop -- it looks again
+    await pass(1_250);
+  }
+  const { code, retryable, retry_after_ms, details } = refused?.error ?? {};
+  assert.deepEqual([code, retryable, retry_after_ms], ['service_overloaded', true, 30_000]);
+  assert.deepEqual(details, { scope: 'storage', reason: 'jobs_full' });
+  assert.ok(accepted.length > 3);
+  // Whoever repeats is told of the first.
+  assert.equal((await large('job_0')).duplicate, true);
+  for (const one of held) {
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await one.finish({ output: 'y'.repeat(1_000) });
+  }
+  await pass(500);
+  const states = await Promise.all(accepted.map((id) => state(id)));
+  assert.deepEqual(new Set(states.map((one) => one?.status)), new Set(['succeeded']));
+  assert.equal((await bucket.status()).bytesMax, 100_000);
+  await stop();
+});
+
 test('a tenant has only so many jobs that have not ended, and others are not concerned', async () => {
   const { start, ask, script, held, pass, stop } = await openJobs(undefined, { jobs_outstanding: 2 });
   await start();

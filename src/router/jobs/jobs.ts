@@ -26,6 +26,7 @@ import { JobCanaries } from './job-canaries.ts';
 import { serveJobControl } from './job-control.ts';
 import { declareMetrics } from './job-metrics.ts';
 import { Planner, type PlannerDeps } from './job-plan.ts';
+import { JobRoom } from './job-room.ts';
 import { type FoundJob, JobStore } from './job-store.ts';
 import { HeldAttempts } from './held-attempts.ts';
 import { Keeper } from './keeper.ts';
@@ -33,6 +34,8 @@ import { Outstanding } from './outstanding.ts';
 import { Slots } from './slots.ts';
 import { Sweep } from './sweep.ts';
 import { tend } from './tending.ts';
+
+const HOUR_MS = 3_600_000;
 
 export interface JobsDeps extends PlannerDeps {
   readonly bus: Bus;
@@ -53,7 +56,9 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const { bus, timers, telemetry, settings } = deps;
   const { id: routerId } = settings;
   await bus.ensureStream(assignStream(DEFAULT_POOL));
-  const store = new JobStore(await bus.openBucket(jobBucket));
+  const lifeMs = settings.jobs_retention_hours * HOUR_MS;
+  const bucket = await bus.openBucket({ ...jobBucket, bytesMax: settings.jobs_bytes_max, ttlMs: lifeMs, isOwn: true });
+  const store = new JobStore(bucket);
   const approvals = new Approvals(await bus.openBucket(approvalBucket));
   const planner = new Planner(deps);
   const held = new HeldAttempts({ timers, planner });
@@ -75,6 +80,8 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   });
   const parts = { timers, store, approvals, keeper, endings, dispatcher };
   const outstandingMax = settings.jobs_outstanding;
+  const room = new JobRoom({ timers, outstanding, metrics, status: () => bucket.status() });
+  const lifeMaxMs = Math.floor((lifeMs * 8) / 9);
 
   await using opened = new AsyncDisposableStack();
   opened.use(held);
@@ -87,7 +94,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   await sweep.start();
   const started = opened.move();
   return {
-    acceptance: new Acceptance({ ...shared, dispatcher, outstandingMax }),
+    acceptance: new Acceptance({ ...shared, dispatcher, outstandingMax, room, lifeMaxMs }),
     async assignmentOf({ tenant_id: tenantId, request_id }) {
       if (request_id === undefined) return undefined;
       // The key of a job that was ordered without another.
