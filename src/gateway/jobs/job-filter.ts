@@ -51,15 +51,15 @@ function statusesIn(given: Body): ReadonlySet<ShownStatus> | undefined {
 }
 
 /** What can be said before the request of a job was read. */
-export const mayMatch = (
-  { statuses, sinceMs, untilMs }: JobFilter,
-  { state, createdMs }: { readonly state: JobRecord['state']; readonly createdMs: number },
-): boolean =>
-  (statuses === undefined || statuses.has(shownStatus(state))) &&
-  (sinceMs === undefined || createdMs >= sinceMs) &&
-  (untilMs === undefined || createdMs < untilMs);
+export const mayMatch = ({ statuses }: JobFilter, state: JobRecord['state']): boolean =>
+  statuses === undefined || statuses.has(shownStatus(state));
 
-export const matches = ({ type, tag, traceId, search }: JobFilter, record: JobRecord): boolean =>
+export const matches = (
+  { type, tag, traceId, search, sinceMs = 0, untilMs = Infinity }: JobFilter,
+  record: JobRecord,
+): boolean =>
+  record.request.created_at_ms >= sinceMs &&
+  record.request.created_at_ms < untilMs &&
   (type === undefined || typeOf(record) === type || record.request.request.task.type === type) &&
   (tag === undefined || tagsOf(record).includes(tag)) &&
   (traceId === undefined || record.request.request.trace_id === traceId) &&

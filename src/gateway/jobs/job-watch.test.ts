@@ -114,10 +114,30 @@ test('a watch is opened by the first listener, and closed a while after the last
   assert.equal(world.watches(), 1);
 });
 
+test('a watch tells its listeners what they wait for, and of what stood before it nothing else', async () => {
+  await using world = await open();
+  await world.write(1, 'queued');
+  await world.jobs.put(jobKey('acme', 'another', 'state'), '{}');
+  const heard: string[] = [];
+  const each: string[] = [];
+  let begun = 0;
+  world.watch.onEach({ hear: (entry) => each.push(entry.key), begun: () => void begun++ });
+  world.watch.on(key, (entry) => heard.push(entry.key));
+  await until('the watch', () => world.watches() === 1);
+  assert.deepEqual([heard, begun], [[key], 1]);
+  each.length = 0;
+  await world.jobs.put(jobKey('acme', 'another', 'state'), '{}');
+  await until('the change', () => each.length > 0);
+  assert.deepEqual(each, [jobKey('acme', 'another', 'state')]);
+  world.watch.onEach({ hear: () => undefined, begun: () => void begun++ });
+  assert.equal(begun, 2, 'who comes later may begin at once');
+});
+
 test('a watch that breaks begins anew, and what was written meanwhile is heard', async () => {
   await using world = await open(2);
   const heard: Entry[] = [];
   world.watch.on(key, (entry) => heard.push(entry));
+  await until('the first watch', () => world.watches() === 1);
   await world.write(1, 'queued');
   await until('the third watch', () => {
     world.pass(1_000);

@@ -1,7 +1,9 @@
-// Begins deliveries: it hears of every job that ends, also of those that ended while nobody listened, and creates what is
-// to be told of it. Creating is done once however many gateways hear it.
+// Begins deliveries: it hears of every job that ends, and creates what is to be told of it. Creating is done once however
+// many gateways hear it. What ended while nobody listened it looks for when it begins to listen: among the jobs of the
+// tenants that have endpoints, one after the other, and no older ones than are told.
 import type { Entry, KeyValue } from '../../bus/bus.ts';
 import { isTerminal, jobState } from '../../contracts/job.ts';
+import { keyPattern } from '../../contracts/bucket.ts';
 import { decodeToken } from '../../contracts/subject.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -40,7 +42,10 @@ export class WebhookStarter implements Disposable {
 
   constructor(deps: StarterDeps) {
     this.#deps = deps;
-    this.#listening = deps.watch.onEach((entry) => this.#hear(entry));
+    this.#listening = deps.watch.onEach({
+      hear: (entry) => this.#hear(entry),
+      begun: () => void this.#catchUp(),
+    });
   }
 
   [Symbol.dispose](): void {
@@ -52,11 +57,39 @@ export class WebhookStarter implements Disposable {
   #hear({ key, value, deleted }: Entry): void {
     const [tenant = '', assignment = ''] = key.split('.').map(decodeToken);
     if (deleted || !this.#deps.tenants.has(tenant) || this.#known.has(assignment)) return;
+    if (this.#hasEnded(value)) this.#enqueue(tenant, assignment);
+  }
+
+  /** Lately enough to be told. */
+  #hasEnded(value: string): boolean {
     const state = readIfLegal(jobState, value);
-    if (state === undefined || !isTerminal(state.status)) return;
-    const endedMs = state.ended_at_ms ?? state.updated_at_ms;
-    if (endedMs < this.#deps.timers.clock.epochMs() - TOLD_MS) return;
-    this.#enqueue(tenant, assignment);
+    if (state === undefined || !isTerminal(state.status)) return false;
+    return (state.ended_at_ms ?? state.updated_at_ms) >= this.#deps.timers.clock.epochMs() - TOLD_MS;
+  }
+
+  async #catchUp(): Promise<void> {
+    const { jobs, tenants, timers, log } = this.#deps;
+    try {
+      for (const tenant of tenants) {
+        const states = keyPattern(tenant, undefined, 'state');
+        // eslint-disable-next-line no-await-in-loop -- one after the other, beside other work
+        for await (const { key, writtenAtMs } of jobs.keys(states)) {
+          const assignment = decodeToken(key.split('.')[1] ?? '');
+          if (this.#isOver) return;
+          if (writtenAtMs < timers.clock.epochMs() - TOLD_MS || this.#known.has(assignment)) continue;
+          // eslint-disable-next-line no-await-in-loop -- as above
+          const entry = await jobs.get(key);
+          if (entry === undefined || !this.#hasEnded(entry.value)) continue;
+          // eslint-disable-next-line no-await-in-loop -- as above
+          await this.#begin(tenant, assignment);
+          this.#remember(assignment);
+        }
+      }
+    } catch (fault) {
+      if (this.#isOver) return;
+      log.warn('webhook_catch_up_failed', { fault });
+      timers.after(AGAIN_MS, () => void (this.#isOver || this.#catchUp()));
+    }
   }
 
   #enqueue(tenant: string, assignment: string): void {

@@ -76,7 +76,7 @@ function refuseForeignForm(body: Body): void {
   });
 }
 
-/** Requests of jobs that one answer of a list looks at. */
+/** Jobs that one answer of a list looks at. */
 const LOOKS_MAX = 1_000;
 
 const listIn = (base: JobsBase): Route<JobNeeds> => ({
