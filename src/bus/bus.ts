@@ -120,6 +120,11 @@ export interface ConsumeFrom<M> {
    */
   readonly pendingMax?: number;
   readonly undeliverable?: (message: Undeliverable) => Promise<void>;
+  /**
+   * How many of its earlier deliveries do not count, since they were given back before anything began. Asked only of a
+   * delivery above the limit; what it throws gives the message back.
+   */
+  readonly forgiven?: (message: M) => Promise<number>;
 }
 
 export interface Entry {

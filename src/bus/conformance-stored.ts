@@ -298,6 +298,25 @@ export const storedCases: readonly Case[] = [
     },
   ],
   [
+    'deliveries that are forgiven do not count against the limit, and what cannot be told of comes again',
+    async ({ bus }) => {
+      const given: Undeliverable[] = [];
+      const undeliverable = async (message: Undeliverable): Promise<void> => void given.push(message);
+      let asked = 0;
+      const forgiven = async (): Promise<number> => {
+        if (++asked === 1) throw new Error('not now');
+        return 3;
+      };
+      const seen = await consume(bus, { undeliverable, forgiven, spec: { deliveryLimit: 2 } }, (delivery) => {
+        delivery.nak(0);
+      });
+      await append(bus, 'bad');
+      await until('it was given up', () => given.length === 1);
+      assert.deepEqual(seen, ['bad#1', 'bad#2', 'bad#4', 'bad#5']);
+      assert.partialDeepStrictEqual(given, [{ count: 6, reason: 'exhausted' }]);
+    },
+  ],
+  [
     'a process takes no more than it has room for, and another takes the rest',
     async ({ bus, peer }) => {
       const open: Delivery<ExecResult>[] = [];

@@ -45,6 +45,33 @@ export type Reason = Pick<Undeliverable, 'reason' | 'fault'>;
 export const isExhausted = ({ deliveryLimit }: ConsumerSpec, count: number): boolean =>
   deliveryLimit !== undefined && count > deliveryLimit;
 
+export type Forgiving<M> = ((message: M) => Promise<number>) | undefined;
+
+/** What becomes of a delivery above the limit: it goes on where enough of the earlier ones do not count. */
+export function judge<M>(
+  delivery: Delivery<M>,
+  forgiven: NonNullable<Forgiving<M>>,
+  deps: {
+    readonly spec: ConsumerSpec;
+    readonly running: Running;
+    readonly log: Log;
+    readonly goOn: () => void;
+    readonly giveUp: () => void;
+  },
+): void {
+  const { spec, running, log } = deps;
+  running.begin();
+  void forgiven(delivery.message)
+    .then(
+      (count) => (isExhausted(spec, delivery.count - count) ? deps.giveUp() : deps.goOn()),
+      (fault: unknown) => {
+        log.warn('bus_delivery_not_judged', { source: spec.durable, attempt: delivery.count, fault });
+        delivery.nak(nakDelayMs(spec, delivery.count));
+      },
+    )
+    .finally(() => running.end());
+}
+
 export const EXHAUSTED: Reason = { reason: 'exhausted', fault: undefined };
 export const unreadable = (fault: BeamlineError): Reason => ({ reason: 'unreadable', fault });
 

@@ -12,8 +12,10 @@ import {
   deliver,
   type DeliveryHandler,
   EXHAUSTED,
+  type Forgiving,
   giveUp,
   isExhausted,
+  judge,
   type Reason,
   type UndeliverableHandler,
   unreadable,
@@ -84,6 +86,7 @@ export interface Joining {
   readonly headers: HeaderSet | undefined;
   readonly pendingMax: number;
   readonly undeliverable: UndeliverableHandler | undefined;
+  readonly forgiven: Forgiving<unknown>;
 }
 
 interface Member extends Joining {
@@ -202,12 +205,18 @@ export class MemoryConsumer {
     flight.member = member;
     member.open++;
     this.startAckWait(flight);
-    const { handle, running, undeliverable } = member;
+    const { handle, running, undeliverable, forgiven } = member;
     const { log, counters } = this.#deps;
     const reason = this.#reasonAgainst(flight, member);
-    if (reason === undefined) return deliver(flight, handle, { spec: this.#spec, running, log });
-    const told = (): Undeliverable => ({ ...this.#stream.told(flight.stored), count: flight.count, ...reason });
-    giveUp(flight, told, reason, { spec: this.#spec, running, log, counters, undeliverable });
+    const spec = this.#spec;
+    const goOn = (): void => deliver(flight, handle, { spec, running, log });
+    const end = (why: Reason): void => {
+      const told = (): Undeliverable => ({ ...this.#stream.told(flight.stored), count: flight.count, ...why });
+      giveUp(flight, told, why, { spec, running, log, counters, undeliverable });
+    };
+    if (reason === undefined) return goOn();
+    if (reason !== EXHAUSTED || forgiven === undefined) return end(reason);
+    judge(flight, forgiven, { spec, running, log, goOn, giveUp: () => end(EXHAUSTED) });
   }
 
   /** Checks again only what was checked against something else when it came. */

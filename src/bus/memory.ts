@@ -33,6 +33,7 @@ import { eventHandling, requestHandling, Running } from './handling.ts';
 import { assertBucketName } from './key.ts';
 import { isOfAnother, tenantOf } from './header-law.ts';
 import { MemoryBucket } from './memory-bucket.ts';
+import type { Forgiving } from './delivering.ts';
 import type { BusJournal } from './memory-journal.ts';
 import { Routes } from './memory-routes.ts';
 import { MemoryStream } from './memory-stream.ts';
@@ -188,10 +189,11 @@ class MemoryBus implements Bus {
   ): Promise<Subscription> {
     await this.ensureStream(from.stream);
     const { message, pendingMax = Number.POSITIVE_INFINITY, undeliverable } = from;
+    const forgiven = from.forgiven as Forgiving<unknown>;
     const { headers } = from.stream;
     const consumer = this.#stream(from.stream.subject).consumer(from.consumer);
     const handler = handle as (delivery: Delivery<unknown>) => void;
-    return this.#hold(consumer.join({ handle: handler, message, headers, pendingMax, undeliverable }));
+    return this.#hold(consumer.join({ handle: handler, message, headers, pendingMax, undeliverable, forgiven }));
   }
 
   async read(

@@ -12,6 +12,7 @@ import {
   EXHAUSTED,
   giveUp,
   isExhausted,
+  judge,
   type Reason,
   unreadable,
 } from './delivering.ts';
@@ -115,7 +116,7 @@ function handling<M>(
   handle: DeliveryHandler<M>,
   deps: Pick<ConsumeDeps, 'link' | 'counters'> & { readonly running: Running; readonly room: PendingRoom | undefined },
 ): (msg: JsMsg) => void {
-  const { consumer: spec, undeliverable } = from;
+  const { consumer: spec, undeliverable, forgiven } = from;
   const { link, counters, running, room } = deps;
   const { log } = link;
   const refuse = (msg: JsMsg, hold: Hold | undefined, reason: Reason): void => {
@@ -134,9 +135,12 @@ function handling<M>(
     const broken = law(rawOf(msg), message);
     if (broken !== undefined) return refuse(msg, hold, unreadable(headerFault(broken)));
     // The count is read from the reply subject: only where there is a limit.
-    if (spec.deliveryLimit !== undefined && isExhausted(spec, msg.info.deliveryCount))
-      return refuse(msg, hold, EXHAUSTED);
-    deliver(new NatsDelivery(message, msg, link, hold), handle, { spec, running, log });
+    const delivery = new NatsDelivery(message, msg, link, hold);
+    const goOn = (): void => deliver(delivery, handle, { spec, running, log });
+    if (spec.deliveryLimit === undefined || !isExhausted(spec, msg.info.deliveryCount)) return goOn();
+    const end = (): void => refuse(msg, hold, EXHAUSTED);
+    if (forgiven === undefined) return end();
+    judge(delivery, forgiven, { spec, running, log, goOn, giveUp: end });
   };
 }
 

@@ -119,6 +119,11 @@ export class Slots {
     return mayWait && this.#hasLine(tenantId);
   }
 
+  /** Whether a job of the tenant would have a place at once. */
+  mayRunJob(tenantId: string): boolean {
+    return this.#mayRun(this.#useOf(tenantId), true);
+  }
+
   /**
    * Takes a place at once, or a place in the line; false when the line is full too, which it never is for a job.
    * Without `waitMs` the wait is the waiter's own care. Give the place back with `release`.

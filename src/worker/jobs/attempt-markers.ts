@@ -2,6 +2,7 @@
 // A1. A mark is created before the effect, create-only, and says who started it; nobody else may then.
 // A2. It stands until the record of the job says that the attempt is over (finished-marks.ts), or for a day.
 import type { KeyValue } from '../../bus/bus.ts';
+import type { ExecAssignment } from '../../contracts/assignment.ts';
 import { type BucketSpec, keyOf } from '../../contracts/bucket.ts';
 import { BeamlineError } from '../../core/errors.ts';
 
@@ -15,6 +16,12 @@ export interface AttemptKey {
   readonly attempt: number;
 }
 
+export const attemptKeyOf = ({ tenant_id, assignment_id, attempt = 1 }: ExecAssignment): AttemptKey => ({
+  tenantId: tenant_id,
+  assignmentId: assignment_id,
+  attempt,
+});
+
 /** `started`: it is ours to run. `lost`: another process began it, and nobody knows how far it came. */
 export type MarkerFound = 'started' | 'lost' | 'done';
 
@@ -25,6 +32,10 @@ interface Marker {
 
 const keyTo = ({ tenantId, assignmentId, attempt }: AttemptKey): string =>
   keyOf(tenantId, assignmentId, String(attempt));
+
+/** Beside the mark: deliveries that do not count. */
+const keyToGiven = ({ tenantId, assignmentId, attempt }: AttemptKey): string =>
+  keyOf(tenantId, assignmentId, String(attempt), 'given');
 
 export class AttemptMarkers {
   readonly #bucket: KeyValue;
@@ -68,6 +79,24 @@ export class AttemptMarkers {
   /** For an attempt that is over by the record of its job. Throws `unavailable`. */
   async erase(key: AttemptKey): Promise<void> {
     await this.#bucket.erase(keyTo(key));
+  }
+
+  /** Counts a delivery that is given back before anything began; how many there are now. Throws `unavailable`. */
+  async giveBack(key: AttemptKey): Promise<number> {
+    const count = (await this.givenBack(key)) + 1;
+    await this.#bucket.put(keyToGiven(key), String(count));
+    return count;
+  }
+
+  /** Throws `unavailable`. */
+  async givenBack(key: AttemptKey): Promise<number> {
+    const count = Number((await this.#bucket.get(keyToGiven(key)))?.value ?? 0);
+    return Number.isSafeInteger(count) ? count : 0;
+  }
+
+  /** As `erase`, of the count. */
+  async eraseGiven(key: AttemptKey): Promise<void> {
+    await this.#bucket.erase(keyToGiven(key));
   }
 
   /** Resolves if marks can be written now. Throws `unavailable`. */

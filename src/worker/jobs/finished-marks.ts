@@ -20,8 +20,15 @@ export interface FinishedMarksDeps {
   readonly standing: (key: AttemptKey) => Promise<Standing>;
 }
 
+/** What an attempt may have left in the bucket. */
+export interface Left {
+  readonly hasMarker: boolean;
+  readonly wasGivenBack: boolean;
+}
+
 interface Waiting {
   readonly key: AttemptKey;
+  readonly left: Left;
   readonly looks: number;
   readonly dueMs: number;
 }
@@ -41,8 +48,8 @@ export class FinishedMarks implements Disposable {
   }
 
   /** The attempt ended here, and its result is on its stream. */
-  add(key: AttemptKey): void {
-    this.#await(key, 0);
+  add(key: AttemptKey, left: Left): void {
+    if (left.hasMarker || left.wasGivenBack) this.#await(key, left, 0);
   }
 
   [Symbol.dispose](): void {
@@ -51,10 +58,10 @@ export class FinishedMarks implements Disposable {
     this.#timer?.cancel();
   }
 
-  #await(key: AttemptKey, looks: number): void {
+  #await(key: AttemptKey, left: Left, looks: number): void {
     const [line, waitMs] = [this.#lines[looks], LOOKS_MS[looks]];
     if (line === undefined || waitMs === undefined || this.#size >= WAITING_MAX || this.#isClosed) return;
-    line.push({ key, looks, dueMs: this.#deps.timers.clock.nowMs() + waitMs });
+    line.push({ key, left, looks, dueMs: this.#deps.timers.clock.nowMs() + waitMs });
     this.#size++;
     this.#timer ??= this.#deps.timers.after(TICK_MS, () => this.#tick());
   }
@@ -76,15 +83,16 @@ export class FinishedMarks implements Disposable {
     for (let one = this.#due.pop(); one !== undefined && !this.#isClosed; one = this.#due.pop()) {
       this.#size--;
       // eslint-disable-next-line no-await-in-loop -- each takes the next one
-      if (!(await this.#isGone(one.key))) this.#await(one.key, one.looks + 1);
+      if (!(await this.#isGone(one))) this.#await(one.key, one.left, one.looks + 1);
     }
   }
 
-  async #isGone(key: AttemptKey): Promise<boolean> {
+  async #isGone({ key, left }: Waiting): Promise<boolean> {
     const { standing, markers, log } = this.#deps;
     try {
       if ((await standing(key)) !== 'over') return false;
-      await markers.erase(key);
+      if (left.hasMarker) await markers.erase(key);
+      if (left.wasGivenBack) await markers.eraseGiven(key);
       return true;
     } catch (fault) {
       log.debug('job_marker_not_erased', { tenant_id: key.tenantId, assignment_id: key.assignmentId, fault });

@@ -14,6 +14,8 @@ export interface JobFetchDeps {
   /** Unacknowledged deliveries that this process takes at a time. */
   readonly pendingMax: number;
   readonly handle: (delivery: Delivery<ExecAssignment>) => void;
+  /** Deliveries of it that do not count against the limit. */
+  readonly forgiven: (assignment: ExecAssignment) => Promise<number>;
   readonly undeliverable: (message: Undeliverable) => Promise<void>;
 }
 
@@ -61,7 +63,7 @@ export class JobFetch {
 
   async #settle(): Promise<void> {
     while (this.isHeld === (this.#consumer !== undefined)) {
-      const { bus, log, pool, pendingMax, handle, undeliverable } = this.#deps;
+      const { bus, log, pool, pendingMax, handle, forgiven, undeliverable } = this.#deps;
       try {
         if (this.#consumer === undefined) {
           // eslint-disable-next-line no-await-in-loop -- one change after the other
@@ -71,6 +73,7 @@ export class JobFetch {
               consumer: workerAssignments(pool),
               message: execAssign.message,
               pendingMax,
+              forgiven,
               undeliverable,
             },
             handle,

@@ -1,7 +1,9 @@
 // Takes durable assignments from the stream of a pool, runs them, and acknowledges each once its result is confirmed.
 // T1. A delivery is acknowledged only after the stream has confirmed its result, or when it needs none (worker 4).
 // T2. An attempt runs at most once at a time here; what is delivered again meanwhile only renews the ack wait.
-// T3. While the records of jobs cannot be read, or marks not be written, nothing is fetched: an outage does not use up the deliveries.
+// T3. A class whose jobs wait takes no room from the other: what finds its line full goes back, and comes again later.
+// T4. What is given back before it began does not count against the limit of deliveries.
+// T5. While the records of jobs cannot be read, or marks not be written, nothing is fetched: an outage does not use up the deliveries.
 import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
 import type { LetterSpill } from '../../bus/dead-letters.ts';
 import { tryPublish } from '../../bus/try-publish.ts';
@@ -20,7 +22,7 @@ import { logRefusal } from '../log-refusal.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
-import type { AttemptKey } from './attempt-markers.ts';
+import { type AttemptKey, attemptKeyOf } from './attempt-markers.ts';
 import { type Begun, begunElsewhere } from './begun-elsewhere.ts';
 import { type JobBlobs, referredPayload } from './job-blobs.ts';
 import { FinishedMarks } from './finished-marks.ts';
@@ -31,10 +33,16 @@ import { EXPIRED, JobRun, LOST, type RunEnd } from './job-run.ts';
 import { type SettlingDeps, settleJob } from './job-settling.ts';
 import { undeliverableJobs } from './undeliverable-jobs.ts';
 
+/** Jobs of one class that may wait here, for each place and at least; others of it go back. */
+const LINE_SHARE = 1 / 8;
+const LINE_MIN = 1;
+const CROWDED_MS = 1_000;
 /** Attempts whose result is confirmed, and that are still known in case their acknowledgement was lost. */
 const FINISHED_MAX = 10_000;
 /** Between two looks at a store that did not answer. */
 const PROBE_MS = 1_000;
+/** What is given back again and again waits longer each time, at most this. */
+const GIVEN_BACK_MAX_MS = 4_000;
 
 export interface JobIntakeDeps extends SettlingDeps {
   readonly bus: Bus;
@@ -74,7 +82,8 @@ export class JobIntake {
       bus: deps.bus,
       log: deps.telemetry.log,
       pool: deps.settings.pool,
-      pendingMax: deps.slots.io.jobsMax + deps.slots.cpu.jobsMax,
+      pendingMax: roomFor(deps.slots.io) + roomFor(deps.slots.cpu),
+      forgiven: (assignment) => deps.markers.givenBack(attemptKeyOf(assignment)),
       handle: (delivery) => void this.#take(delivery).catch((fault: unknown) => this.#stumbled(delivery, fault)),
       undeliverable: undeliverableJobs(deps),
     });
@@ -153,14 +162,20 @@ export class JobIntake {
       this.#counters.redelivered('finished');
       return delivery.ack();
     }
-    if (this.#isDraining) return delivery.nak(0);
     known?.cancel('superseded');
     const { log } = this.#deps.telemetry;
     const run = new JobRun({ ...this.#deps, log, standing: this.#standing, onEnd: this.#onEnd }, delivery);
     this.#runs.set(id, run);
     this.#keepWorking(run);
+    if (this.#isDraining) return run.refuse();
     if (delivery.count > 1) this.#counters.redelivered('taken');
     await this.#admit(run);
+  }
+
+  /** Whether as many of its class wait as may: more would keep those of the other class from being fetched. */
+  #isCrowded({ tenantId }: JobRun, block: Block | undefined): boolean {
+    const slots = block === undefined ? undefined : this.#deps.slots[block.class];
+    return slots !== undefined && slots.queuedJobs >= lineOf(slots) && !slots.mayRunJob(tenantId);
   }
 
   readonly #standing = (key: AttemptKey): Promise<Standing> => standingOf(this.#deps.records, key);
@@ -176,6 +191,7 @@ export class JobIntake {
   async #admit(run: JobRun): Promise<void> {
     const { assignment, key } = run;
     const { blocks, cancelled, slots, crash, blobs } = this.#deps;
+    if (this.#isCrowded(run, blocks.get(assignment.job.type))) return run.finish(CROWDED);
     let input: unknown = assignment.job.payload;
     let standing: Standing;
     try {
@@ -195,6 +211,7 @@ export class JobIntake {
     if (run.isExpired) return run.finish(EXPIRED);
     if (standing === 'cancelled' || cancelled.has(key.assignmentId, key.attempt)) run.cancel('client_cancel');
     if (run.hasEnded) return;
+    if (this.#isCrowded(run, checked.block)) return run.finish(CROWDED);
     if (this.#deps.outbox?.isFull === true) {
       this.#say(assignment, 'rejected', 'queue_full');
       void this.fetch.hold('outbox');
@@ -214,11 +231,10 @@ export class JobIntake {
       case 'dropped':
         this.#counters.redelivered('over');
         run.delivery.ack();
-        if (run.hasMarker) this.#marks.add(run.key);
+        this.#marks.add(run.key, run.left);
         return this.#forget(run);
       case 'given_back':
-        run.delivery.nak(end.delayMs);
-        return this.#forget(run);
+        return void this.#giveBack(run, end.delayMs);
       case 'unavailable':
         this.#deps.telemetry.log.warn('job_store_unavailable', { ...run.logged, fault: end.fault });
         run.delivery.nak(PROBE_MS);
@@ -226,6 +242,22 @@ export class JobIntake {
         return this.#forget(run);
     }
   };
+
+  /** What did not begin does not count against the limit of its deliveries; one that cannot be counted does. */
+  async #giveBack(run: JobRun, delayMs: number): Promise<void> {
+    const { markers, telemetry } = this.#deps;
+    let waitMs = delayMs;
+    if (run.startedMs === undefined) {
+      try {
+        const count = await markers.giveBack(run.key);
+        if (delayMs > 0) waitMs = Math.min(GIVEN_BACK_MAX_MS, delayMs * 2 ** (count - 1));
+      } catch (fault) {
+        telemetry.log.warn('job_return_not_counted', { ...run.logged, fault });
+      }
+    }
+    run.delivery.nak(waitMs);
+    this.#forget(run);
+  }
 
   async #report(run: JobRun, told: AttemptEnd): Promise<void> {
     let end = told;
@@ -240,7 +272,7 @@ export class JobIntake {
     const isConfirmed = await settleJob(run, end, this.#deps);
     if (isConfirmed) {
       this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
-      if (run.hasMarker) this.#marks.add(run.key);
+      this.#marks.add(run.key, run.left);
     }
     this.#forget(run);
   }
@@ -334,6 +366,12 @@ export class JobIntake {
     timers.after(PROBE_MS, look);
   }
 }
+
+const CROWDED: RunEnd = { kind: 'given_back', delayMs: CROWDED_MS };
+
+const lineOf = (slots: Slots): number => Math.max(LINE_MIN, Math.floor(slots.jobsMax * LINE_SHARE));
+/** What runs, and what waits. */
+const roomFor = (slots: Slots): number => slots.jobsMax + lineOf(slots);
 
 const idOf = (tenantId: string, assignmentId: string): string => `${tenantId}\n${assignmentId}`;
 

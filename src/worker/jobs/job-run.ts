@@ -22,7 +22,8 @@ import {
   type Effect,
 } from '../blocks/block.ts';
 import type { Slots, SlotWaiter } from '../slots.ts';
-import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
+import { type AttemptKey, attemptKeyOf, type AttemptMarkers } from './attempt-markers.ts';
+import type { Left } from './finished-marks.ts';
 import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
 import type { Standing } from './job-record.ts';
@@ -94,11 +95,7 @@ export class JobRun implements SlotWaiter {
     this.#deps = deps;
     this.delivery = delivery;
     this.assignment = message;
-    this.key = {
-      tenantId: message.tenant_id,
-      assignmentId: message.assignment_id,
-      attempt: message.attempt ?? 1,
-    };
+    this.key = attemptKeyOf(message);
     this.receivedMs = deps.timers.clock.nowMs();
     this.#deadlineMs = this.receivedMs + message.options.deadline_ms;
     this.#deadline = deps.timers.at(this.#deadlineMs, () => this.#cutBy(TIMED_OUT));
@@ -138,6 +135,11 @@ export class JobRun implements SlotWaiter {
   /** Another process began it. */
   markFound(): void {
     this.#hasMarker = true;
+  }
+
+  /** What it may have left behind in the bucket of marks. */
+  get left(): Left {
+    return { hasMarker: this.#hasMarker, wasGivenBack: this.delivery.count > 1 };
   }
 
   /** Waits for a place; what was decided about it meanwhile comes first. */
