@@ -532,6 +532,7 @@ export type DecideRequestV2 = {
   readonly tenant?: {
     readonly tier?: string;
     readonly labels?: Readonly<Record<string, unknown>>;
+    readonly weight?: number;
   };
   readonly estimate?: {
     readonly input_tokens?: number;

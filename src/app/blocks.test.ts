@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openMemoryBus } from '../bus/memory.ts';
 import { readConfig } from '../config/read.ts';
+import { slotClassOf } from '../contracts/slot-class.ts';
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
@@ -117,3 +118,10 @@ for (const [yaml, message] of FAULTS) {
     await assert.rejects(async () => openIn(groundOf(yaml, timers)), { code: 'validation_failed', message });
   });
 }
+
+test('routers know the class of each block by its type', async () => {
+  using timers = new Timers(systemClock);
+  await using opened = await openIn(groundOf('blocks: { test: true }', timers));
+  for (const { type, class: slotClass } of opened.list) assert.equal(slotClassOf(type), slotClass, type);
+  assert.ok(opened.list.some(({ class: slotClass }) => slotClass === 'cpu'));
+});

@@ -3,12 +3,11 @@ import { openAuthenticator, type AuthenticatorOptions } from '../auth/authentica
 import type { Authenticator } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { openModelNames } from '../catalog/model-names.ts';
-import type { Config } from '../config/schema.ts';
 import type { Checks } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import { administerOver } from '../gateway/admin-client.ts';
 import { watchContractSwitch } from '../gateway/contract-switch-watch.ts';
-import { decisionsOver, type TenantFacts } from '../gateway/decide-client.ts';
+import { decisionsOver } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
@@ -20,6 +19,7 @@ import { crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { requiredSecret } from './secret.ts';
 import { openWebhookSender } from './webhooks.ts';
+import { tenantFacts } from './tenant-facts.ts';
 
 type Identity = Pick<AuthenticatorOptions, 'keys' | 'pepper' | 'previousPepper'>;
 
@@ -41,7 +41,7 @@ export async function openGateway(
 ): Promise<Gateway> {
   const { config, timers, telemetry } = ground;
   const { gateway, frames } = config;
-  const tenants = new Map(gateway.tenants.map((tenant) => [tenant.id, factsOf(tenant)]));
+  const tenants = new Map(gateway.tenants.map((tenant) => [tenant.id, tenantFacts(tenant)]));
   await using opening = new AsyncDisposableStack();
   const relay = opening.use(
     startRelay({
@@ -102,13 +102,6 @@ export async function openGateway(
   const opened = opening.move();
   return { name: 'gateway', url: served.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
-
-type TenantSetting = Config['gateway']['tenants'][number];
-
-const factsOf = ({ tier, labels }: TenantSetting): TenantFacts => ({
-  ...(tier === undefined ? {} : { tier }),
-  ...(labels === undefined ? {} : { labels: { ...labels } }),
-});
 
 /** Of the keys of the configuration, or of those that the process made. */
 export const authenticatorOf = (ground: Ground, identity?: Identity): Authenticator =>

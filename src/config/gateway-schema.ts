@@ -99,6 +99,12 @@ const tenant = entry({
   policies_max: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 10_000, description: 'Policies that it may store; 100 without this.' }),
   ),
+  weight: integer(
+    1,
+    1,
+    1000,
+    'Its share of the places of workers while several tenants wait: one of 2 gets twice what one of 1 gets.',
+  ),
   aliases: Type.Optional(
     named(
       text('`policy:<id>`, `<provider>/<model>` or a model name.'),

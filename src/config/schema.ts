@@ -63,7 +63,7 @@ export const configSchema = section({
       0,
       0,
       100_000,
-      'Assignments of jobs of one tenant that are published at a time; 0 follows the slots of the fleet.',
+      'Assignments of jobs of one tenant and class (`io`, `cpu`) that are published at a time; 0 follows the slots of the fleet, shared by weight.',
     ),
     jobs_outstanding: integer(10_000, 1, 1_000_000, 'Jobs of one tenant that have not ended; more are refused.'),
     jobs_bytes_max: Type.Optional(

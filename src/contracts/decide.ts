@@ -95,7 +95,14 @@ export const DecideRequestV2 = Type.Object({
   // Longest silence between chunks that the caller accepts, from `x-beamline-stream-idle-ms`.
   idle_ms: maybe(Count),
   principal: maybe(Type.Object({ key_id: maybe(Id), user_id: maybe(Key), scopes: maybe(Type.Array(Id)) })),
-  tenant: maybe(Type.Object({ tier: maybe(Id), labels: maybe(OpenObject) })),
+  // `weight`: its turns among the tenants that wait.
+  tenant: maybe(
+    Type.Object({
+      tier: maybe(Id),
+      labels: maybe(OpenObject),
+      weight: maybe(Type.Integer({ minimum: 1, maximum: 1_000 })),
+    }),
+  ),
   estimate: maybe(Type.Object({ input_tokens: maybe(Count), max_output_tokens: maybe(Count) })),
   reask: maybe(Type.Integer({ minimum: 0, maximum: 1 })),
   // Set for durable work: what its record keeps beside the task.

@@ -47,6 +47,7 @@ export class FairQueue<T> {
   readonly #lines = new Map<string, Line<T>>();
   #seq = 0;
   #size = 0;
+  #weight = 0;
 
   get size(): number {
     return this.#size;
@@ -57,6 +58,11 @@ export class FairQueue<T> {
     return this.#lines.size;
   }
 
+  /** Of the tenants that wait, together. */
+  get weight(): number {
+    return this.#weight;
+  }
+
   sizeOf(tenantId: string): number {
     return this.#lines.get(tenantId)?.heap.length ?? 0;
   }
@@ -64,9 +70,10 @@ export class FairQueue<T> {
   add(item: T, { tenantId, weight = 1, priority = 0, nowMs }: FairOrder): Waiting<T> {
     let line = this.#lines.get(tenantId);
     if (line === undefined) {
-      line = { tenantId, heap: [], weight, turns: 0 };
+      line = { tenantId, heap: [], weight: 0, turns: 0 };
       this.#lines.set(tenantId, line);
     }
+    this.#weight += Math.max(1, weight) - line.weight;
     line.weight = Math.max(1, weight);
     const rank = priority * MS_PER_POINT - nowMs;
     const entry: Entry<T> = { item, tenantId, line, rank, seq: this.#seq++, place: line.heap.length };
@@ -77,9 +84,9 @@ export class FairQueue<T> {
   }
 
   /** Takes out the item whose turn it is; undefined when nobody waits who may go. */
-  next(mayGo: (tenantId: string) => boolean = always): T | undefined {
+  next(mayGo: (tenantId: string, weight: number) => boolean = always): T | undefined {
     for (const line of this.#lines.values()) {
-      if (!mayGo(line.tenantId)) continue;
+      if (!mayGo(line.tenantId, line.weight)) continue;
       const [first] = line.heap;
       if (first === undefined) continue;
       if (line.turns === 0) line.turns = line.weight;
@@ -108,11 +115,12 @@ export class FairQueue<T> {
     for (const entry of all) entry.place = -1;
     this.#lines.clear();
     this.#size = 0;
+    this.#weight = 0;
     return all.map(({ item }) => item);
   }
 
   #take(entry: Entry<T>): void {
-    const { heap, tenantId } = entry.line;
+    const { heap, tenantId, weight } = entry.line;
     const last = heap.pop();
     if (last !== undefined && last !== entry) {
       last.place = entry.place;
@@ -122,7 +130,9 @@ export class FairQueue<T> {
     }
     entry.place = -1;
     this.#size--;
-    if (heap.length === 0) this.#lines.delete(tenantId);
+    if (heap.length > 0) return;
+    this.#lines.delete(tenantId);
+    this.#weight -= weight;
   }
 }
 

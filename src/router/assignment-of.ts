@@ -39,7 +39,7 @@ export function assignmentOf(ordered: Ordered, attempt: Try): ExecAssignment {
   const { target, model } = attempt;
   const idleMs = least(policy.timeouts.idleMs, request.idle_ms);
   const { firstChunkMs } = policy.timeouts;
-  const { trace_id, deliver_to, dialect } = request;
+  const { trace_id, deliver_to, dialect, tenant } = request;
   const { type, payload } = request.task;
   const assignment: ExecAssignment = {
     version: '1',
@@ -58,6 +58,7 @@ export function assignmentOf(ordered: Ordered, attempt: Try): ExecAssignment {
     owner: { router_id: routerId },
     stream: request.stream ?? false,
   };
+  if (tenant?.weight !== undefined) assignment.tenant_weight = tenant.weight;
   if (trace_id !== undefined) assignment.correlation = { trace_id };
   if (deliver_to !== undefined) assignment.deliver_to = deliver_to;
   if (dialect !== undefined) assignment.dialect = dialect;

@@ -32,7 +32,7 @@ function open() {
 test('a router that has heard no worker takes every pool for able', () => {
   using opened = open();
   assert.deepEqual(
-    [opened.takes('default'), opened.fleet.factor('default'), opened.fleet.slots('default')],
+    [opened.takes('default'), opened.fleet.factor('default'), opened.fleet.slots('default', 'io')],
     [true, 1, 0],
   );
 });
@@ -72,11 +72,11 @@ test('the slots of a pool are those of its live workers', () => {
   beat('w-1', { slots });
   beat('w-2', { slots });
   beat('w-2', { slots });
-  assert.equal(fleet.slots('default'), 16);
+  assert.equal(fleet.slots('default', 'io'), 16);
   pass(2_000);
   beat('w-1', { slots });
   pass(2_000);
-  assert.deepEqual([fleet.slots('default'), opened.lost], [8, ['w-2']]);
+  assert.deepEqual([fleet.slots('default', 'io'), opened.lost], [8, ['w-2']]);
 });
 
 test('a pool that nobody spoke of is missed once every worker must have spoken', () => {

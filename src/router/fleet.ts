@@ -2,6 +2,7 @@
 // F1. A router that hears no worker at all knows nothing, and says of no pool that it cannot work: a fresh router can
 //     serve at once, and one whose ear was cut off goes on.
 import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import type { SlotClass } from '../contracts/slot-class.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import { type Member, Pools } from './pools.ts';
 
@@ -60,9 +61,9 @@ export class Fleet implements Disposable {
     return this.#pools.factor(pool);
   }
 
-  /** Attempts that the pool's workers can run at once; 0 if nobody knows. */
-  slots(pool: string): number {
-    return this.#pools.slots(pool);
+  /** Attempts of the class that the pool's workers can run at once; 0 if nobody knows. */
+  slots(pool: string, slotClass: SlotClass): number {
+    return this.#pools.slots(pool, slotClass);
   }
 
   [Symbol.dispose](): void {

@@ -123,7 +123,7 @@ export class LiveSnapshot implements Snapshot {
   }
 
   capacity({ pool, maxInFlight }: Target): number | undefined {
-    return maxInFlight ?? (this.#parts.fleet.slots(pool) || undefined);
+    return maxInFlight ?? (this.#parts.fleet.slots(pool, 'io') || undefined);
   }
 
   latency(provider: string, stream: boolean): { readonly ms: number; readonly samples: number } | undefined {

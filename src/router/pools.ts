@@ -1,6 +1,7 @@
 // What the live workers of each pool can do: kept up to date with every heartbeat, so that a decision only looks it up.
 import { OVERLOAD_LEVELS } from '../contracts/assignment.ts';
 import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
+import { SLOT_CLASSES, type SlotClass } from '../contracts/slot-class.ts';
 
 const DEFAULT_POOL = 'default';
 /** Pools that are remembered; more would be a fault of the senders. */
@@ -16,13 +17,15 @@ export interface Member {
   readonly pool: string;
   /** Index in `OVERLOAD_LEVELS`. */
   readonly level: number;
-  readonly slots: number;
+  readonly slots: Places;
 }
+
+type Places = Record<SlotClass, number>;
 
 interface Pool {
   /** Live workers that take work, by level. */
   readonly levels: number[];
-  slots: number;
+  readonly slots: Places;
 }
 
 export class Pools {
@@ -44,8 +47,8 @@ export class Pools {
   }
 
   /** Places of the live workers in all; 0 if nobody is there. */
-  slots(name: string): number {
-    return this.#pools.get(name)?.slots ?? 0;
+  slots(name: string, slotClass: SlotClass): number {
+    return this.#pools.get(name)?.slots[slotClass] ?? 0;
   }
 
   /** Replaces what a worker added by what its heartbeat says; undefined for one that takes no work. */
@@ -55,13 +58,13 @@ export class Pools {
     let pool = this.#pools.get(name);
     if (pool === undefined) {
       if (this.#pools.size >= POOLS_MAX) return undefined;
-      this.#pools.set(name, (pool = { levels: OVERLOAD_LEVELS.map(() => 0), slots: 0 }));
+      this.#pools.set(name, (pool = { levels: OVERLOAD_LEVELS.map(() => 0), slots: { io: 0, cpu: 0 } }));
     }
     if (LEAVING.has(beat.status)) return undefined;
     const member = {
       pool: name,
       level: OVERLOAD_LEVELS.indexOf(beat.overload_status ?? 'healthy'),
-      slots: beat.slots?.['io']?.limit ?? 0,
+      slots: { io: beat.slots?.['io']?.limit ?? 0, cpu: beat.slots?.['cpu']?.limit ?? 0 },
     };
     count(pool, member, 1);
     return member;
@@ -75,7 +78,7 @@ export class Pools {
 
 function count(pool: Pool, { level, slots }: Member, by: 1 | -1): void {
   pool.levels[level] = (pool.levels[level] ?? 0) + by;
-  pool.slots += by * slots;
+  for (const slotClass of SLOT_CLASSES) pool.slots[slotClass] += by * slots[slotClass];
 }
 
 /** The best level of a pool's workers; past the worst one if it has none. */

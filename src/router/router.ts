@@ -7,6 +7,7 @@ import { budgetBucket } from '../contracts/budget.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
+import type { SlotClass } from '../contracts/slot-class.ts';
 import { newProcessId } from '../core/ids.ts';
 import { LiveMap } from '../core/live-map.ts';
 import type { PriceBook } from '../catalog/price-book.ts';
@@ -82,7 +83,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const budgets = opened.use(await openBudgets(deps, telemetry));
-  const fleetSlots = (): number => fleet.slots(DEFAULT_POOL);
+  const fleetSlots = (slotClass: SlotClass): number => fleet.slots(DEFAULT_POOL, slotClass);
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live }));
   const configured = deps.extensions ?? new Map<string, Descriptor>();
   const registry = opened.use(await ExtensionRegistry.open({ bus, timers, log, configured }));
@@ -151,7 +152,7 @@ function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, At
     router_id: settings.id,
     requests_in_flight: inFlight.size,
     workers: fleet.size,
-    slots: fleet.slots(DEFAULT_POOL),
+    slots: fleet.slots(DEFAULT_POOL, 'io'),
   });
 }
 

@@ -1,8 +1,8 @@
 // The worker's sign of life: registration, load and status in one message.
 import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
 import { CLOCK_SKEW_MS } from '../contracts/limits.ts';
+import type { SlotClass } from '../contracts/slot-class.ts';
 import type { Clock } from '../core/clock.ts';
-import type { SlotClass } from './blocks/block.ts';
 import type { OverloadLevel } from './overload.ts';
 import type { WorkerSettings } from './settings.ts';
 import type { Slots } from './slots.ts';

@@ -1,8 +1,8 @@
 // Whether work may be sent to a worker, and what it does now (worker 15). From memory.
+import type { SlotClass } from '../contracts/slot-class.ts';
 import type { BusState } from '../bus/bus.ts';
 import { CLOCK_SKEW_MS } from '../contracts/limits.ts';
 import { type Check, type Checks, mustHold, shouldHold } from '../core/health.ts';
-import type { SlotClass } from './blocks/block.ts';
 import type { FetchHold } from './jobs/job-fetch.ts';
 import type { Outbox } from './outbox.ts';
 import type { OverloadLevel } from './overload.ts';

@@ -1,8 +1,8 @@
 // The gauges of a worker, read when a page is rendered, and how long work waits for a place (worker 15).
 import type { BusState } from '../bus/bus.ts';
 import { OVERLOAD_LEVELS } from '../contracts/assignment.ts';
+import type { SlotClass } from '../contracts/slot-class.ts';
 import { FAST_SECONDS, type Metrics } from '../telemetry/metrics.ts';
-import type { SlotClass } from './blocks/block.ts';
 import type { OverloadLevel } from './overload.ts';
 import type { OnWait, Slots } from './slots.ts';
 

@@ -1,4 +1,4 @@
-// Puts attempts on the streams, at most a window of them per tenant, by turns between tenants (worker 5).
+// Puts attempts on the streams, at most a window of them per tenant and class of work, by turns between tenants (worker 5).
 // D1. First the stream, then the state: an attempt that is stored twice under one id is one message.
 // D2. What is due is read again before it is sent, so that two routers which have the same job send it once.
 // D3. A job that cannot be sent now stays in its record, and is looked at again.
@@ -6,6 +6,7 @@ import type { Bus } from '../../bus/bus.ts';
 import { DEFAULT_POOL, type ExecAssignment, execAssign, execAssignPool } from '../../contracts/assignment.ts';
 import { at } from '../../contracts/contract.ts';
 import { isTerminal } from '../../contracts/job.ts';
+import { SLOT_CLASSES, type SlotClass, slotClassOf } from '../../contracts/slot-class.ts';
 import { assignStream } from '../../contracts/streams.ts';
 import { BeamlineError, errorRow } from '../../core/errors.ts';
 import { FairQueue } from '../../core/fair-queue.ts';
@@ -22,7 +23,7 @@ import { type Decided, type Plan, type Planner, UNCLAIMED_MS } from './job-plan.
 import { begun, published } from './job-state.ts';
 import type { FoundJob, JobRef, JobStore } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
-import type { Slots } from './slots.ts';
+import type { Slots, Taking } from './slots.ts';
 
 /** Least window of a tenant. */
 const WINDOW_MIN = 4;
@@ -43,7 +44,7 @@ export interface DispatcherDeps {
   readonly routerId: string;
   /** Assignments of one tenant on the streams; 0: by the slots of the fleet. */
   readonly windowSetting: number;
-  readonly fleetSlots: () => number;
+  readonly fleetSlots: (slotClass: SlotClass) => number;
   readonly store: JobStore;
   readonly approvals: Approvals;
   readonly planner: Planner;
@@ -54,8 +55,8 @@ export interface DispatcherDeps {
   readonly endings: Endings;
 }
 
-/** A job in line; `accepted` is what its acceptance knows, which is good for a moment. */
-interface InLine extends JobRef {
+/** A job in line, by class: a flood of one kind does not fill the windows of the other. `accepted` is what its acceptance knows, which is good for a moment. */
+interface InLine extends Taking {
   readonly accepted?: { readonly found: FoundJob; readonly decided: Decided | undefined; readonly atMs: number };
 }
 
@@ -65,7 +66,9 @@ type Go = Extract<Plan, { kind: 'go' }>;
 
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
-  readonly #line = new FairQueue<InLine>();
+  readonly #lines: Readonly<Record<SlotClass, FairQueue<InLine>>> = { io: new FairQueue(), cpu: new FairQueue() };
+  /** Whose turn it is. */
+  #turn = 0;
   readonly #inLine = new LiveMap<string, { isMissed: boolean }>();
   readonly #pools = new Map<string, Promise<void>>();
   #sending = 0;
@@ -85,12 +88,16 @@ export class Dispatcher {
     const { tenant_id: tenantId, assignment_id: assignmentId, request } = found.request;
     const known = this.#inLine.get(assignmentId);
     if (known !== undefined) known.isMissed = true;
-    if (this.#isClosed || known !== undefined || this.#line.size >= LINE_MAX) return;
+    if (this.#isClosed || known !== undefined || this.#inLine.size >= LINE_MAX) return;
     const { clock } = this.#deps.timers;
     this.#inLine.set(assignmentId, { isMissed: false });
     const accepted = isNew ? { found, decided, atMs: clock.nowMs() } : undefined;
-    const item: InLine = accepted === undefined ? { tenantId, assignmentId } : { tenantId, assignmentId, accepted };
-    this.#line.add(item, { tenantId, priority: request.options?.priority, nowMs: clock.nowMs() });
+    const slotClass = slotClassOf(request.task.type);
+    const weight = request.tenant?.weight ?? 1;
+    const taking = { tenantId, assignmentId, slotClass, weight };
+    const item: InLine = accepted === undefined ? taking : { ...taking, accepted };
+    const order = { tenantId, weight, priority: request.options?.priority, nowMs: clock.nowMs() };
+    this.#lines[slotClass].add(item, order);
     this.pump();
   }
 
@@ -98,8 +105,7 @@ export class Dispatcher {
   pump(): void {
     const { slots } = this.#deps;
     while (!this.#isClosed && this.#sending < PARALLEL_MAX) {
-      const window = this.#window();
-      const item = this.#line.next((tenantId) => slots.of(tenantId) < window);
+      const item = this.#next() ?? this.#next();
       if (item === undefined) return;
       slots.take(item);
       this.#sending++;
@@ -116,12 +122,18 @@ export class Dispatcher {
     });
   }
 
-  /** Twice the slots of the fleet, shared by the tenants that have work. */
-  #window(): number {
+  /** Of the class whose turn it is. */
+  #next(): InLine | undefined {
+    const slotClass = SLOT_CLASSES[this.#turn++ % SLOT_CLASSES.length] ?? 'io';
+    const line = this.#lines[slotClass];
+    if (line.size === 0) return undefined;
     const { windowSetting, fleetSlots, slots } = this.#deps;
-    if (windowSetting > 0) return windowSetting;
-    const tenants = Math.max(1, slots.tenants, this.#line.tenants);
-    return Math.max(WINDOW_MIN, Math.floor((SLOT_SHARE * fleetSlots()) / tenants));
+    // Twice the slots of the fleet, shared by weight among the tenants that have work.
+    const all = SLOT_SHARE * fleetSlots(slotClass);
+    const weights = Math.max(1, slots.weightOf(slotClass), line.weight);
+    const window = (weight: number): number =>
+      windowSetting > 0 ? windowSetting : Math.max(WINDOW_MIN, Math.floor((all * weight) / weights));
+    return line.next((tenantId, weight) => slots.of(tenantId, slotClass) < window(weight));
   }
 
   async #one(item: InLine): Promise<void> {

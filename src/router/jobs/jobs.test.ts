@@ -362,6 +362,54 @@ test('a tenant has only a window of assignments on the stream, and tenants take 
   await stop();
 });
 
+const beatOf = (io: number, cpu: number) =>
+  ({
+    version: '1',
+    worker_id: 'w-1',
+    timestamp: '2026-11-21T10:00:00.000Z',
+    status: 'ready',
+    resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
+    slots: { io: { active: 0, limit: io, queued: 0 }, cpu: { active: 0, limit: cpu, queued: 0 } },
+  }) as const;
+
+test('tenants share the windows by weight, and their orders carry it', async () => {
+  const { bus, start, ask, script, orders, held, stop } = await openJobs(undefined, { dispatch_window: 0 });
+  await start();
+  for (let n = 0; n < 100; n++) script.push('hold');
+  for (let n = 0; n < 40; n++) {
+    // eslint-disable-next-line no-await-in-loop -- both have many that wait
+    await ask(orderOf({ tenant: { weight: 2 } }, { id: `heavy_${n}` }));
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await ask(orderOf({ tenant_id: 'umbra', policy_id: 'default' }, { id: `light_${n}` }));
+  }
+  const sentOf = (tenant: string): number => orders.filter(({ tenant_id }) => tenant_id === tenant).length;
+  assert.deepEqual([sentOf('acme'), sentOf('umbra')], [4, 4], 'nobody knows the fleet');
+  bus.publish(at(workerHeartbeat), beatOf(12, 2));
+  await held[0]?.finish();
+  await rest();
+  assert.deepEqual([sentOf('acme'), sentOf('umbra')], [17, 8]);
+  const weights = new Set(orders.map(({ tenant_id, tenant_weight = 1 }) => `${tenant_id} ${tenant_weight}`));
+  assert.deepEqual(weights, new Set(['acme 2', 'umbra 1']));
+  await stop();
+});
+
+test('jobs of one class do not fill the window of the other', async () => {
+  const { bus, start, ask, script, orders, stop } = await openJobs(undefined, { dispatch_window: 0 });
+  await start();
+  bus.publish(at(workerHeartbeat), beatOf(12, 3));
+  for (let n = 0; n < 60; n++) script.push('hold');
+  const transform = { type: 'transform', payload: { expression: '1', data: null } };
+  for (let n = 0; n < 30; n++) {
+    // eslint-disable-next-line no-await-in-loop -- the flood comes first
+    await ask(orderOf({ task: transform }, { id: `cpu_${n}` }));
+  }
+  const sentOf = (type: string): number => orders.filter(({ job }) => job.type === type).length;
+  assert.equal(sentOf('transform'), 6);
+  await ask(orderOf({}, { id: 'io_1' }));
+  assert.equal(sentOf('ai.chat'), 1);
+  await stop();
+});
+
 test('a block goes to any worker and is tried again as often as its caller allows', async () => {
   const { start, ask, script, orders, state, pass, stop } = await openJobs();
   await start();

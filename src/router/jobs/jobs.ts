@@ -11,6 +11,7 @@ import { DEFAULT_POOL, execAssign, execAssignPool } from '../../contracts/assign
 import { at } from '../../contracts/contract.ts';
 import { assignmentIdOf, isJobAssignment, jobBucket } from '../../contracts/job.ts';
 import type { AttemptOutcome } from '../../contracts/outcome.ts';
+import type { SlotClass } from '../../contracts/slot-class.ts';
 import { assignStream } from '../../contracts/streams.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { RouterSettings } from '../settings.ts';
@@ -42,7 +43,7 @@ export interface JobsDeps extends PlannerDeps {
   readonly telemetry: Telemetry;
   readonly settings: RouterSettings;
   /** Attempts that the workers of the default pool can run at once; 0 if nobody knows. */
-  readonly fleetSlots: () => number;
+  readonly fleetSlots: (slotClass: SlotClass) => number;
   readonly deadLetters: DeadLetters;
 }
 

@@ -1,37 +1,78 @@
-// How many assignments of each tenant this router has on the streams, as far as it knows: what its window bounds.
+// How many assignments of each tenant this router has on the streams, by class, as far as it knows: what its windows bound.
 // A hint: a slot that is freed too late delays a job, one that is freed too early only fills the stream a little more.
+import type { SlotClass } from '../../contracts/slot-class.ts';
 import type { JobRef } from './job-store.ts';
 
+/** What takes a slot. */
+export interface Taking extends JobRef {
+  readonly slotClass: SlotClass;
+  /** Of the tenant, among those that share the windows. */
+  readonly weight: number;
+}
+
+interface Use {
+  count: number;
+  weight: number;
+}
+
+class Taken {
+  readonly #uses = new Map<string, Use>();
+  #weight = 0;
+
+  /** Of all tenants that have something out. */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  of(tenantId: string): number {
+    return this.#uses.get(tenantId)?.count ?? 0;
+  }
+
+  add({ tenantId, weight }: Taking): void {
+    const use = this.#uses.get(tenantId) ?? { count: 0, weight: 0 };
+    this.#uses.set(tenantId, use);
+    use.count++;
+    this.#weight += weight - use.weight;
+    use.weight = weight;
+  }
+
+  remove({ tenantId }: Taking): void {
+    const use = this.#uses.get(tenantId);
+    if (use === undefined || --use.count > 0) return;
+    this.#uses.delete(tenantId);
+    this.#weight -= use.weight;
+  }
+}
+
 export class Slots {
-  readonly #taken = new Map<string, string>();
-  readonly #counts = new Map<string, number>();
+  readonly #taken = new Map<string, Taking>();
+  readonly #classes: Readonly<Record<SlotClass, Taken>> = { io: new Taken(), cpu: new Taken() };
   readonly #onFree: () => void;
 
   constructor(onFree: () => void) {
     this.#onFree = onFree;
   }
 
-  get tenants(): number {
-    return this.#counts.size;
+  /** Weight of the tenants that have something of the class out. */
+  weightOf(slotClass: SlotClass): number {
+    return this.#classes[slotClass].weight;
   }
 
-  of(tenantId: string): number {
-    return this.#counts.get(tenantId) ?? 0;
+  of(tenantId: string, slotClass: SlotClass): number {
+    return this.#classes[slotClass].of(tenantId);
   }
 
-  take({ tenantId, assignmentId }: JobRef): void {
-    if (this.#taken.has(assignmentId)) return;
-    this.#taken.set(assignmentId, tenantId);
-    this.#counts.set(tenantId, this.of(tenantId) + 1);
+  take(taking: Taking): void {
+    if (this.#taken.has(taking.assignmentId)) return;
+    this.#taken.set(taking.assignmentId, taking);
+    this.#classes[taking.slotClass].add(taking);
   }
 
   free(assignmentId: string): void {
-    const tenantId = this.#taken.get(assignmentId);
-    if (tenantId === undefined) return;
+    const taking = this.#taken.get(assignmentId);
+    if (taking === undefined) return;
     this.#taken.delete(assignmentId);
-    const left = this.of(tenantId) - 1;
-    if (left > 0) this.#counts.set(tenantId, left);
-    else this.#counts.delete(tenantId);
+    this.#classes[taking.slotClass].remove(taking);
     this.#onFree();
   }
 

@@ -5,15 +5,13 @@
 import type { ApprovalVerdict, ExecAssignment } from '../../contracts/assignment.ts';
 import type { Payload } from '../../contracts/contract.ts';
 import type { Usage } from '../../contracts/fields.ts';
+import type { SlotClass } from '../../contracts/slot-class.ts';
 import type { ExecutionCode, ExecutionFailure } from '../../core/execution-errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Log } from '../../telemetry/log.ts';
 
 /** `none` and `idempotent` may run again after a crash; `external` never does by itself. */
 export type Effect = 'none' | 'idempotent' | 'external';
-
-/** `io` runs on the event loop; `cpu` on a thread that can be killed. */
-export type SlotClass = 'io' | 'cpu';
 
 /** What was consumed; what is left out is zero. Without a `model` it is the block's type. */
 export type BlockUsage = Partial<Usage>;
@@ -48,6 +46,7 @@ export interface BlockResult<O = unknown> {
 export interface Block<I = unknown, O = unknown> {
   readonly type: string;
   readonly version: string;
+  /** `io` runs on the event loop; `cpu` on a thread that can be killed. */
   readonly class: SlotClass;
   effect(input: I): Effect;
   readonly scopes: readonly string[];

@@ -5,7 +5,7 @@ import type { Bus } from '../../bus/bus.ts';
 import type { ExecAssignment } from '../../contracts/assignment.ts';
 import type { BucketSpec } from '../../contracts/bucket.ts';
 import { jobBucket } from '../../contracts/job.ts';
-import type { SlotClass } from '../blocks/block.ts';
+import type { SlotClass } from '../../contracts/slot-class.ts';
 import { type Execution, handBlock, openJobs, settled } from './job-fixture.ts';
 
 type Jobs = Awaited<ReturnType<typeof openJobs>>;
