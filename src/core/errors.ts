@@ -29,6 +29,7 @@ export const ERRORS = {
   cancelled: { http: 409, retry: false },
   idempotency_conflict: { http: 409, retry: false },
   idempotency_in_progress: { http: 409, retry: true },
+  gone: { http: 410, retry: false },
   precondition_failed: { http: 412, retry: false },
   request_too_large: { http: 413, retry: false },
   payload_too_large: { http: 413, retry: false, as: 'request_too_large' },

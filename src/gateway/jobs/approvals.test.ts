@@ -66,4 +66,6 @@ test('a decision goes to the router with the option and who decides; its refusal
   assert.equal(fieldOf(await decide({ option: 'maybe' })), 'option');
   router.refuseControl = new BeamlineError('conflict', 'another option was chosen before');
   assert.deepEqual((await decide({ option: 'no' })).status, 409);
+  router.refuseControl = new BeamlineError('gone', 'the time is over', { details: { reason: 'expired' } });
+  assert.deepEqual((await decide({ option: 'no' })).status, 410);
 });

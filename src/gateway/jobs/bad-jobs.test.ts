@@ -179,3 +179,12 @@ test('a key for certain models orders no other work of models', async () => {
   assert.equal(narrow.router.asked.at(-1)?.task.model, 'tall');
   assert.equal(await order({ type: 'transform', payload: { expression: '1', data: {} } }), 202);
 });
+
+for (const type of ['completion', 'text.completion', 'ai.completion', 'ai.count_tokens']) {
+  test(`a job of the type ${type}, which nobody runs, is refused before it is accepted`, async () => {
+    const before = world.router.asked.length;
+    const answer = await world.send('POST', '/api/v1/jobs', { task: { ...TASK, type } });
+    assert.deepEqual([answer.status, codeOf(answer)], [400, 'unsupported_feature']);
+    assert.deepEqual([detailsOf(answer)['reason'], world.router.asked.length], ['job_type', before]);
+  });
+}

@@ -47,6 +47,9 @@ const ALIASES: Readonly<Record<string, string>> = {
   embedding: 'ai.embed',
 };
 
+/** Types that the specification names and no worker of ours runs: they would be accepted, and fail. */
+const NOT_BUILT: ReadonlySet<string> = new Set(['ai.completion', 'ai.count_tokens']);
+
 const text = { type: 'string' };
 const payload = { type: 'object', minProperties: 1 };
 export const jobBodySchema: JsonSchema = {
@@ -170,6 +173,11 @@ function orderOf(
   if (type === undefined) throw invalidField(typePath, 'must be the type of the work');
   const known = Object.hasOwn(ALIASES, type) ? ALIASES[type] : undefined;
   const task = { type: known ?? type, ...input };
+  if (NOT_BUILT.has(task.type)) {
+    throw new BeamlineError('unsupported_feature', `Jobs of the type ${task.type} are not served.`, {
+      details: { param: typePath, reason: 'job_type' },
+    });
+  }
   return { task: model === undefined ? task : { ...task, model }, alias: known === undefined ? undefined : type };
 }
 

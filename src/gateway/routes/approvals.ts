@@ -138,7 +138,7 @@ const decide: Route<JobNeeds> = {
     },
   },
   response: approvalSchema,
-  errors: ['not_found', 'conflict', 'timeout', 'invalid_reply'],
+  errors: ['not_found', 'conflict', 'gone', 'timeout', 'invalid_reply'],
   async handle(call, { jobs, bodyLimits }, { id = '' }) {
     const { value: body } = await readJson(call, bodyLimits.native);
     const option = shortTextIn(body, 'option', 64);

@@ -31,6 +31,7 @@ export type JobsBase = '/api/v1/jobs' | '/api/v1/messages';
 
 export const JOB_ERRORS: readonly ErrorCode[] = ['not_found', 'timeout', 'invalid_reply'];
 export const CREATE_ERRORS: readonly ErrorCode[] = [
+  'unsupported_feature',
   'policy_not_found',
   'model_not_found',
   'no_provider_available',

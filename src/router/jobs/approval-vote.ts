@@ -1,6 +1,7 @@
 // One person's decision on a question, and what becomes of the question by it. Pure.
 // V1. Only who is listed decides, and never who asked. One person has one vote.
 // V2. The first option with enough votes is the verdict; it never changes.
+// V3. A vote counts once: repeated it is a conflict, and after the end of the question it is gone (worker 11).
 import type { Approval } from '../../contracts/approval.ts';
 import type { ApprovalVerdict } from '../../contracts/assignment.ts';
 import type { JobCommand } from '../../contracts/job-control.ts';
@@ -17,8 +18,8 @@ export interface Vote {
   readonly nowMs: number;
 }
 
-/** The question after the vote; undefined for a repeat. Throws `forbidden`, `invalid_request` and `conflict`. */
-export function voted(asked: Approval, vote: Vote): Approval | undefined {
+/** The question after the vote. Throws `forbidden`, `invalid_request`, `conflict` and `gone`. */
+export function voted(asked: Approval, vote: Vote): Approval {
   const { option, comment, nowMs } = vote;
   const approver = approverIn(asked, vote);
   if (option === undefined || !asked.options.includes(option)) {
@@ -27,14 +28,12 @@ export function voted(asked: Approval, vote: Vote): Approval | undefined {
     });
   }
   const own = asked.votes.find((other) => other.approver === approver);
-  if (own?.option === option) return undefined;
-  if (own !== undefined) throw conflict('decided', 'another option was chosen before');
-  if (asked.status === 'decided') {
-    if (asked.verdict?.option === option) return undefined;
-    throw conflict('decided', 'another option was chosen before');
+  if (own?.option === option) throw refused('conflict', 'repeated', 'this vote was given before, and stands');
+  if (own !== undefined || asked.status === 'decided') {
+    throw refused('conflict', 'decided', 'it was decided before');
   }
-  if (asked.status === 'cancelled') throw conflict('cancelled', 'nobody waits for the decision any more');
-  if (asked.status === 'expired' || nowMs >= asked.expires_at_ms) throw conflict('expired', 'the time is over');
+  if (asked.status === 'cancelled') throw refused('gone', 'cancelled', 'nobody waits for the decision any more');
+  if (asked.status === 'expired' || nowMs >= asked.expires_at_ms) throw refused('gone', 'expired', 'the time is over');
   const votes = [...asked.votes, { approver, option, ...(comment === undefined ? {} : { comment }), at_ms: nowMs }];
   const next: Approval = { ...asked, votes };
   if (votes.filter((other) => other.option === option).length < asked.quorum) return next;
@@ -82,5 +81,5 @@ function approverIn(asked: Approval, { principal = {}, requesterUser }: Vote): s
   return name;
 }
 
-const conflict = (reason: string, message: string): BeamlineError =>
-  new BeamlineError('conflict', message, { details: { reason } });
+const refused = (code: 'conflict' | 'gone', reason: string, message: string): BeamlineError =>
+  new BeamlineError(code, message, { details: { reason } });

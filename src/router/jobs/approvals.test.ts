@@ -62,11 +62,13 @@ for (const [who, option, principal, code] of REFUSED) {
   });
 }
 
-test('a decision stands: repeated it changes nothing, another one is a conflict', async () => {
+test('a decision stands: repeated it is a conflict, and so is another one', async () => {
   const { orders, approve, stop } = await asked();
   await approve('approve', { key_id: 'key_2' });
   const again = await approve('approve', { key_id: 'key_2' });
-  assert.deepEqual([again.ok, again.changed], [true, false]);
+  assert.deepEqual([again.error?.code, again.error?.details?.['reason']], ['conflict', 'repeated']);
+  const late = await approve('approve', { user_id: 'bob' });
+  assert.deepEqual([late.error?.code, late.error?.details?.['reason']], ['conflict', 'decided']);
   for (const principal of [{ key_id: 'key_2' }, { user_id: 'bob' }]) {
     const { error } = await approve('reject', principal);
     assert.deepEqual([error?.code, error?.details?.['reason']], ['conflict', 'decided']);
@@ -79,7 +81,7 @@ test('a quorum is of people: two keys of one are one, two operators are two', as
   const { orders, approve, stop } = await asked({ quorum: 2 });
   await approve('approve', { user_id: 'bob', key_id: 'key_3' });
   const same = await approve('approve', { user_id: 'bob', key_id: 'key_4' });
-  assert.deepEqual([same.changed, orders.length], [false, 0]);
+  assert.deepEqual([same.error?.details?.['reason'], orders.length], ['repeated', 0]);
   await approve('reject', { key_id: 'key_5', role: 'operator' });
   assert.equal(orders.length, 0);
   await approve('approve', { key_id: 'key_6', role: 'operator' });
@@ -99,7 +101,7 @@ for (const [onTimeout, option] of [
     assert.deepEqual([orders[0]?.approval?.outcome, orders[0]?.approval?.option], ['expired', option]);
     assert.equal((await state())?.status, onTimeout === 'fail' ? 'failed' : 'succeeded');
     const { error } = await approve('approve', { key_id: 'key_2' });
-    assert.deepEqual([error?.code, error?.details?.['reason']], ['conflict', 'expired']);
+    assert.deepEqual([error?.code, error?.details?.['reason']], ['gone', 'expired']);
     await stop();
   });
 }
@@ -108,7 +110,7 @@ test('a question ends with its job', async () => {
   const { control, approve, bus, stop } = await asked();
   await control('cancel');
   const { error } = await approve('approve', { key_id: 'key_2' });
-  assert.deepEqual([error?.code, error?.details?.['reason']], ['conflict', 'cancelled']);
+  assert.deepEqual([error?.code, error?.details?.['reason']], ['gone', 'cancelled']);
   const [entry] = await (await bus.openBucket(approvalBucket)).entries();
   assert.match(entry?.value ?? '', /"status":"cancelled"/);
   await stop();
