@@ -17,7 +17,8 @@ test('jobs that were accepted end once and are billed once, whatever is killed',
     ackWaitMs: 2_000,
   });
   assert.deepEqual(verdict.faults, []);
-  assert.deepEqual(verdict.kills, { gateway: 2, router: 2, worker: 2, ledger: 2, nats: 2 });
+  assert.deepEqual(Object.keys(verdict.kills).toSorted(), VICTIMS.toSorted());
+  assert.ok(Object.values(verdict.kills).every((kills) => kills >= 2));
   assert.equal(verdict.drained.ended.length, 300);
 });
 
@@ -33,6 +34,6 @@ test('one process with a data folder keeps what it accepted, however often it is
     drainMs: 90_000,
   });
   assert.deepEqual(verdict.faults, []);
-  assert.deepEqual(verdict.kills, { up: 3 });
+  assert.ok((verdict.kills['up'] ?? 0) >= 3);
   assert.equal(verdict.drained.ended.length, 150);
 });

@@ -1,5 +1,6 @@
 // `npm run chaos`: jobs through the public door while processes are killed; one table, exit code 0 if nothing was lost,
-// doubled or invented. The same seed orders the same jobs and kills the same roles after the same waits.
+// doubled or invented. The same seed orders the same jobs and kills the same roles after the same waits. `--kills` is the
+// least of each role: they go on, one every `--kill-every` milliseconds, until the orders are done.
 // `--mode embedded` kills one process that has all roles and a data folder; `--ack-wait` shortens the half minute after which
 // a server gives out again what a dead process held.
 /* eslint-disable no-console -- a command of its own */
@@ -46,6 +47,7 @@ const options: ChaosOptions = {
   drainMs: 300_000,
   ackWaitMs: values['ack-wait'] === undefined ? undefined : numberIn('ack-wait'),
   folder: values.folder,
+  onKill: (victim, seconds) => console.error(`${seconds.toFixed(1).padStart(7)} s  killed ${victim}`),
 };
 console.error(`seed ${options.seed}`);
 const verdict = await runChaos(options);

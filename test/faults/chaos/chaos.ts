@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { drain, type Drained } from './drained.ts';
 import { type Fleet, type FleetOptions, startFleet, type Victim } from './fleet.ts';
-import { randomFrom, shuffled } from './random.ts';
+import { killAll } from './kills.ts';
+import { randomFrom } from './random.ts';
 import { readAccepted, type Submitted, submitJobs } from './submitter.ts';
 
 /** The ack wait of the ledger's consumer, and some seconds. */
@@ -22,8 +23,10 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly killEveryMs: number;
   readonly victims: readonly Victim[];
-  /** Kills of each role. */
+  /** Least kills of each role; they go on until the orders are done. */
   readonly killsEach: number;
+  /** Hears of each kill, and when it was. */
+  readonly onKill?: (victim: Victim, seconds: number) => void;
   /** Milliseconds of one answer of the provider. */
   readonly answerMs: number;
   readonly drainMs: number;
@@ -69,7 +72,10 @@ export async function runChaos(options: ChaosOptions): Promise<Verdict> {
   const { jobs, killEveryMs, victims, killsEach } = options;
   const overMs = victims.length * killsEach * killEveryMs;
   const order = { url: fleet.url, keys: fleet.keys, jobs, seed, random: randomFrom(seed + 1), overMs, logPath };
-  const [submitted, kills] = await Promise.all([submitJobs(order), killAll(fleet, options)]);
+  const submitting = submitJobs(order);
+  const onKill = (victim: Victim): void => options.onKill?.(victim, (Date.now() - startedMs) / 1000);
+  const killing = killAll((victim) => fleet.kill(victim), { ...options, onKill }, submitting);
+  const [submitted, kills] = await Promise.all([submitting, killing]);
   await fleet.ready();
   const accepted = readAccepted(logPath);
   const drained = await drain({ fleet, accepted, longestMs: drainMs, ackWaitMs });
@@ -77,20 +83,6 @@ export async function runChaos(options: ChaosOptions): Promise<Verdict> {
   const seconds = (Date.now() - startedMs) / 1000;
   const seen = { seconds, kills, submitted, accepted: accepted.length, drained, found };
   return { ...seen, faults: faultsOf(seen, accepted, fleet, jobs) };
-}
-
-async function killAll(fleet: Fleet, { seed, victims, killsEach, killEveryMs }: ChaosOptions) {
-  const random = randomFrom(seed + 2);
-  const line = shuffled(Array.from({ length: killsEach }, () => victims).flat(), random);
-  const kills: Record<string, number> = {};
-  for (const victim of line) {
-    // eslint-disable-next-line no-await-in-loop -- one after the other
-    await sleep(killEveryMs * (0.5 + random()));
-    // eslint-disable-next-line no-await-in-loop -- as above
-    await fleet.kill(victim);
-    kills[victim] = (kills[victim] ?? 0) + 1;
-  }
-  return kills;
 }
 
 const MUST_BE_NONE = ['lost', 'doubled', 'phantom', 'unsettled', 'cost_mismatch'] as const;
