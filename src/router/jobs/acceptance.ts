@@ -86,6 +86,7 @@ export class Acceptance {
     const answer = answerOf(bare, order, nowMs);
     const record = { ...bare, answer };
     if (record.request.task.type === APPROVAL) approvalOf(record);
+    await room.assert();
     if (outstanding.of(record.tenant_id) >= outstandingMax) {
       metrics.refused.add();
       throw new BeamlineError('queue_full', `the tenant has ${outstandingMax} jobs that have not ended`, {
@@ -93,7 +94,6 @@ export class Acceptance {
         details: { scope: 'quota' },
       });
     }
-    await room.assert();
     // Before the first write, so that those who come at once do not pass the bound together.
     outstanding.opened(record.tenant_id);
     const { request, isNew, chars } = await store.accept(record).catch((fault: unknown) => {

@@ -372,6 +372,15 @@ const beatOf = (io: number, cpu: number) =>
     slots: { io: { active: 0, limit: io, queued: 0 }, cpu: { active: 0, limit: cpu, queued: 0 } },
   }) as const;
 
+test('orders that come at once do not pass the bound of a tenant together', async () => {
+  const { start, ask, script, stop } = await openJobs(undefined, { jobs_outstanding: 2 });
+  await start();
+  for (let n = 0; n < 8; n++) script.push('hold');
+  const answers = await Promise.all(Array.from({ length: 8 }, (_, n) => ask(orderOf({}, { id: `job_${n}` }))));
+  assert.equal(answers.filter(({ ok }) => ok).length, 2);
+  await stop();
+});
+
 test('tenants share the windows by weight, and their orders carry it', async () => {
   const { bus, start, ask, script, orders, held, stop } = await openJobs(undefined, { dispatch_window: 0 });
   await start();
