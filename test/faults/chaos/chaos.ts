@@ -74,7 +74,7 @@ export async function runChaos(options: ChaosOptions): Promise<Verdict> {
   const order = { url: fleet.url, keys: fleet.keys, jobs, seed, random: randomFrom(seed + 1), overMs, logPath };
   const submitting = submitJobs(order);
   const onKill = (victim: Victim): void => options.onKill?.(victim, (Date.now() - startedMs) / 1000);
-  const killing = killAll((victim) => fleet.kill(victim), { ...options, onKill }, submitting);
+  const killing = killAll(fleet, { ...options, onKill }, submitting);
   const [submitted, kills] = await Promise.all([submitting, killing]);
   await fleet.ready();
   const accepted = readAccepted(logPath);

@@ -8,15 +8,20 @@ test('kills go on, each victim in turn, until the orders are done', async () => 
   const { promise: done, resolve } = Promise.withResolvers<void>();
   const killed: string[] = [];
   const told: string[] = [];
+  let waits = 0;
   const kills = await killAll(
-    async (victim) => {
-      if (killed.push(victim) === 20) resolve();
+    {
+      kill: async (victim) => {
+        if (killed.push(victim) === 20) resolve();
+      },
+      ready: async () => void waits++,
     },
     { ...OPTIONS, onKill: (victim) => told.push(victim) },
     done,
   );
   assert.equal(killed.length, 20);
   assert.deepEqual(told, killed);
+  assert.ok(waits >= 14, 'all run again before each kill that nobody asked for');
   assert.deepEqual(
     Object.values(kills).toSorted((a, b) => a - b),
     [6, 7, 7],
@@ -27,7 +32,8 @@ test('each victim is killed as often as asked for, though the orders are done be
   const runs = await Promise.all(
     [7, 7, 8].map(async (seed) => {
       const killed: string[] = [];
-      await killAll(async (victim) => void killed.push(victim), { ...OPTIONS, seed }, Promise.resolve());
+      const fleet = { kill: async (victim: string) => void killed.push(victim), ready: async () => undefined };
+      await killAll(fleet, { ...OPTIONS, seed }, Promise.resolve());
       return killed;
     }),
   );

@@ -1,7 +1,13 @@
 // Who is killed, in which order and after which wait: by the seed, each victim at least so often, and then on in rounds for
-// as long as orders come.
+// as long as orders come. Those rounds leave each time to come up again, so that on a slow machine there is an end too.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomFrom, shuffled } from './random.ts';
+
+export interface Killable<V extends string> {
+  kill(victim: V): Promise<void>;
+  /** Resolves when all run again. */
+  ready(): Promise<void>;
+}
 
 export interface KillsOptions<V extends string> {
   readonly seed: number;
@@ -15,7 +21,7 @@ export interface KillsOptions<V extends string> {
 
 /** How often each was killed. `done` settles when no more orders come. */
 export async function killAll<V extends string>(
-  kill: (victim: V) => Promise<void>,
+  fleet: Killable<V>,
   { seed, victims, killsEach, killEveryMs, onKill }: KillsOptions<V>,
   done: Promise<unknown>,
 ): Promise<Readonly<Record<string, number>>> {
@@ -27,10 +33,12 @@ export async function killAll<V extends string>(
   for (let line = first, isFirst = true; isFirst || !isDone; line = shuffled(victims, random), isFirst = false) {
     for (const victim of line) {
       // eslint-disable-next-line no-await-in-loop -- one after the other
+      if (!isFirst) await fleet.ready();
+      // eslint-disable-next-line no-await-in-loop -- as above
       await sleep(killEveryMs * (0.5 + random()));
       if (isDone && !isFirst) return kills;
       // eslint-disable-next-line no-await-in-loop -- as above
-      await kill(victim);
+      await fleet.kill(victim);
       kills[victim] = (kills[victim] ?? 0) + 1;
       onKill?.(victim);
     }
