@@ -85,8 +85,17 @@ test('a server that stands still: every caller is answered by the deadline, memo
   );
 });
 
-/** Leaves no room in any stream; gives back how much each may hold. */
+const signalAll = (signal: 'SIGSTOP' | 'SIGCONT'): void => {
+  for (const { pid } of Object.values(roles.processes)) process.kill(pid, signal);
+};
+
+/**
+ * Leaves no room in any stream; gives back how much each may hold. Everybody stands still meanwhile: a stream that is
+ * given less than it holds by then would drop its oldest messages.
+ */
 async function fill(): Promise<() => Promise<void>> {
+  signalAll('SIGSTOP');
+  using _ = { [Symbol.dispose]: () => signalAll('SIGCONT') };
   await using nc = await connect({ servers: nats.url });
   const { streams } = await jetstreamManager(nc);
   const were = new Map<string, number>();
