@@ -325,9 +325,6 @@ test('a tenant has only a window of assignments on the stream, and tenants take 
   await stop();
 });
 
-  await stop();
-});
-
 test('a block goes to any worker and is tried again as often as its caller allows', async () => {
   const { start, ask, script, orders, state, pass, stop } = await openJobs();
   await start();
