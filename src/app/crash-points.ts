@@ -34,6 +34,9 @@ export function crashingBucket(
     delete: (key) => bucket.delete(key),
     erase: (key) => bucket.erase(key),
     entries: (pattern) => bucket.entries(pattern),
-    watch: (signal, pattern) => bucket.watch(signal, pattern),
+    scan: (pattern) => bucket.scan(pattern),
+    keys: (pattern) => bucket.keys(pattern),
+    status: () => bucket.status(),
+    watch: (signal, pattern, after) => bucket.watch(signal, pattern, after),
   };
 }
