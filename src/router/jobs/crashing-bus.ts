@@ -11,16 +11,14 @@ export interface Crash {
 
 const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
 
-export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
+/** What a process may still do: everything until the effect, or the last one with it, and nothing after that. */
+function mortal({ atEffect, isLastDone }: Crash, onDeath: () => void) {
   const life = { effects: 0, isDead: false };
-  const subscriptions: Subscription[] = [];
-  /** Runs an effect, or the last one, or none. */
   const effect = <T>(run: () => Promise<T>): Promise<T> => {
     if (life.isDead) return never();
     if (++life.effects < atEffect) return run();
     life.isDead = true;
-    // The server sees that the connection is gone.
-    for (const subscription of subscriptions) void subscription.drain();
+    onDeath();
     if (isLastDone) void run().catch(() => undefined);
     return never();
   };
@@ -30,6 +28,15 @@ export function crashingBus(inner: Bus, { atEffect, isLastDone }: Crash) {
     for await (const one of source) yield await alive(async () => one);
     if (life.isDead) await never();
   }
+  return { life, effect, alive, each };
+}
+
+export function crashingBus(inner: Bus, crash: Crash) {
+  const subscriptions: Subscription[] = [];
+  const { life, effect, alive, each } = mortal(crash, () => {
+    // The server sees that the connection is gone.
+    for (const subscription of subscriptions) void subscription.drain();
+  });
   const kept = (subscription: Subscription): Subscription => {
     subscriptions.push(subscription);
     return subscription;
