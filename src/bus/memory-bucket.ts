@@ -15,6 +15,8 @@ const ENTRY_BYTES = 64;
 interface Held {
   readonly entry: Entry;
   readonly atMs: number;
+  /** The same moment, Unix epoch. */
+  readonly epochMs: number;
 }
 
 interface Watcher {
@@ -51,9 +53,7 @@ export class MemoryBucket implements KeyValue {
   }
 
   async writtenMs(key: string): Promise<number | undefined> {
-    if ((await this.get(key)) === undefined) return undefined;
-    const atMs = this.#held.get(key)?.atMs ?? 0;
-    return this.#clock.epochMs() - (this.#clock.nowMs() - atMs);
+    return (await this.get(key)) === undefined ? undefined : this.#held.get(key)?.epochMs;
   }
 
   async put(key: string, value: string): Promise<number> {
@@ -92,9 +92,8 @@ export class MemoryBucket implements KeyValue {
   }
 
   async *keys(pattern?: KeyPattern): AsyncGenerator<KeyNote, void> {
-    const sinceMs = this.#clock.epochMs() - this.#clock.nowMs();
-    for (const { entry, atMs } of this.#matching(pattern)) {
-      yield { key: entry.key, revision: entry.revision, writtenAtMs: Math.round(sinceMs + atMs) };
+    for (const { entry, epochMs } of this.#matching(pattern)) {
+      yield { key: entry.key, revision: entry.revision, writtenAtMs: epochMs };
     }
   }
 
@@ -149,7 +148,7 @@ export class MemoryBucket implements KeyValue {
     this.#revision = revision;
     this.#bytes += bytes - freed;
     this.#held.delete(key);
-    this.#held.set(key, { entry, atMs: this.#clock.nowMs() });
+    this.#held.set(key, { entry, atMs: this.#clock.nowMs(), epochMs: this.#clock.epochMs() });
     for (const { queue, wants } of this.#watchers) if (wants(key)) queue.push(entry);
     return kept === undefined ? revision : kept.then(() => revision);
   }
@@ -157,9 +156,8 @@ export class MemoryBucket implements KeyValue {
   /** What is held now; the entries are never changed. */
   #toldAll(): Iterable<LeftEntry> {
     const held = [...this.#held.values()];
-    const sinceMs = this.#clock.epochMs() - this.#clock.nowMs();
     return (function* () {
-      for (const { entry, atMs } of held) yield { ...entry, epochMs: Math.round(sinceMs + atMs) };
+      for (const { entry, epochMs } of held) yield { ...entry, epochMs };
     })();
   }
 
@@ -167,7 +165,7 @@ export class MemoryBucket implements KeyValue {
     this.#revision = revision;
     const startMs = this.#clock.nowMs() - this.#clock.epochMs();
     for (const { epochMs, ...entry } of entries.values()) {
-      this.#held.set(entry.key, { entry, atMs: Math.min(this.#clock.nowMs(), startMs + epochMs) });
+      this.#held.set(entry.key, { entry, atMs: Math.min(this.#clock.nowMs(), startMs + epochMs), epochMs });
       this.#bytes += sizeOf(entry.key, entry.value);
     }
   }

@@ -59,7 +59,7 @@ class Flight implements Delivery<unknown> {
   }
 
   get storedAtMs(): number {
-    return this.#consumer.storedAtMs(this.stored);
+    return this.stored.epochMs;
   }
 
   ack(): void {
@@ -237,10 +237,6 @@ export class MemoryConsumer {
     if (flight.member !== undefined) flight.member.open--;
     flight.member = undefined;
     if (this.#ready.length > 0) this.#wakeUp();
-  }
-
-  storedAtMs(stored: Held): number {
-    return this.#stream.storedAtMs(stored);
   }
 
   over(flight: Flight): void {

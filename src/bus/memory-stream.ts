@@ -35,6 +35,8 @@ export interface Held {
   readonly origin: Origin;
   readonly bytes: number;
   readonly atMs: number;
+  /** The same moment, Unix epoch. */
+  readonly epochMs: number;
   acks: number;
   /** Whether consumers may have it. */
   isReady: boolean;
@@ -95,7 +97,9 @@ export class MemoryStream {
       this.#ids.replace(messageId, known);
       return this.#settled({ stream, seq: known, duplicate: true }, this.#deps.recorder?.synced());
     }
-    const stored: Held = { seq, message, contract, origin, bytes, atMs: nowMs, acks: 0, isReady: false, isGone: false };
+    const epochMs = this.#deps.timers.clock.epochMs();
+    const place = { atMs: nowMs, epochMs, acks: 0, isReady: false, isGone: false };
+    const stored: Held = { seq, message, contract, origin, bytes, ...place };
     const kept = this.#recorded(stored);
     this.#seq = seq;
     this.#atMs[seq % this.#atMs.length] = nowMs;
@@ -135,7 +139,7 @@ export class MemoryStream {
     const oldest = this.#oldestLeft(durable);
     const lastSeq = this.#seq;
     if (oldest === undefined) return { lastSeq, settledSeq: lastSeq, oldestAtMs: undefined };
-    return { lastSeq, settledSeq: oldest.seq - 1, oldestAtMs: this.storedAtMs(oldest) };
+    return { lastSeq, settledSeq: oldest.seq - 1, oldestAtMs: oldest.epochMs };
   }
 
   /** A message as somebody sees it who may not be able to read it. */
@@ -221,16 +225,10 @@ export class MemoryStream {
     return this.#deps.recorder?.isDone(durable, stored.seq) !== true;
   }
 
-  /** Unix epoch. */
-  storedAtMs({ atMs }: Held): number {
-    const { clock } = this.#deps.timers;
-    return Math.round(clock.epochMs() - (clock.nowMs() - atMs));
-  }
-
   #told(stored: Held): Told {
-    const { seq, message, contract, origin } = stored;
+    const { seq, epochMs, message, contract, origin } = stored;
     const headers = headersSent(contract?.headers, origin);
-    return { seq, epochMs: this.storedAtMs(stored), messageId: origin.messageId, headers, message };
+    return { seq, epochMs, messageId: origin.messageId, headers, message };
   }
 
   /** Those that are held now, one after the other; what goes meanwhile is left out. */
@@ -250,7 +248,7 @@ export class MemoryStream {
       const origin = { headers, ...(messageId === undefined ? {} : { messageId }) };
       const atMs = Math.min(clock.nowMs(), startMs + left.epochMs);
       const restored = { contract: undefined, acks: 0, isReady: true, isGone: false };
-      this.#stored.push({ ...restored, seq: left.seq, message, origin, bytes, atMs });
+      this.#stored.push({ ...restored, seq: left.seq, message, origin, bytes, atMs, epochMs: left.epochMs });
       this.#bytes += bytes;
     }
     for (const [id, number, epochMs] of ids.values()) {
