@@ -4,7 +4,7 @@
 import type { Timer, Timers } from '../../core/timers.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { AttemptKey, AttemptMarkers } from './attempt-markers.ts';
-import type { Standing } from './job-record.ts';
+import { isDoneWith, type Standing } from './job-record.ts';
 
 /** Marks that wait; what is over that is left to expire. */
 const WAITING_MAX = 50_000;
@@ -90,7 +90,7 @@ export class FinishedMarks implements Disposable {
   async #isGone({ key, left }: Waiting): Promise<boolean> {
     const { standing, markers, log } = this.#deps;
     try {
-      if ((await standing(key)) !== 'over') return false;
+      if (!isDoneWith(await standing(key))) return false;
       if (left.hasMarker) await markers.erase(key);
       if (left.wasGivenBack) await markers.eraseGiven(key);
       return true;

@@ -10,6 +10,9 @@ import type { AttemptKey } from './attempt-markers.ts';
  */
 export type Standing = 'current' | 'over' | 'given_up' | 'cancelled';
 
+/** Whether nobody is to run the attempt any more. */
+export const isDoneWith = (standing: Standing): boolean => standing === 'over' || standing === 'given_up';
+
 /** Throws `unavailable`. */
 export async function standingOf(
   records: KeyValue,

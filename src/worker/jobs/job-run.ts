@@ -26,7 +26,7 @@ import { type AttemptKey, attemptKeyOf, type AttemptMarkers } from './attempt-ma
 import type { Left } from './finished-marks.ts';
 import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
-import type { Standing } from './job-record.ts';
+import { isDoneWith, type Standing } from './job-record.ts';
 
 /** Well within the ack wait: nobody else has had a delivery that is younger. */
 const ALONE_MS = 10_000;
@@ -213,7 +213,7 @@ export class JobRun implements SlotWaiter {
         const found = await this.#deps.markers.start(this.key);
         if (found === 'done') return { kind: 'dropped' };
         this.#hasMarker = true;
-        if (found === 'started' && this.#mayHaveRunElsewhere && (await this.#deps.standing(this.key)) === 'over') {
+        if (found === 'started' && this.#mayHaveRunElsewhere && isDoneWith(await this.#deps.standing(this.key))) {
           return { kind: 'dropped' };
         }
         if (found === 'lost') return reported(LOST, estimateOf(block, input, this.assignment));
