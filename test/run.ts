@@ -36,9 +36,11 @@ bring(SERVERS.filter(({ program }) => !has(program)).map((server) => server.pack
 
 const asked = process.argv.slice(2);
 const files = asked.length > 0 ? asked : globSync(['{src,test}/**/*.test.ts', 'bench/*.test.ts']).toSorted();
+// Most of the time of the slow ones goes into waiting: three at once fill two cores.
+const concurrency = Math.max(3, availableParallelism());
 const { status } = spawnSync(
   process.execPath,
-  ['--test', `--test-concurrency=${Math.max(2, availableParallelism())}`, '--test-timeout=240000', ...files],
+  ['--test', `--test-concurrency=${concurrency}`, '--test-timeout=240000', ...files],
   { stdio: 'inherit', env: { ...process.env, PATH: PATHS } },
 );
 process.exitCode = status ?? 1;

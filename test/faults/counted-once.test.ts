@@ -173,11 +173,13 @@ test('a worker that slept through its ack wait says its results late: each attem
   assert.deepEqual([model.status, model.attempts.map(({ status }) => status)], ['completed', ['failed', 'succeeded']]);
   assert.deepEqual([block.status, block.attempts.map(({ status }) => status)], ['completed', ['succeeded']]);
   assert.deepEqual((await settled()).wrong, []);
-  // The lost attempt is billed as an estimate, the next one as measured, and the block costs nothing.
+  // The lost attempt is billed as an estimate, which its late result corrects, the next one as measured, and the block
+  // costs nothing.
   assert.deepEqual(
     rows().map(({ attempt, estimated }) => [attempt, estimated]),
     [
       [1, 1],
+      [1, 0],
       [2, 0],
     ],
   );
@@ -188,7 +190,7 @@ test('results and usage that are published again after the window of the server 
   const before = rows();
   // Of an id that came twice the later one: what the sleeper said of an attempt that was over.
   const last = new Map(heard.map((one) => [idOf(one), one]));
-  assert.equal(last.size, 5, 'three results, of which two are billed');
+  assert.equal(last.size, 7, 'four results, of which three are billed');
   await forgetIds();
   // Usage first: of a result a router makes its event again.
   const sent = [...last.values()].toSorted((a, b) => (a.subject < b.subject ? -1 : 1));

@@ -50,7 +50,16 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
   const overMs = faults.length * 12_000;
   const jobs = Math.ceil((overMs / 1000) * JOBS_PER_S);
   const { url, keys } = roles;
-  const submitting = submitJobs({ url, keys, jobs, seed, random: randomFrom(seed), overMs, logPath });
+  const submitting = submitJobs({
+    url,
+    keys,
+    jobs,
+    seed,
+    random: randomFrom(seed),
+    overMs,
+    logPath,
+    callers: 'patient',
+  });
   for (const fault of faults) {
     const startedMs = performance.now();
     // eslint-disable-next-line no-await-in-loop -- one after the other

@@ -71,8 +71,9 @@ export async function runChaos(options: ChaosOptions): Promise<Verdict> {
   const logPath = join(folder, 'accepted.ndjson');
   const { jobs, killEveryMs, victims, killsEach } = options;
   const overMs = victims.length * killsEach * killEveryMs;
-  const order = { url: fleet.url, keys: fleet.keys, jobs, seed, random: randomFrom(seed + 1), overMs, logPath };
-  const submitting = submitJobs(order);
+  const random = randomFrom(seed + 1);
+  const { url, keys } = fleet;
+  const submitting = submitJobs({ url, keys, jobs, seed, random, overMs, logPath, callers: 'fickle' });
   const onKill = (victim: Victim): void => options.onKill?.(victim, (Date.now() - startedMs) / 1000);
   const killing = killAll(fleet, { ...options, onKill }, submitting);
   const [submitted, kills] = await Promise.all([submitting, killing]);

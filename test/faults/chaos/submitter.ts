@@ -21,6 +21,8 @@ export interface SubmitOptions {
   /** The time over which the orders are spread. */
   readonly overMs: number;
   readonly logPath: string;
+  /** `fickle` ones cancel some of their jobs, and give some too little time. */
+  readonly callers: 'patient' | 'fickle';
 }
 
 export interface Submitted {
@@ -50,7 +52,8 @@ const HURRIED_MS_MAX = 2_000;
 type Fate = { readonly kind: 'kept' } | { readonly kind: 'cancelled' | 'hurried'; readonly afterMs: number };
 
 /** The same for the same seed, whatever else is drawn. */
-function fateOf(seed: number, n: number): Fate {
+function fateOf({ seed, callers }: Pick<SubmitOptions, 'seed' | 'callers'>, n: number): Fate {
+  if (callers === 'patient') return { kind: 'kept' };
   const random = randomFrom(seed * 1_000_003 + n);
   const [share, length] = [random(), random()];
   if (share < CANCELLED) return { kind: 'cancelled', afterMs: Math.floor(length * CANCEL_MS_MAX) };
@@ -75,7 +78,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
     if (line === undefined) return;
     writeSync(log, `${JSON.stringify(line)}\n`);
     fsyncSync(log);
-    const fate = fateOf(options.seed, n);
+    const fate = fateOf(options, n);
     if (fate.kind === 'hurried') hurried++;
     if (fate.kind === 'cancelled') {
       cancels++;
@@ -104,7 +107,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
 
 /** Undefined, with a fault, for one that was refused or never accepted. */
 async function accepted(
-  { url, keys, seed }: SubmitOptions,
+  { url, keys, seed, callers }: SubmitOptions,
   n: number,
   again: Record<string, number>,
   faults: string[],
@@ -113,7 +116,7 @@ async function accepted(
   // The same keys in both tenants: they must never meet.
   const key = `chaos-${seed}-${Math.floor(n / TENANTS.length)}`;
   const messages = [{ role: 'user', content: `How deep is lake ${n}?` }];
-  const fate = fateOf(seed, n);
+  const fate = fateOf({ seed, callers }, n);
   const task = { type: 'ai.chat', payload: { model: 'test-chat', messages } };
   const request = {
     method: 'POST',
