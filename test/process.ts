@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const UNSOUND = /unhandled|uncaught|MaxListenersExceeded|timer_failed|bus_handler_failed|"code":"internal"/i;
-const UNTIL_MS = 20_000;
+const UNTIL_MS = 60_000;
 const STOP_MS = 45_000;
 
 const alive = new Set<ChildProcess>();

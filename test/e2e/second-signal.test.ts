@@ -14,6 +14,7 @@ test('a process that ends in a hurry answers whoever waits', async () => {
   stack.gateway.signal('SIGINT');
   const answer = await asked;
   assert.deepEqual([answer.status, await answer.text().then((text) => text.includes('draining'))], [503, true]);
+  await stack.gateway.ended;
   await stack.gateway.stop();
 });
 

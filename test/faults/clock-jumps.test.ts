@@ -104,13 +104,15 @@ for (const group of GROUPS) {
       );
       const jobs = await Promise.all(ids.map((id) => ended(id)));
       assert.deepEqual(
-        jobs.map(({ status, attempts }) => `${status} ${attempts.length}`),
-        Array(ids.length).fill('completed 1'),
+        jobs.map(({ status }) => status),
+        Array(ids.length).fill('completed'),
       );
-      const calls = ids.length + answers.length;
-      assert.equal(arrivals() - begun, calls);
+      // An attempt that runs while the clock of its router jumps may be over its time: then there is another one.
+      const attempts = jobs.reduce((sum, job) => sum + job.attempts.length, 0);
+      const calls = arrivals() - begun;
+      assert.ok(calls >= ids.length + answers.length && calls <= attempts + answers.length, `${calls} calls`);
       await until('the rows', () => rows().length - billed >= calls);
-      assert.equal(rows().length - billed, calls);
+      assert.ok(rows().length - billed <= attempts + answers.length, 'no attempt is billed twice');
     });
   }
 }
