@@ -27,6 +27,7 @@ import { failureOf, isOfWorkers, statedFailure, WORKER_TRIES_MAX } from './attem
 import { AttemptLimits } from './attempt-limits.ts';
 import type { AttemptsDeps } from './attempts-deps.ts';
 import { cancelOf, errorFrameOf, type Head } from './attempt-messages.ts';
+import type { Ended } from './decision-log.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { Hold } from './live-state.ts';
 import { postOrdersFor } from './post-orders.ts';
@@ -66,8 +67,9 @@ type Phase =
 
 export class Attempts {
   readonly ordered: Ordered;
-  /** Of the attempt that ended last, as its worker counted them. */
+  /** Of the attempt that ended last: what its worker counted, and how it ended. */
   outputTokens: number | undefined;
+  last: Ended | undefined;
   readonly #deps: AttemptsDeps;
   readonly #whole: Whole;
   readonly #facts: Facts;
@@ -142,6 +144,7 @@ export class Attempts {
     if (outcome.state !== 'committed') this.#taken = undefined;
     if (outcome.state !== 'committed') this.#whole.budgets?.ended(this.#tookMicroUsd(outcome));
     if (this.#phase.kind === 'pushed' || outcome.state === 'succeeded') {
+      this.last = outcome;
       this.#deps.decisions?.ended(this.#facts, outcome);
     }
     if (this.#chosen.reason === 'canary') this.#deps.live.canaryEnded(this.ordered.policy, outcome);
@@ -149,6 +152,7 @@ export class Attempts {
 
   /** Ends without a word: this router stops, and the gateway asks another one. */
   forget(): void {
+    this.last = undefined;
     this.#over();
   }
 
@@ -239,11 +243,10 @@ export class Attempts {
 
   /** Writes down what this router knows of the end of the attempt that is out. */
   #ended(state: 'failed' | 'timed_out' | 'cancelled', code: string): void {
-    const { decisions, timers } = this.#deps;
-    if (decisions === undefined || this.#phase.kind !== 'pushed') return;
     const { attempt, current } = this.#history;
-    const latency_ms = Math.round(timers.clock.nowMs() - this.#sentMs);
-    decisions.ended(this.#facts, { attempt, provider_id: current.name, state, error: { code }, latency_ms });
+    const latency_ms = Math.round(this.#deps.timers.clock.nowMs() - this.#sentMs);
+    this.last = { attempt, provider_id: current.name, state, error: { code }, latency_ms };
+    if (this.#phase.kind === 'pushed') this.#deps.decisions?.ended(this.#facts, this.last);
   }
 
   /** Writes down an attempt that no decision made. */

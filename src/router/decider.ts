@@ -19,6 +19,7 @@ import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs, type Marks } from './assignment-of.ts';
 import { Attempts, callTo } from './attempts.ts';
 import type { AttemptsDeps } from './attempts-deps.ts';
+import { type ExperimentCounts, experimentCounts } from './experiment-counts.ts';
 import { factsOf } from './facts-of.ts';
 import type { Acceptance } from './jobs/acceptance.ts';
 import { DurableDecide } from './jobs/durable-decide.ts';
@@ -66,6 +67,7 @@ interface Asked {
 export class Decider {
   readonly #deps: DeciderDeps;
   readonly #decisions: Family<Counter>;
+  readonly #experiments: ExperimentCounts;
   readonly #durable: DurableDecide;
   /** The assignments in flight by tenant and request: whoever pushes a request twice must say so. */
   readonly #pushed = new Map<string, string>();
@@ -90,6 +92,7 @@ export class Decider {
       help: 'Decisions by contract version and result.',
       labels: ['contract_version', 'result'],
     });
+    this.#experiments = experimentCounts(deps.telemetry.metrics);
   }
 
   /** At once, unless the policy asks extensions first. */
@@ -298,13 +301,14 @@ export class Decider {
       first,
       budgets,
       deadlineMs: timers.clock.nowMs() + timeLeftMs,
-      onOver: ({ outputTokens }) => {
+      onOver: ({ outputTokens, last }) => {
         inFlight.delete(assignmentId);
         if (this.#pushed.get(pushed) === assignmentId) this.#pushed.delete(pushed);
         // One that was never sent is tried again with another provider, under the same admission.
         if (!isBegun) return;
         admitted.end(outputTokens === undefined ? undefined : (facts.inputTokens ?? 0) + outputTokens);
         budgets?.settle();
+        if (first.arms.length > 0) this.#experiments.ended(first, last);
       },
     });
     inFlight.set(assignmentId, attempts);
