@@ -27,7 +27,7 @@ after(() => rmSync(folder, { recursive: true }));
 const run = (...args: readonly string[]) =>
   spawnSync(process.execPath, [MAIN, 'policy', 'experiment', ...args], { cwd: folder, encoding: 'utf8' });
 
-/** Every tenth answer of the control fails; the other arm takes a tenth of the time. */
+/** Every tenth request of the control is blocked; the other arm takes a tenth of the time. */
 before(async () => {
   const key = { knownProviders: new Set(['alder', 'birch']), tenantId: 'kestrel', policyId: 'default', revision: 3 };
   const parsed = parsePolicy(DOCUMENT, key);
@@ -49,7 +49,7 @@ before(async () => {
       request_id: requestId,
       attempt: 1,
       provider_id: verdict.target.name,
-      state: isControl && n % 10 === 0 ? 'failed' : 'succeeded',
+      ...(isControl && n % 10 === 0 ? { state: 'failed', code: 'CONTENT_BLOCKED' } : { state: 'succeeded' }),
       latency_ms: isControl ? 900 + (n % 7) : 90 + (n % 7),
     };
     const record = recordOf(policy, facts, SNAPSHOT, verdict, 1_000);
@@ -68,8 +68,11 @@ test('the arms of an experiment are reported with their intervals and what they 
   const { status, stdout } = run('default.json', '--from', 'data');
   assert.equal(status, 0);
   assert.match(stdout, /^smaller of default, tenant kestrel\n/);
-  assert.match(stdout, /control +\d{3} +\d{3} +\d\d\.\d % \(\d\d\.\d % to \d\d\.\d %\) +90\d \(90\d to 90\d\) +100 /);
-  assert.match(stdout, /small +\d{3} +\d{3} +100\.0 % \(\d\d\.\d % to 100\.0 %\) +9\d /);
+  assert.match(stdout, /arm +requests +ended +success +fallback +blocked +p50 ms +p95 ms +mean ms +expected micro-USD/);
+  const control =
+    /control +\d{3} +\d{3} +\d\d\.\d % \(.*?\) +0\.0 % +\d+\.\d % +90\d +906 +90\d \(90\d to 90\d\) +100 /;
+  assert.match(stdout, control);
+  assert.match(stdout, /small +\d{3} +\d{3} +100\.0 % \(\d\d\.\d % to 100\.0 %\) +0\.0 % +0\.0 % +9\d +96 +9\d /);
   assert.match(stdout, /expected cost: the intervals overlap, no difference is shown/);
   assert.doesNotMatch(stdout, /latency: the intervals|too little/);
 });
@@ -86,6 +89,9 @@ test('the same as JSON', () => {
     report?.arms.reduce((sum, { requests }) => sum + requests, 0),
     600,
   );
+  const [control, small] = report?.arms ?? [];
+  assert.equal((control?.blocked?.value ?? 0) + (control?.success?.value ?? 0), 1);
+  assert.deepEqual([control?.latency_p95_ms, small?.latency_p95_ms, small?.fallback?.value], [906, 96, 0]);
 });
 
 test('what is not recorded, not there or no experiment has its exit code', () => {

@@ -3,13 +3,8 @@ import { defineCommand } from 'citty';
 import { DecisionFilesReader } from '../app/decision-files-reader.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
 import { BeamlineError } from '../core/errors.ts';
-import {
-  type ArmReport,
-  type AskedExperiment,
-  type ExperimentReport,
-  ExperimentReports,
-  type Measured,
-} from '../policy/experiment-report.ts';
+import type { ArmReport, Measured } from '../policy/arm-tally.ts';
+import { type AskedExperiment, type ExperimentReport, ExperimentReports } from '../policy/experiment-report.ts';
 import { isMembers } from '../policy/shape.ts';
 import { EXIT } from './exit.ts';
 import { columns } from './explanation-text.ts';
@@ -91,29 +86,29 @@ export function directoriesIn(words: readonly string[]): readonly string[] {
 }
 
 function textOf({ tenant_id, policy_id, experiment, arms, notes }: ExperimentReport): string {
-  const head = ['arm', 'requests', 'ended', 'success', 'latency ms', 'expected cost micro-USD'];
   return [
     `${experiment} of ${policy_id}, tenant ${tenant_id}`,
-    ...columns([head, ...arms.map(rowOf)]),
+    ...columns([HEAD, ...arms.map(rowOf)]),
     ...notes.map((note) => `  ${note}`),
   ].join('\n');
 }
 
-const rowOf = ({
-  arm,
-  requests,
-  ended,
-  success,
-  latency_ms,
-  expected_cost_micro_usd,
-}: ArmReport): readonly string[] => [
-  arm,
-  `${requests}`,
-  `${ended}`,
-  measured(success, (value) => `${(100 * value).toFixed(1)} %`),
-  measured(latency_ms, (value) => value.toFixed(0)),
-  measured(expected_cost_micro_usd, (value) => value.toFixed(0)),
+const HEAD = 'arm,requests,ended,success,fallback,blocked,p50 ms,p95 ms,mean ms,expected micro-USD'.split(',');
+
+const rowOf = (arm: ArmReport): readonly string[] => [
+  arm.arm,
+  `${arm.requests}`,
+  `${arm.ended}`,
+  measured(arm.success, percent),
+  arm.fallback === undefined ? '-' : percent(arm.fallback.value),
+  arm.blocked === undefined ? '-' : percent(arm.blocked.value),
+  `${arm.latency_p50_ms ?? '-'}`,
+  `${arm.latency_p95_ms ?? '-'}`,
+  measured(arm.latency_ms, (value) => value.toFixed(0)),
+  measured(arm.expected_cost_micro_usd, (value) => value.toFixed(0)),
 ];
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 const measured = (one: Measured | undefined, text: (value: number) => string): string =>
   one === undefined

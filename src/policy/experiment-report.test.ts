@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DecisionRecord, OutcomeRecord } from './decision-record.ts';
+import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
 import { ExperimentReports } from './experiment-report.ts';
 
 const ASKED = { tenantId: undefined, policyId: 'default', experiment: 'e', arms: ['a', 'b'] };
@@ -37,7 +37,27 @@ const ended = (id: string, state: OutcomeRecord['state'], latency_ms = 10, attem
   latency_ms,
 });
 
-function reportOf(entries: readonly (DecisionRecord | OutcomeRecord)[]) {
+const followed = (id: string, reason: string, attempt = 2): AttemptRecord => ({
+  type: 'attempt',
+  time_ms: 2,
+  tenant_id: 'kestrel',
+  request_id: id,
+  policy_id: 'default',
+  revision: 1,
+  attempt,
+  provider_id: 'birch',
+  reason,
+  after: 'PROVIDER_UNAVAILABLE',
+});
+
+/** A decision of another reason than the draw's. */
+const decidedAs = (id: string, reason: string, attempt = 1): DecisionRecord => {
+  const record = decided(id, 'a', { attempt });
+  assert.ok(record.verdict.kind === 'chosen');
+  return { ...record, verdict: { ...record.verdict, reason } };
+};
+
+function reportOf(entries: readonly RequestRecord[]) {
   const reports = new ExperimentReports([ASKED]);
   for (const entry of entries) reports.take(entry);
   return reports.report();
@@ -75,13 +95,78 @@ test('intervals are those of Wilson and of the mean', () => {
   assert.deepEqual([a?.expected_cost_micro_usd?.value, round(a?.expected_cost_micro_usd?.high)], [100, 101.389]);
 });
 
+test('half of the answers took no longer than p50, and 95 of 100 no longer than p95', () => {
+  const latencies = (...all: readonly number[]) => {
+    const [a] = reportOf(all.flatMap((ms, n) => [decided(`${n}`, 'a'), ended(`${n}`, 'succeeded', ms)]))[0]?.arms ?? [];
+    return [a?.latency_p50_ms, a?.latency_p95_ms];
+  };
+  assert.deepEqual(latencies(...Array.from({ length: 100 }, (_, n) => 100 - n)), [50, 95]);
+  assert.deepEqual(latencies(7), [7, 7]);
+  assert.deepEqual(latencies(12_345, 0, 12_312), [12_300, 12_300]);
+  const [a] = reportOf([decided('1', 'a'), ended('1', 'failed', 9)])[0]?.arms ?? [];
+  assert.deepEqual([a?.latency_p50_ms, a?.latency_p95_ms], [undefined, undefined]);
+});
+
+test('the share of fallbacks is of those that ended, each once, whichever attempt was one', () => {
+  const [a, b] =
+    reportOf([
+      decided('1', 'a'),
+      ended('1', 'failed'),
+      followed('1', 'fallback'),
+      ended('1', 'failed', 10, 2),
+      followed('1', 'retry', 3),
+      ended('1', 'succeeded', 10, 3),
+      decided('2', 'a'),
+      ended('2', 'failed'),
+      decidedAs('2', 'failover', 2),
+      ended('2', 'failed', 10, 2),
+      decided('3', 'a'),
+      decidedAs('3', 'circuit_breaker_fallback'),
+      ended('3', 'succeeded'),
+      decidedAs('4', 'circuit_breaker_fallback'),
+      ended('4', 'succeeded'),
+      decided('5', 'a'),
+      ended('5', 'failed'),
+      followed('5', 'retry'),
+      ended('5', 'succeeded', 10, 2),
+      decided('6', 'a'),
+      followed('6', 'escalated'),
+      ended('6', 'cancelled', 10, 2),
+      followed('7', 'fallback'),
+    ])[0]?.arms ?? [];
+  assert.deepEqual([a?.ended, a?.fallback?.value, b?.fallback], [5, 0.8, undefined]);
+});
+
+test('blocked is what the filter of a provider refused in the end', () => {
+  const blocked = (id: string, attempt = 1): OutcomeRecord => ({
+    ...ended(id, 'failed', 10, attempt),
+    code: 'CONTENT_BLOCKED',
+  });
+  const [a] =
+    reportOf([
+      decided('1', 'a'),
+      blocked('1'),
+      decided('2', 'a'),
+      blocked('2'),
+      followed('2', 'escalated'),
+      ended('2', 'succeeded', 10, 2),
+      decided('3', 'a'),
+      ended('3', 'failed'),
+      decided('4', 'a'),
+      ended('4', 'failed'),
+      followed('4', 'fallback'),
+      blocked('4', 2),
+    ])[0]?.arms ?? [];
+  assert.deepEqual([a?.ended, a?.blocked?.value, a?.success?.value], [4, 0.5, 0.25]);
+});
+
 test('it says where there is too little, and where nothing is shown', () => {
   const arm = (name: string, successes: number) =>
     Array.from({ length: 150 }, (_, n) => [
       decided(`${name}${n}`, name),
       ended(`${name}${n}`, n < successes ? 'succeeded' : 'failed', 10),
     ]).flat();
-  const notes = (...entries: readonly (readonly (DecisionRecord | OutcomeRecord)[])[]) =>
+  const notes = (...entries: readonly (readonly RequestRecord[])[]) =>
     reportOf(entries.flat())[0]?.notes.filter((note) => !/latency|cost/.test(note));
   assert.deepEqual(notes(arm('a', 60), arm('b', 140)), []);
   assert.deepEqual(notes(arm('a', 138), arm('b', 140)), ['success: the intervals overlap, no difference is shown']);

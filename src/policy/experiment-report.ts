@@ -1,35 +1,15 @@
-// What the arms of an experiment came to, from decision records (policy 5.4): how many requests, how many succeeded, how
-// long they took, and what they were expected to cost, each with the interval in which 95 of 100 such samples would be.
+// What the arms of an experiment came to, from decision records (policy 5.4): how many requests, how many succeeded, fell
+// back or were blocked, how long they took, and what they were expected to cost, with the intervals in which 95 of 100 such
+// samples would be.
 // Pure. Requests are joined with their outcomes, which may come much later; those that wait are bounded.
-import type { DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
+import { addCost, addLatency, type ArmReport, armOf, type Measured, newTally, type Tally } from './arm-tally.ts';
+import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
+import { REASONS } from './reasons.ts';
 
-/** Of the normal distribution, two-sided 95 %. */
-const Z = 1.96;
 /** Below it the intervals of success say next to nothing. */
 const ENOUGH = 100;
 /** Requests whose outcome has not been read yet. */
 const OPEN_MAX = 100_000;
-
-/** A share or a mean with its interval; undefined where nothing was measured. */
-export interface Measured {
-  readonly value: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-export interface ArmReport {
-  readonly arm: string;
-  readonly requests: number;
-  /** Of those whose end is recorded and that nobody cancelled. */
-  readonly ended: number;
-  readonly cancelled: number;
-  /** 0 to 1, Wilson. */
-  readonly success: Measured | undefined;
-  /** Of the answers, from the attempt that gave it. */
-  readonly latency_ms: Measured | undefined;
-  /** What the price book expected when it was decided; nothing that was billed. */
-  readonly expected_cost_micro_usd: Measured | undefined;
-}
 
 export interface ExperimentReport {
   readonly tenant_id: string;
@@ -40,6 +20,11 @@ export interface ExperimentReport {
   readonly notes: readonly string[];
 }
 
+/** Reasons of an attempt that is a fallback. */
+const FALLBACKS: ReadonlySet<string> = new Set(
+  Object.entries(REASONS).flatMap(([reason, { fallbackUsed }]) => (fallbackUsed ? reason : [])),
+);
+
 /** Which experiments are asked for, with their arms in order. */
 export interface AskedExperiment {
   /** Undefined: of every tenant. */
@@ -49,25 +34,11 @@ export interface AskedExperiment {
   readonly arms: readonly string[];
 }
 
-interface Sample {
-  count: number;
-  sum: number;
-  squares: number;
-}
-
-interface Tally {
-  requests: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  readonly latency: Sample;
-  readonly cost: Sample;
-}
-
 /** One request: its tallies, and what its attempts have come to so far. */
 interface Open {
   readonly tallies: readonly Tally[];
   last: OutcomeRecord | undefined;
+  fallbackUsed: boolean;
 }
 
 interface Kept {
@@ -86,8 +57,14 @@ export class ExperimentReports {
   }
 
   take(entry: RequestRecord): void {
-    if (entry.type === 'decision') this.#decided(entry);
-    else if (entry.type === 'outcome') this.#ended(entry);
+    switch (entry.type) {
+      case 'decision':
+        return this.#decided(entry);
+      case 'attempt':
+        return this.#followed(entry.tenant_id, entry.request_id, entry);
+      case 'outcome':
+        return this.#ended(entry);
+    }
   }
 
   report(): readonly ExperimentReport[] {
@@ -106,22 +83,28 @@ export class ExperimentReports {
 
   /** The first attempt says in which arms a request is; the others are the same request. */
   #decided({ tenant_id, policy_id, attempt, verdict, facts }: DecisionRecord): void {
-    if (attempt !== 1 || verdict.kind === 'none' || verdict.arms === undefined) return;
+    if (verdict.kind === 'none') return;
     const key = `${tenant_id} ${facts.requestId}`;
     // A provider that admitted nobody is decided again, as the same request.
-    if (this.#open.has(key)) return;
+    if (attempt !== 1 || this.#open.has(key)) return this.#followed(tenant_id, facts.requestId, verdict);
+    if (verdict.arms === undefined) return;
     const tallies: Tally[] = [];
     for (const { experiment, arm } of verdict.arms) {
       const tally = this.#tally(tenant_id, policy_id, experiment, arm);
       if (tally === undefined) continue;
       tally.requests++;
-      if (verdict.expected_cost_micro_usd !== undefined) add(tally.cost, verdict.expected_cost_micro_usd);
+      if (verdict.expected_cost_micro_usd !== undefined) addCost(tally, verdict.expected_cost_micro_usd);
       tallies.push(tally);
     }
     if (tallies.length === 0) return;
     const [oldest] = this.#open.keys();
     if (this.#open.size >= OPEN_MAX && oldest !== undefined) this.#close(oldest);
-    this.#open.set(key, { tallies, last: undefined });
+    this.#open.set(key, { tallies, last: undefined, fallbackUsed: FALLBACKS.has(verdict.reason) });
+  }
+
+  #followed(tenantId: string, requestId: string, { reason }: Pick<AttemptRecord, 'reason'>): void {
+    const open = this.#open.get(`${tenantId} ${requestId}`);
+    if (open !== undefined && FALLBACKS.has(reason)) open.fallbackUsed = true;
   }
 
   #ended(outcome: OutcomeRecord): void {
@@ -134,15 +117,21 @@ export class ExperimentReports {
   }
 
   #close(key: string): void {
-    const { tallies = [], last } = this.#open.get(key) ?? {};
+    const { tallies = [], last, fallbackUsed } = this.#open.get(key) ?? {};
     this.#open.delete(key);
     if (last === undefined) return;
     for (const tally of tallies) {
-      if (last.state === 'cancelled') tally.cancelled++;
-      else if (last.state !== 'succeeded') tally.failed++;
-      else {
+      if (last.state === 'cancelled') {
+        tally.cancelled++;
+        continue;
+      }
+      if (fallbackUsed === true) tally.fallback++;
+      if (last.state === 'succeeded') {
         tally.succeeded++;
-        add(tally.latency, last.latency_ms);
+        addLatency(tally, last.latency_ms);
+      } else {
+        tally.failed++;
+        if (last.code === 'CONTENT_BLOCKED') tally.blocked++;
       }
     }
   }
@@ -161,56 +150,11 @@ export class ExperimentReports {
   }
 }
 
-const newSample = (): Sample => ({ count: 0, sum: 0, squares: 0 });
-const newTally = (): Tally => ({
-  requests: 0,
-  succeeded: 0,
-  failed: 0,
-  cancelled: 0,
-  latency: newSample(),
-  cost: newSample(),
-});
-
-function add(sample: Sample, value: number): void {
-  sample.count++;
-  sample.sum += value;
-  sample.squares += value * value;
-}
-
-const armOf = (arm: string, { requests, succeeded, failed, cancelled, latency, cost }: Tally): ArmReport => ({
-  arm,
-  requests,
-  ended: succeeded + failed,
-  cancelled,
-  success: wilson(succeeded, succeeded + failed),
-  latency_ms: meanOf(latency),
-  expected_cost_micro_usd: meanOf(cost),
-});
-
-function wilson(hits: number, count: number): Measured | undefined {
-  if (count === 0) return undefined;
-  const share = hits / count;
-  const [z2, whole] = [Z * Z, count + Z * Z];
-  const middle = (hits + z2 / 2) / whole;
-  const half = (Z / whole) * Math.sqrt(count * share * (1 - share) + z2 / 4);
-  return { value: share, low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
-}
-
-/** One value has no interval: it is as wide as can be. */
-function meanOf({ count, sum, squares }: Sample): Measured | undefined {
-  if (count === 0) return undefined;
-  const value = sum / count;
-  if (count === 1) return { value, low: 0, high: Number.POSITIVE_INFINITY };
-  const variance = Math.max(0, (squares - (sum * sum) / count) / (count - 1));
-  const half = Z * Math.sqrt(variance / count);
-  return { value, low: Math.max(0, value - half), high: value + half };
-}
-
 const apart = (one: Measured, other: Measured): boolean => one.high < other.low || other.high < one.low;
 
 const MEASURES = [
   ['success', 'success'],
-  ['latency_ms', 'latency'],
+  ['latency_ms', 'mean latency'],
   ['expected_cost_micro_usd', 'expected cost'],
 ] as const;
 
