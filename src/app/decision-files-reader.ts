@@ -1,5 +1,5 @@
 // Reads files of decision records, in the order in which they were written, without ever holding more than one piece of one.
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BeamlineError } from '../core/errors.ts';
 import type { DecisionRecord, RequestRecord } from '../policy/decision-record.ts';
@@ -7,9 +7,7 @@ import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { isMembers } from '../policy/shape.ts';
 import { DECISION_FILE, type PolicyLine } from './decision-files.ts';
-
-const PIECE_BYTES = 1_048_576;
-const NEWLINE = 0x0a;
+import { linesOf } from './file-lines.ts';
 
 export class DecisionFilesReader {
   readonly #paths: readonly string[];
@@ -95,29 +93,6 @@ const keyOf = (tenantId: string, policyId: string, revision: number): string => 
 
 const unreadable = (path: string, line: number): BeamlineError =>
   new BeamlineError('validation_failed', `${path}:${line}:1 is not a decision record`);
-
-/** Lines without their ends; what follows the last end is a line as well. */
-function* linesOf(path: string): Generator<string> {
-  const file = openSync(path, 'r');
-  try {
-    let rest = Buffer.alloc(0);
-    for (;;) {
-      const piece = Buffer.allocUnsafe(PIECE_BYTES);
-      const length = readSync(file, piece);
-      if (length === 0) break;
-      const bytes = Buffer.concat([rest, piece.subarray(0, length)]);
-      let from = 0;
-      for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
-        yield bytes.toString('utf8', from, end);
-        from = end + 1;
-      }
-      rest = bytes.subarray(from);
-    }
-    if (rest.length > 0) yield rest.toString('utf8');
-  } finally {
-    closeSync(file);
-  }
-}
 
 function valueOf(line: string): unknown {
   try {

@@ -1,6 +1,6 @@
 // The files of decision records, read by the router that writes them: by time for a replay, by request for one decision.
 // A request is found by looking for its id in the bytes, piece by piece, newest file first; only lines that hold it are read.
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BeamlineError } from '../core/errors.ts';
 import type { DecisionRecord, RequestRecord } from '../policy/decision-record.ts';
@@ -9,9 +9,8 @@ import type { Policy } from '../policy/policy.ts';
 import { isOf, type KeptRecord, type KeptRecords } from '../router/kept-records.ts';
 import { DECISION_FILE, type PolicyLine } from './decision-files.ts';
 import { DecisionFilesReader, isEntry, textsIn } from './decision-files-reader.ts';
+import { NEWLINE, piecesOf } from './file-lines.ts';
 
-const PIECE_BYTES = 1_048_576;
-const NEWLINE = 0x0a;
 /** A record is written within a second of its decision, so one of midnight may stand in the next day's file. */
 const LATE_MS = 60_000;
 
@@ -88,21 +87,11 @@ function* policyIn(path: string, record: DecisionRecord): Generator<Step, Policy
 /** The lines that hold one of the texts; undefined after each piece of the file. */
 function* linesWith(path: string, texts: readonly string[]): Generator<string | undefined> {
   const needles = texts.map((text) => new TextEncoder().encode(text));
-  const file = openSync(path, 'r');
-  try {
-    let rest = Buffer.alloc(0);
-    for (;;) {
-      const piece = Buffer.allocUnsafe(PIECE_BYTES);
-      const length = readSync(file, piece);
-      if (length === 0) return;
-      const bytes = Buffer.concat([rest, piece.subarray(0, length)]);
-      const end = bytes.lastIndexOf(NEWLINE) + 1;
-      yield* linesIn(bytes.subarray(0, end), needles);
-      yield undefined;
-      rest = bytes.subarray(end);
-    }
-  } finally {
-    closeSync(file);
+  for (const piece of piecesOf(path)) {
+    // A line without an end is torn.
+    if (piece.length > 0 && piece.at(-1) !== NEWLINE) return;
+    yield* linesIn(piece, needles);
+    yield undefined;
   }
 }
 

@@ -1,8 +1,6 @@
 // `beamline policy experiment`: what the arms of the experiments of policies came to, from the records of routers (policy 5.4).
 import { defineCommand } from 'citty';
-import { DecisionFilesReader } from '../app/decision-files-reader.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
-import { BeamlineError } from '../core/errors.ts';
 import type { ArmReport, Measured } from '../policy/arm-tally.ts';
 import { type AskedExperiment, type ExperimentReport, ExperimentReports } from '../policy/experiment-report.ts';
 import { isMembers } from '../policy/shape.ts';
@@ -10,6 +8,7 @@ import { EXIT } from './exit.ts';
 import { columns } from './explanation-text.ts';
 import { catalogueArgs, catalogueOf, openPolicyFile } from './policy-file.ts';
 import { complain, print } from './print.ts';
+import { directoriesIn, readRecords } from './record-files.ts';
 
 export const policyExperimentCommand = defineCommand({
   meta: {
@@ -42,7 +41,12 @@ export const policyExperimentCommand = defineCommand({
       complain(`${args._.join(', ')}: no policy has an experiment that is enabled`);
       return EXIT.unreadable;
     }
-    const reports = read(directoriesIn(rawArgs), asked);
+    const reports = readRecords(directoriesIn(rawArgs), (files) => {
+      const all = new ExperimentReports(asked);
+      for (const entry of files.entries()) all.take(entry);
+      if (files.torn > 0) complain(`${files.torn} files end in a torn line and were read up to it`);
+      return all.report();
+    });
     if (reports === undefined) return EXIT.unreadable;
     print(args.json ? JSON.stringify(reports, null, 2) : reports.map(textOf).join('\n\n'));
     if (reports.length > 0) return EXIT.ok;
@@ -56,33 +60,6 @@ function tenantIn(path: string): string | undefined {
   const { tree } = readYamlFile(path);
   const tenant = isMembers(tree) ? tree['tenant_id'] : undefined;
   return typeof tenant === 'string' ? tenant : undefined;
-}
-
-/** Undefined after the fault was told. */
-function read(dirs: readonly string[], asked: readonly AskedExperiment[]): readonly ExperimentReport[] | undefined {
-  const reports = new ExperimentReports(asked);
-  try {
-    const reader = new DecisionFilesReader(dirs);
-    for (const entry of reader.entries()) reports.take(entry);
-    if (reader.torn > 0) complain(`${reader.torn} files end in a torn line and were read up to it`);
-    return reports.report();
-  } catch (fault) {
-    if (!isUnreadable(fault)) throw fault;
-    complain(fault.message);
-    return undefined;
-  }
-}
-
-const isUnreadable = (fault: unknown): fault is Error =>
-  (fault instanceof BeamlineError && fault.code === 'validation_failed') ||
-  (fault instanceof Error && 'syscall' in fault);
-
-/** Every `--from`; the parser keeps the last one only. */
-export function directoriesIn(words: readonly string[]): readonly string[] {
-  return words.flatMap((word, at) => {
-    if (/^--from$/.test(word)) return words[at + 1] ?? [];
-    return word.startsWith('--from=') ? word.slice('--from='.length) : [];
-  });
 }
 
 function textOf({ tenant_id, policy_id, experiment, arms, notes }: ExperimentReport): string {

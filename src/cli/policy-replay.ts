@@ -1,9 +1,7 @@
 // `beamline policy replay`: decides what routers recorded again, to prove that decisions repeat and to show what a
 // changed policy would have made of the same requests (policy 11.3).
 import { defineCommand } from 'citty';
-import { DecisionFilesReader } from '../app/decision-files-reader.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
-import { BeamlineError } from '../core/errors.ts';
 import type { DecisionRecord, RecordedVerdict } from '../policy/decision-record.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -12,9 +10,9 @@ import type { Estimate } from '../policy/replay-means.ts';
 import { isMembers } from '../policy/shape.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { columns } from './explanation-text.ts';
-import { directoriesIn } from './policy-experiment.ts';
 import { type Catalogue, catalogueArgs, catalogueOf, linesOf, readPolicyFile } from './policy-file.ts';
 import { complain, print } from './print.ts';
+import { directoriesIn, readRecords } from './record-files.ts';
 
 const TOLD = 20;
 
@@ -73,21 +71,13 @@ function candidateOf(path: string, catalogue: Catalogue | undefined): Candidate 
 
 /** Undefined after the fault was told. */
 function read(dirs: readonly string[], candidate: Candidate): { report: ReplayReport; torn: number } | undefined {
-  try {
-    const reader = new DecisionFilesReader(dirs);
-    const report = replay(reader.entries(), { own: (record) => reader.own(record), candidate });
-    if (report.records > 0) return { report, torn: reader.torn };
-    complain(`${dirs.join(', ')}: no decision of this policy in ${reader.files} files`);
-  } catch (fault) {
-    if (!isUnreadable(fault)) throw fault;
-    complain(fault.message);
-  }
-  return undefined;
+  return readRecords(dirs, (files) => {
+    const report = replay(files.entries(), { own: (record) => files.own(record), candidate });
+    if (report.records > 0) return { report, torn: files.torn };
+    complain(`${dirs.join(', ')}: no decision of this policy in ${files.files} files`);
+    return undefined;
+  });
 }
-
-const isUnreadable = (fault: unknown): fault is Error =>
-  (fault instanceof BeamlineError && fault.code === 'validation_failed') ||
-  (fault instanceof Error && 'syscall' in fault);
 
 function percentOf(text: string): number {
   const percent = Number(text);
