@@ -81,7 +81,10 @@ test('a request of no experiment, or one that its router left to another, is not
   await router.decide();
   await router.outcome({ state: 'succeeded' });
   await router.decide(ENROLLED);
+  await router.fail('PROVIDER_UNAVAILABLE', { http_status: 503 });
+  await router.pass(200);
   await router.stop();
+  assert.deepEqual(router.providers(), ['alder', 'alder', 'birch']);
   assert.deepEqual(countsIn(router.metrics), []);
 });
 
