@@ -11,6 +11,7 @@ import { decisionsOver } from '../gateway/decide-client.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
+import { openLetterDesk } from '../gateway/letter-desk.ts';
 import { startRelay } from '../gateway/relay.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
 import { openBusBlobs } from './blobs.ts';
@@ -82,6 +83,7 @@ export async function openGateway(
       jobs,
       exchanges: budgets.around(relay),
       budgets: budgets.book,
+      letters: openLetterDesk(bus, timers),
       decide(request, timeoutMs) {
         const tenant = tenants.get(request.tenant_id);
         return decide({ ...request, version: '2', ...(tenant === undefined ? {} : { tenant }) }, timeoutMs);

@@ -24,6 +24,8 @@ const table: Readonly<Record<Permission, Readonly<Record<Role, boolean>>>> = {
   'breaker:reset': { viewer: false, operator: true, admin: true, service: false },
   'extension:read': { viewer: true, operator: true, admin: true, service: false },
   'extension:write': { viewer: false, operator: false, admin: true, service: false },
+  'dlq:read': { viewer: false, operator: true, admin: true, service: false },
+  'dlq:replay': { viewer: false, operator: true, admin: true, service: false },
   'system:read': { viewer: true, operator: true, admin: true, service: false },
 };
 

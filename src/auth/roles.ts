@@ -23,6 +23,8 @@ const GRANTS = {
   'breaker:reset': ['operator', 'admin'],
   'extension:read': ['viewer', 'operator', 'admin'],
   'extension:write': ['admin'],
+  'dlq:read': ['operator', 'admin'],
+  'dlq:replay': ['operator', 'admin'],
   'system:read': ['viewer', 'operator', 'admin'],
 } as const satisfies Record<string, readonly Role[]>;
 

@@ -48,7 +48,7 @@ export async function listLetters(
   let isCut = false;
   for (let fromSeq = 1; ;) {
     // eslint-disable-next-line no-await-in-loop -- pages come one after the other
-    const page = await pageFrom(bus, fromSeq);
+    const page = await readOrNone(bus, { fromSeq, limit: PAGE });
     for (const stored of page) {
       const line = lineOf(stored);
       if ('fault' in line) {
@@ -68,23 +68,36 @@ export async function listLetters(
 
 /** The envelope at a place; undefined if there is none any more. Throws `invalid_request` for what is no letter. */
 export async function letterAt(bus: Bus, seq: number): Promise<DlqEnvelope | undefined> {
-  const [stored] = await bus.read(deadLetterStream, { fromSeq: seq, limit: 1 });
-  return stored?.seq === seq ? decode(deadLetter.message, stored.body) : undefined;
+  const stored = await storedAt(bus, seq);
+  return stored === undefined ? undefined : decode(deadLetter.message, stored.body);
+}
+
+/** What stands at a place, a letter or not; undefined if there is nothing any more. */
+export async function storedAt(bus: Bus, seq: number): Promise<Stored | undefined> {
+  const [stored] = await readOrNone(bus, { fromSeq: seq, limit: 1 });
+  return stored?.seq === seq ? stored : undefined;
 }
 
 /** False if it was not there. */
 export const removeLetter = (bus: Bus, seq: number): Promise<boolean> => bus.remove(deadLetterStream, seq);
 
-async function pageFrom(bus: Bus, fromSeq: number): Promise<readonly Stored[]> {
+/** A stream that nobody made yet holds nothing. */
+async function readOrNone(
+  bus: Bus,
+  place: { readonly fromSeq: number; readonly limit: number },
+): Promise<readonly Stored[]> {
   try {
-    return await bus.read(deadLetterStream, { fromSeq, limit: PAGE });
+    return await bus.read(deadLetterStream, place);
   } catch (fault) {
-    if (fault instanceof BeamlineError && fault.details['reason'] === 'no_stream') return [];
+    if (isNoStream(fault)) return [];
     throw fault;
   }
 }
 
-function lineOf({ seq, storedAtMs, body }: Stored): LetterLine | UnreadableLine {
+export const isNoStream = (fault: unknown): boolean =>
+  fault instanceof BeamlineError && fault.details['reason'] === 'no_stream';
+
+export function lineOf({ seq, storedAtMs, body }: Stored): LetterLine | UnreadableLine {
   let letter: DlqEnvelope;
   try {
     letter = decode(deadLetter.message, body);

@@ -13,7 +13,7 @@ import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Bus, PubAck } from './bus.ts';
 import { letterHeaders } from './dead-letters.ts';
-import { letterAt, removeLetter } from './letter-box.ts';
+import { letterAt, type LetterLine, removeLetter } from './letter-box.ts';
 import { HEADER_VALUE } from './sent-headers.ts';
 
 /** Of one message, ever. */
@@ -25,8 +25,14 @@ const CONFIRM_MS = 20_000;
 const OWN_HEADERS = /^(?:nats-|(?:x[_-])?(?:trace|tenant|msg)[_-]id$|x[_-]contract[_-]version$|authorization$)/;
 
 export type Replayed =
-  /** `count`: which replay of the message it was. */
-  | { readonly kind: 'replayed'; readonly subject: string; readonly count: number; readonly stored: PubAck }
+  /** `count`: which replay of the message it was; `letter_seq`: where the letter is now. */
+  | {
+      readonly kind: 'replayed';
+      readonly subject: string;
+      readonly count: number;
+      readonly letter_seq: number;
+      readonly stored: PubAck;
+    }
   | { readonly kind: 'refused'; readonly why: string };
 
 type StreamEvent = EventContract<string, unknown> & { matches(subject: string): subject is Subject };
@@ -35,21 +41,21 @@ const STREAM_EVENTS = CONTRACTS.filter((contract) => contract.class === 'jetstre
 
 const refused = (why: string): Replayed => ({ kind: 'refused', why });
 
+interface Ready {
+  readonly letter: DlqEnvelope;
+  readonly contract: StreamEvent;
+  readonly message: unknown;
+}
+
 /** Replays the letter at a place of the stream; throws `unavailable`. `isForced` sends also what was given up for good. */
 export async function replayLetter(
   { bus, clock }: { readonly bus: Bus; readonly clock: Clock },
   seq: number,
-  { isForced }: { readonly isForced: boolean },
+  { isForced }: Forcing,
 ): Promise<Replayed> {
-  const letter = await readable(() => letterAt(bus, seq));
-  if (letter === undefined) return refused('there is no such letter any more');
-  if (typeof letter === 'string') return refused(letter);
-  const contract = STREAM_EVENTS.find((each) => each.matches(letter.original_subject));
-  const obstacle = obstacleOf(letter, contract, isForced);
-  if (obstacle !== undefined || contract === undefined) return refused(obstacle ?? 'no contract');
-  const message = await readable(() => decode(contract.message, bodyOf(letter)));
-  if (typeof message === 'string') return refused(message);
-
+  const ready = await readyAt(bus, seq, isForced);
+  if (typeof ready === 'string') return refused(ready);
+  const { letter, contract, message } = ready;
   const count = (letter.replay?.count ?? 0) + 1;
   const counted: DlqEnvelope = { ...letter, replay: { count, last_ms: clock.epochMs() } };
   const correlation = { traceId: letter.trace_id ?? '-', tenantId: letter.tenant_id ?? '-' };
@@ -67,7 +73,48 @@ export async function replayLetter(
     correlation,
     headers: headersAgain(letter, contract, count),
   });
-  return { kind: 'replayed', subject: letter.original_subject, count, stored };
+  return { kind: 'replayed', subject: letter.original_subject, count, letter_seq: written.seq, stored };
+}
+
+export interface Forcing {
+  readonly isForced: boolean;
+}
+
+/** Why a replay would be refused; undefined if it would be sent. Throws `unavailable`. */
+export async function whyNotReplayed(bus: Bus, seq: number, { isForced }: Forcing): Promise<string | undefined> {
+  const ready = await readyAt(bus, seq, isForced);
+  return typeof ready === 'string' ? ready : undefined;
+}
+
+export interface Paced extends Forcing {
+  readonly clock: Clock;
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+/** One after the other, with a pause between two. Throws `unavailable`: those that follow are not tried. */
+export async function* replayAll(
+  bus: Bus,
+  letters: readonly LetterLine[],
+  { clock, pause, isForced }: Paced,
+): AsyncIterable<readonly [letter: LetterLine, outcome: Replayed]> {
+  for (const [place, letter] of letters.entries()) {
+    // eslint-disable-next-line no-await-in-loop -- the gap is the point
+    if (place > 0) await pause(REPLAY_GAP_MS);
+    // eslint-disable-next-line no-await-in-loop -- as above
+    yield [letter, await replayLetter({ bus, clock }, letter.seq, { isForced })];
+  }
+}
+
+/** What a replay sends, or why there is none. */
+async function readyAt(bus: Bus, seq: number, isForced: boolean): Promise<Ready | string> {
+  const letter = await readable(() => letterAt(bus, seq));
+  if (letter === undefined) return 'there is no such letter any more';
+  if (typeof letter === 'string') return letter;
+  const contract = STREAM_EVENTS.find((each) => each.matches(letter.original_subject));
+  const obstacle = obstacleOf(letter, contract, isForced);
+  if (obstacle !== undefined || contract === undefined) return obstacle ?? 'no contract';
+  const message = await readable(() => decode(contract.message, bodyOf(letter)));
+  return typeof message === 'string' ? message : { letter, contract, message };
 }
 
 /** The value, or why it cannot be read. */
@@ -87,7 +134,7 @@ function obstacleOf(letter: DlqEnvelope, contract: StreamEvent | undefined, isFo
   if (!HEADER_VALUE.test(letter.msg_id)) return 'its id cannot be a header';
   if ((letter.replay?.count ?? 0) >= REPLAYS_MAX) return `it was replayed ${REPLAYS_MAX} times`;
   if (!letter.error.retryable && !isForced)
-    return `${letter.error.code} is not retryable: --force replays it nevertheless`;
+    return `${letter.error.code} is not retryable: it is replayed by force only`;
   const digest = createHash('sha256').update(bodyOf(letter)).digest('hex');
   return digest === letter.payload_sha256 ? undefined : 'its body is not the one that was given up';
 }

@@ -1,9 +1,7 @@
 // `beamline dlq replay`: sends dead letters again to where they came from, fifty in a second at most.
 import { defineCommand } from 'citty';
-import type { Bus } from '../bus/bus.ts';
 import { type LetterLine, listLetters } from '../bus/letter-box.ts';
-import { REPLAY_GAP_MS, type Replayed, replayLetter } from '../bus/letter-replay.ts';
-import type { Clock } from '../core/clock.ts';
+import { replayAll, type Replayed } from '../bus/letter-replay.ts';
 import { connectionArgs, LETTERS_MAX, selectionArgs, selectionOf, unknownOf, withLetters } from './dlq-desk.ts';
 import { EXIT } from './exit.ts';
 import { complain, print } from './print.ts';
@@ -38,26 +36,6 @@ export const dlqReplayCommand = defineCommand({
     });
   },
 });
-
-export interface Paced {
-  readonly clock: Clock;
-  readonly pause: (ms: number) => Promise<void>;
-  readonly isForced: boolean;
-}
-
-/** One after the other, with a pause between two. Throws `unavailable`: those that follow are not tried. */
-export async function* replayAll(
-  bus: Bus,
-  letters: readonly LetterLine[],
-  { clock, pause, isForced }: Paced,
-): AsyncIterable<readonly [letter: LetterLine, outcome: Replayed]> {
-  for (const [at, letter] of letters.entries()) {
-    // eslint-disable-next-line no-await-in-loop -- the gap is the point
-    if (at > 0) await pause(REPLAY_GAP_MS);
-    // eslint-disable-next-line no-await-in-loop -- as above
-    yield [letter, await replayLetter({ bus, clock }, letter.seq, { isForced })];
-  }
-}
 
 function tell({ msg_id }: LetterLine, outcome: Replayed, asJson: boolean): void {
   if (asJson) print(JSON.stringify({ msg_id, ...outcome }));

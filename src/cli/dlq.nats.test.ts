@@ -1,24 +1,22 @@
 // `beamline dlq` against a real server: what operators see, and the exit codes that scripts rely on.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, beforeEach, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { type NatsServer, startNatsServer } from '../../test/nats-server.ts';
 import type { Bus } from '../bus/bus.ts';
-import { letterHeaders } from '../bus/dead-letters.ts';
+import { FINAL, giveLetter, LETTER_BODY } from '../bus/letter-fixture.ts';
 import { openNatsBus } from '../bus/nats.ts';
-import { at } from '../contracts/contract.ts';
-import { deadLetter, type DlqEnvelope } from '../contracts/dead-letter.ts';
+import type { DlqEnvelope } from '../contracts/dead-letter.ts';
 import { deadLetterStream, resultStream } from '../contracts/streams.ts';
 import { ManualClock, systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { listLetters } from '../bus/letter-box.ts';
-import { replayAll } from './dlq-replay.ts';
+import { replayAll } from '../bus/letter-replay.ts';
 
 const MAIN = new URL('../main.ts', import.meta.url).pathname;
 const NOWHERE = 'nats://127.0.0.1:1';
@@ -50,37 +48,12 @@ async function beamline(...args: readonly string[]) {
   return { status, ...texts };
 }
 
-const BODY = JSON.stringify({ version: '1', assignment_id: 'a-1', tenant_id: 'kestrel', status: 'success' });
-
-async function give(msgId: string, more: Partial<DlqEnvelope> = {}): Promise<void> {
-  const letter: DlqEnvelope = {
-    version: '2',
-    msg_id: msgId,
-    original_subject: 'caf.exec.result.v1',
-    producer: 'router@r-1',
-    error: { class: 'exhausted', code: 'DELIVERY_EXHAUSTED', message: 'no', retryable: true },
-    delivery: { count: 11, limit: 10, first_seen_ms: 1, last_seen_ms: 2 },
-    headers: {},
-    payload: Buffer.from(BODY).toString('base64'),
-    payload_encoding: 'base64',
-    payload_bytes: BODY.length,
-    payload_sha256: createHash('sha256').update(BODY).digest('hex'),
-    tenant_id: 'kestrel',
-    ...more,
-  };
-  await bus.append(at(deadLetter), letter, {
-    messageId: msgId,
-    timeoutMs: 5_000,
-    correlation: { traceId: '-', tenantId: 'kestrel' },
-    headers: letterHeaders(letter),
-  });
-}
+const BODY = LETTER_BODY;
+const give = (msgId: string, more: Partial<DlqEnvelope> = {}): Promise<void> => giveLetter(bus, msgId, more);
 
 async function openStreams(): Promise<void> {
   for (const stream of [deadLetterStream, resultStream]) await bus.ensureStream(stream);
 }
-
-const FINAL = { class: 'validation', code: 'PARSE_ERROR', message: 'no', retryable: false } as const;
 
 test('letters are listed, narrowed and shown', async () => {
   await openStreams();

@@ -18,6 +18,7 @@ import { BudgetBook } from './budget-book.ts';
 import { type Gateway, type GatewayDeps, startGateway } from './gateway.ts';
 import { type Jobs, type JobSettings, openJobs } from './jobs/jobs.ts';
 import type { WebhookOptions } from './jobs/webhooks.ts';
+import { openLetterDesk } from './letter-desk.ts';
 import type { Exchanges, Order, Reader, Routed } from './order.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -122,6 +123,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
   const gateway = await startGateway({
     jobs,
     budgets,
+    letters: openLetterDesk(bus, timers),
     settings: options.settings ?? SETTINGS,
     exchanges,
     decide: options.decide ?? (() => Promise.reject(new Error('nobody decides'))),

@@ -15,6 +15,7 @@ import { Gate } from './gate.ts';
 import { HTTP_DIALECTS } from './http-dialect.ts';
 import type { Jobs } from './jobs/jobs.ts';
 import type { AskLedger } from './ledger-client.ts';
+import type { LetterDesk } from './letter-desk.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { type Listener, openListener } from './listener.ts';
 import type { ModelNames } from './model-port.ts';
@@ -37,6 +38,8 @@ export interface GatewayDeps {
   readonly jobs: Jobs;
   /** Closed by whoever opened it. */
   readonly budgets: BudgetBook;
+  /** What was given up. */
+  readonly letters: LetterDesk;
   readonly authenticator: Authenticator;
   readonly names: ModelNames;
   readonly busState: () => BusState;

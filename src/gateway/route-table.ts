@@ -9,6 +9,8 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { breakerResetRoute } from './routes/breaker-reset.ts';
 import { budgetRoutes } from './routes/budgets.ts';
 import { chatCompletions } from './routes/chat-completions.ts';
+import { deadLetterReplayRoutes } from './routes/dead-letter-replays.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { decideRoute } from './routes/decide.ts';
 import { decisionRoute } from './routes/decisions.ts';
 import { embeddings } from './routes/embeddings.ts';
@@ -59,6 +61,8 @@ export const routeTable: readonly Route<RouteNeeds>[] = [
   ...webhookRoutes,
   ...usageRoutes,
   ...budgetRoutes,
+  ...deadLetterRoutes,
+  ...deadLetterReplayRoutes,
   ...healthRoutes,
   metricsRoute,
   openApiRoute,

@@ -30,6 +30,8 @@ export interface LogFields {
   /** Who asked, by the id of the key, and for which operation. */
   readonly key_id?: string | undefined;
   readonly operation?: string | undefined;
+  /** Why an operator did it, in masked words. */
+  readonly reason?: string | undefined;
   readonly worker_id?: string | undefined;
   readonly count?: number | undefined;
   readonly state?: string | undefined;

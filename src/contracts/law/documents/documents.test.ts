@@ -110,6 +110,8 @@ test('a module is allowed what its subjects, streams and buckets need', () => {
   can(router?.subscribe, 'beamline.router.v1.decide router');
   can(router?.publish, '$KV.beamline_jobs.>');
   can(gateway?.subscribe, 'beamline.exec.v2.frames.*.*');
+  can(gateway?.publish, '$JS.API.STREAM.MSG.GET.BEAMLINE_DLQ');
+  can(gateway?.publish, '$JS.API.CONSUMER.INFO.BEAMLINE_DLQ.dead-letter-pages');
   can(ledger?.publish, '$JS.API.CONSUMER.MSG.NEXT.BEAMLINE_USAGE.ledger-usage');
 });
 

@@ -30,6 +30,8 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
 
 /** What else a module asks of streams: how far their readers are, and how old what is left. */
 const ASKED: Readonly<Record<string, readonly string[]>> = {
+  // Where the newest dead letter is, asked for a consumer that nobody makes.
+  gateway: ['CONSUMER.INFO.BEAMLINE_DLQ.dead-letter-pages'],
   ledger: ['STREAM.INFO.CAF_RESULT', 'STREAM.MSG.GET.BEAMLINE_USAGE'],
 };
 
