@@ -90,6 +90,19 @@ test('letters are listed newest first by page, narrowed, and without bodies', as
   assert.deepEqual(namesIn(between), ['dlq:CAF_RESULT:6', 'dlq:CAF_RESULT:4']);
 });
 
+test('a page looks at two thousand letters at most, and the next one goes on', async () => {
+  await using it = await open();
+  await giveLetter(it.bus, 'dlq:CAF_RESULT:1');
+  const foreign = Array.from({ length: 2_100 }, (_, at) =>
+    giveLetter(it.bus, `dlq:CAF_RESULT:${at + 2}`, { tenant_id: 'osprey' }),
+  );
+  await Promise.all(foreign);
+  const { json } = await ask(it.edge, 'GET ');
+  assert.deepEqual([json.data, json.pagination.has_more], [[], true]);
+  const next = await ask(it.edge, `GET ?cursor=${json.pagination.next_cursor ?? ''}`);
+  assert.deepEqual([namesIn(next), next.json.pagination.has_more], [['dlq:CAF_RESULT:1'], false]);
+});
+
 test('one letter is shown with the shape of its payload and no word of it', async () => {
   await using it = await open();
   const body = JSON.stringify({
