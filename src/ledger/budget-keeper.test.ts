@@ -200,3 +200,12 @@ test('the lease of a silent holder stays while what it spent may wait to be fold
   await keeper.settle();
   assert.deepEqual((await read())?.leases, {});
 });
+
+test('a moment with a fraction is written whole: nobody could read the entry, and what it holds would count nowhere', async () => {
+  await using opened = await open();
+  const { keeper, put, read, lag } = opened;
+  await put(leased(account, AT_MS + 60_000));
+  lag(0.25);
+  await keeper.settle();
+  assert.equal((await read())?.watermark_ms, AT_MS - 1);
+});

@@ -4,6 +4,7 @@
 //     on counting, also those whose time is over: what they spent is not folded yet.
 // K3. How long a lease stands is measured from when it was first seen: a clock that is set meanwhile drops none that is held.
 // K4. An entry whose window is over and from which nobody leases is removed.
+// K5. Moments are written whole: an entry with a fraction in it is one that nobody can read, so all it holds would be lost.
 import type { KeyValue } from '../bus/bus.ts';
 import { type BudgetEntry, budgetEntry, budgetEntryKeys } from '../contracts/budget.ts';
 import { readRecord } from '../contracts/codec.ts';
@@ -73,8 +74,9 @@ export class BudgetKeeper implements AsyncDisposable {
   /** Once now; the next is due a second after its end. Throws `unavailable` as bucket and store do. */
   async settle(): Promise<void> {
     const { bucket, foldedUntilMs } = this.#deps;
-    const watermarkMs = foldedUntilMs();
-    if (watermarkMs === undefined) return;
+    const foldedMs = foldedUntilMs();
+    if (foldedMs === undefined) return;
+    const watermarkMs = Math.floor(foldedMs);
     const holds = new Map<string, Hold>();
     for (const { key, value, revision } of await bucket.entries(budgetEntryKeys)) {
       const entry = this.#read(key, value);
