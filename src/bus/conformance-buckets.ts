@@ -127,6 +127,50 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'an erased key takes no other from a list that is under way, and the list ends without it',
+    async ({ bus, peer }) => {
+      const large: BucketSpec = { name: 'snapshots', bytesMax: 33_554_432 };
+      const [ours, theirs] = await Promise.all([bus.openBucket(large), peer.openBucket(large)]);
+      const names = Array.from({ length: 120 }, (_, n) => keyOf('acme', `n-${n}`));
+      const value = 'x'.repeat(100_000);
+      await Promise.all(names.map((name) => ours.put(name, value)));
+      const last = names.splice(-5);
+      const left = new Set<string>(names);
+      for await (const { key: name } of theirs.scan()) {
+        left.delete(name);
+        await Promise.all(last.splice(0).map((gone) => ours.erase(gone)));
+      }
+      assert.deepEqual([...left], []);
+    },
+  ],
+  [
+    'a list has every key that stands, and ends, while others write and erase beside it',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const standing = Array.from({ length: 50 }, (_, n) => keyOf('acme', `standing-${n}`)).sort();
+      await Promise.all(standing.map((name) => ours.put(name, 'x')));
+      const writers = [ours, theirs].flatMap((bucket, b) =>
+        [1, 2].map(async (w) => {
+          /* oxlint-disable no-await-in-loop -- one after the other, beside the lists */
+          for (let n = 0; n < 150; n++) {
+            const passing = keyOf('acme', `passing-${b}-${w}-${n % 20}`);
+            await bucket.put(passing, `${n}`);
+            await bucket.put(standing[n % standing.length] ?? passing, `${n}`);
+            if (n % 3 > 0) await bucket.erase(passing);
+          }
+        }),
+      );
+      const lists = [ours, theirs].map(async (bucket) => {
+        for (let n = 0; n < 20; n++) {
+          const listed = (await bucket.entries()).map(({ key: name }) => name);
+          assert.deepEqual(listed.filter((name) => name.includes('standing')).sort(), standing);
+        }
+      });
+      /* oxlint-enable no-await-in-loop */
+      await Promise.all([...writers, ...lists]);
+    },
+  ],
+  [
     'the status of a bucket tells its last revision, and what it weighs of what it may',
     async ({ bus, peer }) => {
       const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);

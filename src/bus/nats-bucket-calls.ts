@@ -51,6 +51,11 @@ export class BucketCalls {
     return found === undefined || found.deleted ? undefined : Date.parse(found.written);
   }
 
+  /** Of what the server holds under the key, a mark of a deletion included. */
+  async revisionOf(key: string): Promise<number | undefined> {
+    return (await this.#find(key))?.revision;
+  }
+
   put(key: string, value: string): Promise<number> {
     return this.#write(key, value, undefined);
   }

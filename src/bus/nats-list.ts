@@ -3,21 +3,22 @@
 //     on the whole time, so that a large bucket can be listed.
 // L2. The server sends no more than a window ahead of the reader.
 // L3. A key that is written while it is listed comes again with its newer value.
-// L4. A list ends while others write: a 2.9 server goes on counting as pending what was erased, so its count alone never
-//     ends a list of a busy bucket.
+// L4. The end is where the server has nothing after what was read. Its counts of what is pending are not asked: while a
+//     key is written again, a 2.9 server leaves it out of them for a moment, and it counts what is erased later.
+// L5. Where others write all the time, the end is looked for so often. Each time, all that stood at the time before has
+//     been read, save what was written again since: a key is only missed if it was written that often meanwhile.
 import { DeliverPolicy, jetstream, type JsMsg, type PushConsumer } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
-import type { Timers } from '../core/timers.ts';
+import type { Timer, Timers } from '../core/timers.ts';
 import { isDeletion } from './nats-bucket-calls.ts';
 import { managerOf } from './nats-stream.ts';
 
+/** After so much silence the end is looked for: the last ones may have been erased. */
+const LOOK_MS = 100;
+/** Of silence before the end. */
 const IDLE_MS = 5_000;
-/** Silence after which the server is asked. */
-const LOOK_MS = 250;
-/** What was moved ahead of the reader by another write comes within this time. */
-const TAIL_MS = 500;
-const SILENCE = Symbol('silence');
+const LOOKS_MAX = 100;
 
 /** A key as it was written last; deletions are among them. */
 export interface Listed {
@@ -41,78 +42,88 @@ export interface ListOptions {
 /** Throws `unavailable`, and what the server says. */
 export async function* listed(nc: NatsConnection, options: ListOptions): AsyncGenerator<Listed, void> {
   const { timers, stream, prefix, pattern, withValues } = options;
+  const filter = `${prefix}${pattern}`;
   const { streams } = await managerOf(nc);
-  const { last_seq: lastSeq } = (await streams.info(stream)).state;
+  const lastSeq = async (): Promise<number> => (await streams.getMessage(stream, { last_by_subj: filter }))?.seq ?? 0;
+  let endSeq = await lastSeq();
+  if (endSeq === 0) return;
   const consumer = await jetstream(nc).consumers.getPushConsumer(stream, {
     deliver_policy: DeliverPolicy.All,
-    filter_subjects: `${prefix}${pattern}`,
+    filter_subjects: filter,
     headers_only: !withValues,
   });
-  if ((await consumer.info(true)).num_pending === 0) return void (await ended(consumer));
   const messages = await consumer.consume();
-  const reading = messages[Symbol.asyncIterator]();
-  const wait = new Wait(consumer, timers, lastSeq);
+  const silence = new Silence(timers, lastSeq, () => messages.stop());
   try {
-    for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const next = await wait.orEnd(reading.next());
-      if (next === 'end') return;
-      if (next.done === true) throw broken();
-      yield listedIn(next.value, prefix, withValues);
-      if (next.value.info.pending === 0 || wait.isOver(next.value.seq)) return;
+    let looks = 0;
+    for await (const msg of messages) {
+      silence.end(msg.seq);
+      yield listedIn(msg, prefix, withValues);
+      if (msg.seq >= endSeq) {
+        // oxlint-disable-next-line no-await-in-loop -- asked where the end was last, not for each
+        endSeq = await lastSeq();
+        looks++;
+        if (endSeq <= msg.seq || looks === LOOKS_MAX) return;
+      }
+      silence.begin();
     }
+    if (!silence.isLast) throw broken();
   } finally {
+    silence[Symbol.dispose]();
     messages.stop();
     void ended(consumer);
   }
 }
 
-/** Waits for the next message. The last ones may have been erased meanwhile: then the server is asked what is left. */
-class Wait {
-  readonly #consumer: PushConsumer;
+/** While nothing comes: looks whether that is the end, and stops the list then, or after too long. */
+class Silence implements Disposable {
+  /** Whether it is what follows the last one. */
+  isLast = false;
   readonly #timers: Timers;
-  /** The last one of the bucket when the list began. */
-  readonly #lastSeq: number;
-  #caughtUpMs: number | undefined;
+  readonly #lastSeq: () => Promise<number>;
+  readonly #stop: () => void;
+  #readSeq = 0;
+  #sinceMs: number | undefined;
+  #timer: Timer;
 
-  constructor(consumer: PushConsumer, timers: Timers, lastSeq: number) {
-    this.#consumer = consumer;
+  constructor(timers: Timers, lastSeq: () => Promise<number>, stop: () => void) {
     this.#timers = timers;
     this.#lastSeq = lastSeq;
+    this.#stop = stop;
+    this.begin();
+    this.#timer = this.#lookLater();
   }
 
-  /** Whether the reader has been at the end for so long that it has seen every key, however often some are written. */
-  isOver(seq: number): boolean {
-    if (seq < this.#lastSeq) return false;
-    const nowMs = this.#timers.clock.nowMs();
-    this.#caughtUpMs ??= nowMs;
-    return nowMs - this.#caughtUpMs >= TAIL_MS;
+  begin(): void {
+    this.#sinceMs = this.#timers.clock.nowMs();
   }
 
-  /** `end` if nothing is left, twice in a row, since what was sent before may still be on its way to the reader. */
-  async orEnd<T>(next: Promise<T>): Promise<T | 'end'> {
-    const sinceMs = this.#timers.clock.nowMs();
-    for (let empty = 0; empty < 2;) {
-      // oxlint-disable-next-line no-await-in-loop -- waits for a condition
-      const found = await this.#orSilence(next);
-      if (found !== SILENCE) return found;
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      const { num_pending: left, delivered } = await this.#consumer.info();
-      const isAtEnd = left === 0 || delivered.stream_seq >= this.#lastSeq;
-      empty = isAtEnd ? empty + 1 : 0;
-      if (!isAtEnd && this.#timers.clock.nowMs() - sinceMs >= IDLE_MS) throw broken();
-    }
-    return 'end';
+  /** From here on it is the reader who takes its time. */
+  end(readSeq: number): void {
+    this.#readSeq = readSeq;
+    this.#sinceMs = undefined;
   }
 
-  async #orSilence<T>(next: Promise<T>): Promise<T | typeof SILENCE> {
-    const { promise, resolve } = Promise.withResolvers<typeof SILENCE>();
-    const timer = this.#timers.after(LOOK_MS, () => resolve(SILENCE));
-    try {
-      return await Promise.race([next, promise]);
-    } finally {
-      timer.cancel();
-    }
+  [Symbol.dispose](): void {
+    this.#timer.cancel();
+    // A look under way is the last one.
+    this.isLast = true;
+  }
+
+  #lookLater(): Timer {
+    return this.#timers.after(LOOK_MS, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    const readSeq = this.#readSeq;
+    // A server that does not answer is silent as well.
+    if (this.#lastsMs() >= LOOK_MS) this.isLast ||= (await this.#lastSeq().catch(() => Infinity)) <= readSeq;
+    if (this.isLast || this.#lastsMs() >= IDLE_MS) this.#stop();
+    else this.#timer = this.#lookLater();
+  }
+
+  #lastsMs(): number {
+    return this.#sinceMs === undefined ? 0 : this.#timers.clock.nowMs() - this.#sinceMs;
   }
 }
 

@@ -1,6 +1,6 @@
 // What is left of erased keys in a cluster: marks, which are taken away one by one once they are old, by who made them
 // or, where that one has ended, by who lists the bucket.
-// M1. A key is not purged there: a server of 2.9 that starts again repeats its purge as one of the whole stream.
+// M1. A key is never purged: in a cluster, a server of 2.9 that starts again repeats that as a purge of the whole stream.
 // M2. A number is not removed while it is young: until a change of leaders is over, it may become that of another message.
 import type { Timer } from '../core/timers.ts';
 import type { NatsLink } from './nats-link.ts';

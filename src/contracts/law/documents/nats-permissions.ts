@@ -127,10 +127,10 @@ function grantBucket(grant: Grant, name: string, isWriter: boolean): void {
   const bucket = `beamline_${name}`;
   const stream = `KV_${bucket}`;
   grant.subscribe.add('_INBOX.>');
-  // A writer also removes what it deleted for good: by its key, or in a cluster the mark by its number.
+  // A writer also removes for good, by number.
   if (isWriter) {
     grant.publish.add(`$KV.${bucket}.>`);
-    for (const action of ['PURGE', 'MSG.DELETE']) grant.publish.add(`${API}.STREAM.${action}.${stream}`);
+    grant.publish.add(`${API}.STREAM.MSG.DELETE.${stream}`);
   }
   grantStream(grant, stream);
   // From any copy where that is enough, and from the one that was written where it must be the newest.
