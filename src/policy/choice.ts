@@ -56,30 +56,28 @@ export function choose(
     if (isIn && removedBy(canary.to, facts, snapshot.failed, snapshot, course) === undefined)
       return { how: 'canary', target: canary.to, reason: isFirst ? 'canary' : 'failover' };
   }
-  const shares: number[] = [];
+  const shares = targets.map(() => REMOVED);
   let sum = 0;
   let removed = 0;
   let breakers = 0;
   let budgets = 0;
   let others = 0;
   let bound: Target | undefined;
-  for (const target of targets) {
+  for (let i = 0; i < targets.length; i++) {
+    const target = targets[i];
+    if (target === undefined) continue;
     const filter = removedBy(target, facts, snapshot.failed, snapshot, course);
     if (filter !== undefined) {
-      shares.push(REMOVED);
       removed++;
       if (filter === 'breaker') breakers++;
       else if (filter === 'budget') budgets++;
       else if (PASSING.has(filter)) others++;
       continue;
     }
-    if (target === canary?.to) {
-      // Only the canary's own requests and fallbacks go there.
-      shares.push(REMOVED);
-      continue;
-    }
+    // Only the canary's own requests and fallbacks go there.
+    if (target === canary?.to) continue;
     const share = effectiveWeight(target, snapshot, course);
-    shares.push(share);
+    shares[i] = share;
     sum += share;
     if (session !== undefined && target.name === snapshot.sticky) bound = target;
   }
@@ -101,13 +99,13 @@ export function choose(
 function walk(targets: readonly Target[], shares: readonly number[], x: number): Target | undefined {
   let left = x;
   let last: Target | undefined;
-  for (const [index, target] of targets.entries()) {
-    const share = shares[index] ?? REMOVED;
+  for (let i = 0; i < shares.length; i++) {
+    const share = shares[i] ?? REMOVED;
     if (share <= 0) continue;
     left -= share;
-    if (left < 0) return target;
+    if (left < 0) return targets[i];
     // Rounding can leave 0 at the end of the walk; the draw then belongs to the last share.
-    last = target;
+    last = targets[i];
   }
   return last;
 }

@@ -33,7 +33,7 @@ export function removedBy(
   const unfit = unfitBy(target, facts, live, course.scope);
   if (unfit !== undefined) return unfit;
   if (course.effects.length > 0 && isRuledOut(target, course.effects, course.scope)) return 'rule';
-  if (failed.has(target.name)) return 'failed';
+  if (failed.size > 0 && failed.has(target.name)) return 'failed';
   return busyBy(target, facts, live, 0);
 }
 
