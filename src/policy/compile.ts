@@ -1,4 +1,5 @@
 // Turns a document without errors into the frozen form that decisions read, with every default in its place.
+import { Recent } from '../core/recent.ts';
 import { compileBudget } from './budget-document.ts';
 import { compileExtensions, compilePost } from './compile-extensions.ts';
 import { compileBackoff, compileBreaker, compileRetry } from './compile-retry.ts';
@@ -98,7 +99,20 @@ function fallbacksOf({ fallbacks = [], fallback }: PolicyDocument): readonly Fal
   return [...fallbacks, { when: { status }, to: provider }];
 }
 
-const compileTarget = (provider: ProviderDocument): Target =>
+/** Tenants of one template share their targets, which keeps what a decision walks small. */
+const known = new Recent<Target>(4_096);
+const SHARED_CHARS_MAX = 1_024;
+
+function compileTarget(provider: ProviderDocument): Target {
+  const key = JSON.stringify(provider);
+  const shared = known.get(key);
+  if (shared !== undefined) return shared;
+  const target = newTarget(provider);
+  if (key.length <= SHARED_CHARS_MAX) known.set(key, target);
+  return target;
+}
+
+const newTarget = (provider: ProviderDocument): Target =>
   Object.freeze({
     name: provider.name,
     weight: provider.weight ?? 0,

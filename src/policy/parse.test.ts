@@ -162,6 +162,17 @@ test('a breaker has its defaults, and is none if it is not enabled', () => {
   assert.deepEqual(Object.values(breakerOf({ enabled: true, ...settings }) ?? {}), Object.values(settings));
 });
 
+test('equal candidates of different tenants are one object, and different ones never', () => {
+  const parsed = ['kestrel', 'merlin'].map((tenantId) => {
+    const label = tenantId === 'merlin' ? 'other' : 'eu';
+    const rowan = { name: 'rowan', weight: 30, labels: { region: label } };
+    return parsePolicy({ version: '2.0', providers: [{ name: 'elder', weight: 70 }, rowan] }, { ...OPTIONS, tenantId });
+  });
+  const [one, two] = parsed.map((each) => (each.kind === 'valid' ? each.policy.targets : []));
+  assert.ok(one?.[0] !== undefined && one[0] === two?.[0]);
+  assert.deepEqual([one[1]?.labels, two[1]?.labels], [{ region: 'eu' }, { region: 'other' }]);
+});
+
 test('a compiled policy cannot be changed', () => {
   const policy = valid(FULL);
   for (const part of [
