@@ -30,6 +30,16 @@ export function describeMachine(): Machine {
   };
 }
 
+/** As rows of a table. */
+export const machineRows = (machine: Machine): readonly (readonly [string, string])[] => [
+  ['Processor', `${machine.cpu}, ${machine.cores} cores`],
+  ['Memory', `${machine.memoryGb} GB`],
+  ['Kernel', `Linux ${machine.kernel}`],
+  ['Node', machine.node],
+  ['nats-server', machine.nats],
+  ['Beamline', machine.commit],
+];
+
 function outputOf(program: string, args: readonly string[]): string {
   try {
     return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();

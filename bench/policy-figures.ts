@@ -1,6 +1,6 @@
 // What policies must reach: the tables of policy 13, the lookups of 12.3, and what the router's issue adds to them. A figure that
 // is not there fails as one that is too large does.
-import type { Machine } from './machine.ts';
+import { type Machine, machineRows } from './machine.ts';
 import { table } from './table.ts';
 
 /** Measured values by the id of their target; what could not be measured is absent. */
@@ -135,17 +135,6 @@ ${sections.join('\n\n')}
 
 ## Machine
 
-${table(
-  ['', ''],
-  [
-    ['Processor', `${machine.cpu}, ${machine.cores} cores`],
-    ['Memory', `${machine.memoryGb} GB`],
-    ['Kernel', `Linux ${machine.kernel}`],
-    ['Node', machine.node],
-    ['nats-server', machine.nats],
-    ['Beamline', machine.commit],
-    ['Load before and after the run', `${machine.loadBefore}, ${loadAfter}`],
-  ],
-)}
+${table(['', ''], [...machineRows(machine), ['Load before and after the run', `${machine.loadBefore}, ${loadAfter}`]])}
 `;
 }

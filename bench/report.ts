@@ -1,6 +1,6 @@
 // The report: JSON with every round, and the Markdown page of medians and ranges.
 import { CANDIDATES, type Candidate } from './candidates.ts';
-import type { Machine } from './machine.ts';
+import { type Machine, machineRows } from './machine.ts';
 import type { Results } from './results.ts';
 import { spreadOf } from './statistics.ts';
 import { table } from './table.ts';
@@ -127,12 +127,7 @@ function machineOf(report: Report): string {
   return table(
     ['', ''],
     [
-      ['Processor', `${machine.cpu}, ${machine.cores} cores`],
-      ['Memory', `${machine.memoryGb} GB`],
-      ['Kernel', `Linux ${machine.kernel}`],
-      ['Node', machine.node],
-      ['nats-server', machine.nats],
-      ['Beamline', machine.commit],
+      ...machineRows(machine),
       ['Load before the run', String(machine.loadBefore)],
       ['Used by other work during the run', `${(otherBusyOf(report) * 100).toFixed(0)} % of a core`],
     ],

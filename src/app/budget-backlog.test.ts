@@ -11,7 +11,7 @@ import { ManualClock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
 import { BudgetKeeper } from '../ledger/budget-keeper.ts';
-import { startLedger } from '../ledger/ledger.ts';
+import { startSmallLedger } from '../ledger/running-fixture.ts';
 import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { Budgets } from '../limit/budgets.ts';
 import { openSqlite } from '../store/sqlite.ts';
@@ -48,19 +48,7 @@ async function open() {
   const bus = opening.use(openMemoryBus({ timers, telemetry }));
   await bus.ensureStream(resultStream);
   const store = opening.use(openSqlite({ path: ':memory:', timers }));
-  const ledger = opening.use(
-    await startLedger({
-      bus,
-      timers,
-      telemetry,
-      store,
-      id: 'ledger-1',
-      prices: [],
-      batch: 10,
-      retention: { kind: 'newest', rowsMax: 100 },
-      reconcile: () => Promise.reject(new Error('not here')),
-    }),
-  );
+  const ledger = opening.use(await startSmallLedger({ bus, timers, telemetry, store }));
   const bucket = await bus.openBucket(budgetBucket);
   const { foldedUntilMs } = ledger;
   opening.use(new BudgetKeeper({ bucket, store, timers, log, foldedUntilMs }));

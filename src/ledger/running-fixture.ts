@@ -11,7 +11,7 @@ import { Timers } from '../core/timers.ts';
 import type { SqlStore } from '../store/sql.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
-import { type Ledger, startLedger } from './ledger.ts';
+import { type Ledger, type LedgerDeps, startLedger } from './ledger.ts';
 
 export interface Running<S extends SqlStore> extends AsyncDisposable {
   readonly bus: Bus;
@@ -23,6 +23,19 @@ export interface Running<S extends SqlStore> extends AsyncDisposable {
   ask(op: LedgerOperation, params: object, tenantId?: string): Promise<LedgerReply>;
   rows(): Promise<number>;
 }
+
+/** A ledger that folds in small batches, keeps the newest hundred rows, and does not reconcile. */
+export const startSmallLedger = (
+  deps: Pick<LedgerDeps, 'bus' | 'timers' | 'telemetry' | 'store'> & Partial<Pick<LedgerDeps, 'prices'>>,
+): Promise<Ledger> =>
+  startLedger({
+    prices: [],
+    ...deps,
+    id: 'ledger-1',
+    batch: 10,
+    retention: { kind: 'newest', rowsMax: 100 },
+    reconcile: () => Promise.reject(new BeamlineError('not_implemented', 'not here')),
+  });
 
 export async function startRunning<S extends SqlStore>(
   openStore: (timers: Timers) => S,
@@ -37,19 +50,8 @@ export async function startRunning<S extends SqlStore>(
   await bus.ensureStream(usageStream);
   await prepare?.(bus);
   const store = opening.use(openStore(timers));
-  const ledger = opening.use(
-    await startLedger({
-      bus,
-      timers,
-      telemetry,
-      store,
-      id: 'ledger-1',
-      prices: [{ provider: 'alder', model: 'small', prices: { input: 1_000_000, output: 2_000_000 } }],
-      batch: 10,
-      retention: { kind: 'newest', rowsMax: 100 },
-      reconcile: () => Promise.reject(new BeamlineError('not_implemented', 'not here')),
-    }),
-  );
+  const prices = [{ provider: 'alder', model: 'small', prices: { input: 1_000_000, output: 2_000_000 } }];
+  const ledger = opening.use(await startSmallLedger({ bus, timers, telemetry, store, prices }));
   const opened = opening.move();
   let appended = 0;
   return {

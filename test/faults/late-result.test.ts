@@ -8,7 +8,7 @@ import type { Usage } from '../../src/contracts/fields.ts';
 import type { ExecResult } from '../../src/contracts/result.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Timers } from '../../src/core/timers.ts';
-import { startLedger } from '../../src/ledger/ledger.ts';
+import { startSmallLedger } from '../../src/ledger/running-fixture.ts';
 import { startUsageEmitter } from '../../src/router/usage-emitter.ts';
 import { openUsageSink } from '../../src/router/usage-sink.ts';
 import { openSqlite } from '../../src/store/sqlite.ts';
@@ -42,19 +42,7 @@ async function openWorld() {
   const jobs = { ended: async () => undefined, assignmentOf: async () => undefined };
   opening.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
   const store = opening.use(openSqlite({ path: ':memory:', timers }));
-  opening.use(
-    await startLedger({
-      bus,
-      timers,
-      telemetry,
-      store,
-      id: 'ledger-1',
-      prices: [],
-      batch: 10,
-      retention: { kind: 'newest', rowsMax: 100 },
-      reconcile: () => Promise.reject(new Error('not here')),
-    }),
-  );
+  opening.use(await startSmallLedger({ bus, timers, telemetry, store }));
   const opened = opening.move();
   return {
     reporter: new Reporter({ bus, timers, telemetry, outbox: undefined }),
