@@ -290,6 +290,21 @@ test('an entry that counted something else under the same id is written anew', a
   assert.deepEqual([entry.unit, entry.leases['gw-0']?.amount], ['tokens', 50]);
 });
 
+test('an entry that nobody could read is not written, and one that nobody can read gives nothing', async () => {
+  const unreadable = (): BudgetBucket => ({
+    get: () => Promise.resolve({ value: '{"settled":', revision: 1 }),
+    update: () => Promise.resolve(2),
+  });
+  using opened = await open([budgetOf(100)]);
+  const [gateway] = opened.each;
+  assert.ok(gateway);
+  assert.equal(await refusal(gateway.reserve(spender, usd(9), START_MS + 0.5)), 'unavailable');
+  assert.deepEqual(await opened.entries(), []);
+  assert.equal(await refusal(gateway.reserve(spender, usd(9), START_MS + 1)), 'reserved');
+  using torn = await open([budgetOf(100)], 1, unreadable);
+  assert.equal(await refusal(torn.each[0]?.reserve(spender, usd(9), START_MS) ?? Promise.reject()), 'unavailable');
+});
+
 test('at the turn of a window requests count where they are reserved, and the new window begins empty', async () => {
   using opened = await open([budgetOf(100, { window: 'hour' })], 4);
   const { each, clock, entries } = opened;

@@ -10,7 +10,7 @@ import { type BudgetEntry, budgetEntry, budgetEntryKeys } from '../contracts/bud
 import { readRecord } from '../contracts/codec.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { withSettled } from '../limit/budget-entry.ts';
+import { entryText, withSettled } from '../limit/budget-entry.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import { scopeWithin } from './spend.ts';
@@ -117,7 +117,7 @@ export class BudgetKeeper implements AsyncDisposable {
     try {
       if (!isLeased && entry.until_ms !== undefined && entry.until_ms + KEPT_MS < nowMs) await bucket.erase(key);
       else if (isLeased || settled !== entry.settled || Object.keys(entry.leases).length > 0) {
-        await bucket.update(key, JSON.stringify(next), revision);
+        await bucket.update(key, entryText(next), revision);
       }
     } catch (fault) {
       // A holder was quicker: the next round settles it.

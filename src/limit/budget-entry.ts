@@ -2,7 +2,9 @@
 // E1. What is available is the limit less what is settled and what is leased: no lease is given beyond it.
 // E2. A lease whose holder is silent past its time is dropped once all of that time is folded; from then on usage rows
 //     alone decide.
-import type { BudgetAccount, BudgetEntry } from '../contracts/budget.ts';
+// E3. What nobody could read is not written: all that an entry holds would count nowhere.
+import { type BudgetAccount, type BudgetEntry, budgetEntry } from '../contracts/budget.ts';
+import { BeamlineError } from '../core/errors.ts';
 
 export const newEntry = (account: BudgetAccount, limit: number): BudgetEntry => ({
   version: '2',
@@ -56,4 +58,10 @@ export function withSettled(
 ): BudgetEntry {
   const leases = Object.fromEntries(Object.entries(entry.leases).filter(([holder]) => of.isHeld(holder)));
   return { ...entry, settled: of.settled, watermark_ms: of.watermarkMs, leases };
+}
+
+/** As it is stored. Throws `internal` for one that could not be read again. */
+export function entryText(entry: BudgetEntry): string {
+  if (!budgetEntry.check(entry)) throw new BeamlineError('internal', 'the entry of a budget would be unreadable');
+  return JSON.stringify(entry);
 }

@@ -4,9 +4,10 @@
 // B3. What is not needed any more goes back by `tend`, which its owner calls every two seconds.
 // B4. A lease is held in the bucket at least as long as every reservation in it, and while this process lives.
 import { type BudgetAccount, type BudgetEntry, budgetEntry, budgetKey } from '../contracts/budget.ts';
+import { readRecord } from '../contracts/codec.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
-import { availableIn, holdOf, leaseOf, newEntry, overdrawnIn, roomFor, withLease } from './budget-entry.ts';
+import { availableIn, entryText, holdOf, leaseOf, newEntry, overdrawnIn, roomFor, withLease } from './budget-entry.ts';
 import { BudgetLease } from './budget-lease.ts';
 
 /** The part of a bucket that budgets need. */
@@ -181,7 +182,7 @@ export class LeasedBudget {
       const next = withLease(entry, holder, { amount, holdUntilMs }, limit);
       try {
         // oxlint-disable-next-line no-await-in-loop -- as above
-        await bucket.update(this.#key, JSON.stringify(next), revision);
+        await bucket.update(this.#key, entryText(next), revision);
         return this.#keep(next, amount);
       } catch (fault) {
         if (BeamlineError.from(fault).code !== 'precondition_failed') throw fault;
@@ -212,8 +213,8 @@ export class LeasedBudget {
   async #read(limit: number): Promise<{ entry: BudgetEntry; revision: number }> {
     const found = await this.#options.bucket.get(this.#key);
     const fresh = newEntry(this.#options.account, limit);
-    const value: unknown = found === undefined ? fresh : JSON.parse(found.value);
-    if (!budgetEntry.check(value)) throw new BeamlineError('internal', 'the entry of a budget cannot be read');
+    const value = found === undefined ? fresh : readRecord(budgetEntry, found.value);
+    if (value === undefined) throw new BeamlineError('internal', 'the entry of a budget cannot be read');
     this.#entry = isAbout(value, fresh) ? { ...value, limit } : fresh;
     this.#readAtMs = this.#options.clock.nowMs();
     return { entry: this.#entry, revision: found?.revision ?? 0 };

@@ -1,6 +1,7 @@
 // Every window of every budget that this process leases from, and what goes back to them by and by (worker 14.3).
 // S1. A window is forgotten when nothing of it is held here and nobody asked for some time, so the map follows the traffic.
 import { type Budget, type BudgetAccount, budgetKey } from '../contracts/budget.ts';
+import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type BudgetBucket, LeasedBudget } from './leased-budget.ts';
@@ -89,7 +90,10 @@ export class Leases implements AsyncDisposable {
     await Promise.all(
       [...this.#known].map(async ([key, known]) => {
         // What the bucket cannot take now it takes the next time.
-        await known.leased.tend(known.budget.limit, this.#isClosed).catch(() => undefined);
+        await known.leased.tend(known.budget.limit, this.#isClosed).catch((fault: unknown) => {
+          if (BeamlineError.from(fault).code === 'unavailable') return;
+          this.#deps.telemetry.log.for('budgets').error('budget_lease_not_tended', { source: key, fault });
+        });
         this.#warn(known);
         if (known.leased.isIdle && this.#known.get(key) === known) this.#known.delete(key);
       }),
