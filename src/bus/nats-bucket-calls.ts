@@ -6,6 +6,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Entry } from './bus.ts';
 import { readPubAck } from './nats-append.ts';
 import { WrittenHeaders } from './nats-headers.ts';
+import { isAbsent } from './nats-stored.ts';
 import type { NatsRequests } from './nats-requests.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -51,9 +52,18 @@ export class BucketCalls {
     return found === undefined || found.deleted ? undefined : Date.parse(found.written);
   }
 
-  /** Of what the server holds under the key, a mark of a deletion included. */
-  async revisionOf(key: string): Promise<number | undefined> {
-    return (await this.#find(key))?.revision;
+  /** Removes what stands under the key, by its number: the bucket keeps nothing of it. */
+  async remove(key: string): Promise<void> {
+    const found = await this.#find(key);
+    if (found === undefined) return;
+    const { requests, stream } = this.#options;
+    await requests.call({
+      subject: `$JS.API.STREAM.MSG.DELETE.${stream}`,
+      bytes: new TextEncoder().encode(JSON.stringify({ seq: found.revision, no_erase: true })),
+      headers: undefined,
+      timeoutMs: TIMEOUT_MS,
+      read: readRemoved,
+    });
   }
 
   put(key: string, value: string): Promise<number> {
@@ -128,6 +138,12 @@ function readStoredMessage(msg: Msg): Found | undefined {
   const operation = new RegExp(`^${OPERATION}: (\\w+)`, 'm').exec(textOf(message.hdrs))?.[1] ?? '';
   const { seq: revision, data, time: written = '' } = message;
   return { revision, value: textOf(data), deleted: isDeletion(operation), written };
+}
+
+function readRemoved(msg: Msg): void {
+  const { error } = JSON.parse(msg.string()) as { readonly error?: { readonly err_code?: number } };
+  if (error === undefined || isAbsent(error.err_code)) return;
+  throw new BeamlineError('unavailable', 'the entry cannot be removed now');
 }
 
 const textOf = (base64 = ''): string => Buffer.from(base64, 'base64').toString('utf8');

@@ -13,7 +13,6 @@ import { listed, type Listed } from './nats-list.ts';
 import { NatsMarks } from './nats-marks.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
-import { removeStored } from './nats-stored.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { WatchQueue } from './watch-queue.ts';
 
@@ -85,8 +84,7 @@ export class NatsBucket implements KeyValue {
         this.#leavesMarks = true;
         return this.#marks.left(await this.#calls.delete(key));
       }
-      const revision = await this.#calls.revisionOf(key);
-      if (revision !== undefined) await removeStored(this.#link, { name: this.#stream }, revision);
+      await this.#calls.remove(key);
     });
   }
 

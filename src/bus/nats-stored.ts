@@ -10,7 +10,7 @@ import { managerOf, storeFault } from './nats-stream.ts';
 const NO_STREAM = 10_059;
 const NO_CONSUMER = 10_014;
 /** "sequence not found"; and a failed deletion, which a 2.9 server says of a message that is not there. */
-const NO_MESSAGE = new Set([10_043, 10_057]);
+const NO_MESSAGE: ReadonlySet<number | undefined> = new Set([10_043, 10_057]);
 
 /** One round trip for each: a 2.9 server has no way to ask for several at once without a consumer. */
 export function readStored(
@@ -65,10 +65,13 @@ function absent(fault: unknown): undefined {
   if (!(fault instanceof JetStreamApiError) || fault.code !== NO_CONSUMER) throw fault;
 }
 
+/** Of a reply to a removal by number. */
+export const isAbsent = (code: number | undefined): boolean => NO_MESSAGE.has(code);
+
 export const removeStored = (link: NatsLink, { name }: Pick<StreamSpec, 'name'>, seq: number): Promise<boolean> =>
   managing(link, ({ streams }) =>
     streams.deleteMessage(name, seq, false).catch((fault: unknown) => {
-      if (fault instanceof JetStreamApiError && NO_MESSAGE.has(fault.code)) return false;
+      if (fault instanceof JetStreamApiError && isAbsent(fault.code)) return false;
       throw fault;
     }),
   );
