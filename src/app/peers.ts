@@ -3,7 +3,7 @@
 import type { Bus } from '../bus/bus.ts';
 import { presenceBucket } from '../contracts/presence.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import type { RouterShare } from '../router/rate-limits.ts';
+import { ALONE, type RouterShare } from '../policy/router-share.ts';
 
 const LOOK_MS = 5_000;
 /** Processes with a router in them. */
@@ -16,7 +16,7 @@ export interface Peers extends Disposable {
 /** `ownKey` is that of this process in the bucket; it counts even while it does not stand there. */
 export async function openPeers(bus: Bus, timers: Timers, ownKey: string): Promise<Peers> {
   const bucket = await bus.openBucket(presenceBucket);
-  let share: RouterShare = { count: 1, rank: 0 };
+  let share = ALONE;
   let timer: Timer | undefined;
   let isClosed = false;
 

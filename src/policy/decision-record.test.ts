@@ -88,6 +88,7 @@ const EVERY_STATE: Required<Snapshot> = {
   errorRate: (name) => 1 / name.length,
   costMicroUsd: ({ name }, model, input, output) => name.length + model.length + input + output,
   overBudget: new Set(['willow']),
+  routers: { count: 3, rank: 2 },
   budget: () => ({ id: 'month', limitMicroUsd: 9, spentMicroUsd: 2, reservedMicroUsd: 1 }),
 };
 
@@ -103,6 +104,7 @@ const ASKED: Readonly<Record<keyof Live, (live: Required<Live>, target: Target) 
   errorRate: (live, { name }) => live.errorRate(name),
   costMicroUsd: (live, target) => live.costMicroUsd(target, target.model ?? 'small', 12, 34),
   overBudget: (live, { name }) => live.overBudget?.has(name),
+  routers: (live) => live.routers,
   budget: (live) => live.budget(),
 };
 
@@ -254,6 +256,7 @@ function stateOf({ open, cooling, full, numbers, isKnown, ...rest }: StateParts)
     capacity: ({ name }) => Math.round(number(name) * 20),
     latency: (name) => ({ ms: number(name) * 1_000, samples: Math.round(number(name) * 10) }),
     errorRate: number,
+    routers: { count: 3, rank: full.length % 3 },
     budget: () => ({ id: 'month', limitMicroUsd: 100, spentMicroUsd: number('alder') * 100, reservedMicroUsd: 1 }),
     costMicroUsd: ({ name }, model, input, output) => Math.round(number(name) * (input + output) * model.length),
   };

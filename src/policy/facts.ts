@@ -1,6 +1,7 @@
 // The inputs of a decision: what the request says, and what the router knows at this moment.
 // A decision reads nothing else, so that equal inputs give an equal answer on every router.
 import type { Target } from './policy.ts';
+import type { RouterShare } from './router-share.ts';
 
 /** What the request says; frozen once per request. */
 export interface Facts {
@@ -55,7 +56,7 @@ export interface Live {
   hasCapacity?(target: Target): boolean;
   /** 1 healthy or unknown, 0.7 degraded, 0.3 overloaded. */
   poolFactor?(pool: string): number;
-  /** Attempts of the provider that run now, as this router knows them. */
+  /** Attempts of the provider that run now on this router. */
   inFlight?(provider: string): number;
   /** How many attempts the target can run at once; undefined if nobody knows. */
   capacity?(target: Target): number | undefined;
@@ -67,6 +68,8 @@ export interface Live {
   costMicroUsd?(target: Target, model: string, inputTokens: number, outputTokens: number): number | undefined;
   /** Providers that a budget of the policy leaves out: it is spent, or cannot bear what they cost. */
   overBudget?: ReadonlySet<string> | undefined;
+  /** Those that hold a target's `max_in_flight` together; absent: this router alone. */
+  routers?: RouterShare | undefined;
   /** The tightest budget of the policy; undefined without budgets. */
   budget?(): Budget | undefined;
 }

@@ -4,6 +4,7 @@ import type { Scope } from './condition.ts';
 import { expectedCost, expectedLatency } from './expectations.ts';
 import type { Facts, Live } from './facts.ts';
 import type { Course, Target } from './policy.ts';
+import { ALONE, partOf } from './router-share.ts';
 import { isRuledOut, weightOf } from './rules.ts';
 
 /** The filters in their order, with what a removal says. */
@@ -60,7 +61,10 @@ const isTooSlow = (target: Target, facts: Facts, live: Live): boolean =>
 export function busyBy(target: Target, facts: Facts, live: Live, afterMs: number): Filter | undefined {
   if (live.isOpen?.(target.name) === true) return 'breaker';
   if (live.isCooling?.(target.name, afterMs) === true) return 'cooldown';
-  if (target.maxInFlight !== undefined && (live.inFlight?.(target.name) ?? 0) >= target.maxInFlight) return 'capacity';
+  if (target.maxInFlight !== undefined) {
+    const part = partOf(target.maxInFlight, live.routers ?? ALONE);
+    if ((live.inFlight?.(target.name) ?? 0) >= part) return 'capacity';
+  }
   // A job waits in its stream for the workers that are away.
   if (facts.durable !== true && live.hasCapacity?.(target) === false) return 'capacity';
   if (live.overBudget?.has(target.name) === true) return 'budget';

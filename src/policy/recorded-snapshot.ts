@@ -2,6 +2,7 @@
 import { expectedCost } from './expectations.ts';
 import type { Budget, Facts, Live, Snapshot } from './facts.ts';
 import type { Policy, Target } from './policy.ts';
+import type { RouterShare } from './router-share.ts';
 
 /** Of one provider; what is absent was not known, or as it is with a provider that nobody knows. */
 interface RecordedProvider {
@@ -35,6 +36,8 @@ export interface RecordedSnapshot {
   readonly canary_aborted?: true | undefined;
   readonly sticky?: string | undefined;
   readonly budget?: Budget | undefined;
+  /** Absent where the router was alone. */
+  readonly routers?: RouterShare | undefined;
   /** Those that are not healthy. */
   readonly pools?: readonly RecordedPool[] | undefined;
   readonly providers: readonly RecordedProvider[];
@@ -53,6 +56,7 @@ export function recordedSnapshotOf(policy: Policy, facts: Facts, snapshot: Snaps
     canary_aborted: snapshot.canaryAborted === true ? true : undefined,
     sticky: snapshot.sticky,
     budget: budget === undefined ? undefined : { ...budget },
+    routers: unlessAlone(snapshot.routers),
     pools: snapshot.poolFactor === undefined ? undefined : poolsOf(asked, snapshot),
     providers: providersOf(asked, facts, snapshot),
   };
@@ -108,6 +112,9 @@ function poolsOf(asked: readonly Target[], live: Live): readonly RecordedPool[] 
   return pools;
 }
 
+const unlessAlone = (routers: RouterShare | undefined): RouterShare | undefined =>
+  routers === undefined || routers.count === 1 ? undefined : { count: routers.count, rank: routers.rank };
+
 const unless = (usual: number, value: number | undefined): number | undefined => (value === usual ? undefined : value);
 
 /** Answers as the live state answered then; of other providers, pools and models it knows nothing. */
@@ -139,6 +146,7 @@ export function snapshotFrom(known: RecordedSnapshot, attempt: number, requested
       const provider = byName.get(name);
       return (provider?.model ?? requestedModel) === model ? provider?.cost_micro_usd : undefined;
     },
+    routers: known.routers,
     budget: () => known.budget,
   };
 }

@@ -1,6 +1,7 @@
 // What administration needs of a running router, put together from its parts.
 import type { Bus, Subscription } from '../bus/bus.ts';
 import type { Timers } from '../core/timers.ts';
+import type { RouterShare } from '../policy/router-share.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type Administration, serveAdmin } from './admin.ts';
 import { momentOf } from './admin-moment.ts';
@@ -13,7 +14,6 @@ import type { Extensions } from './extensions.ts';
 import type { LiveState } from './live-state.ts';
 import type { RouterSettings } from './settings.ts';
 import type { PolicyBudgets } from './policy-budgets.ts';
-import type { RouterShare } from './rate-limits.ts';
 import type { StickyBindings } from './sticky-bindings.ts';
 
 export interface AdministeredParts {

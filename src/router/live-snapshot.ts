@@ -7,6 +7,7 @@ import { statusWords } from '../policy/status-words.ts';
 import type { Budget, Snapshot } from '../policy/facts.ts';
 import { allFailed, type History } from '../policy/history.ts';
 import type { Target } from '../policy/policy.ts';
+import { ALONE, partOf, type RouterShare } from '../policy/router-share.ts';
 import { type Breakers, isHalfOpen, isOpen, type KeptBreaker } from './breakers.ts';
 import type { Cooldown, Cooldowns } from './cooldowns.ts';
 import type { Fleet } from './fleet.ts';
@@ -21,6 +22,7 @@ export interface LiveParts {
   readonly inFlight: InFlight;
   readonly fleet: Fleet;
   readonly prices: PriceBook | undefined;
+  readonly routers: () => RouterShare;
 }
 
 const NO_PROVIDERS: ReadonlySet<string> = new Set<string>();
@@ -36,6 +38,7 @@ export class LiveSnapshot implements Snapshot {
   sticky: string | undefined;
   canaryAborted = false;
   overBudget: ReadonlySet<string> | undefined;
+  routers = ALONE;
   #budget: Budget | undefined;
   readonly #parts: LiveParts;
   #nowMs = 0;
@@ -51,13 +54,14 @@ export class LiveSnapshot implements Snapshot {
 
   /** Turns to a tenant and a moment, for the first attempt of a request. */
   aim(tenantId: string, breaker: BreakerSettings | undefined, nowMs: number, sticky?: string): this {
-    const { breakers, cooldowns, latencies, inFlight } = this.#parts;
+    const { breakers, cooldowns, latencies, inFlight, routers } = this.#parts;
     this.#nowMs = nowMs;
     this.#breaker = breaker;
     this.#breakers = breakers.of(tenantId);
     this.#cooldowns = cooldowns.of(tenantId);
     this.#latencies = latencies.of(tenantId);
     this.#inFlight = inFlight.of(tenantId);
+    this.routers = routers();
     this.attempt = 1;
     this.failed = NO_PROVIDERS;
     this.failureWords = NO_WORDS;
@@ -110,7 +114,7 @@ export class LiveSnapshot implements Snapshot {
   }
 
   hasCapacity({ name, pool, maxInFlight }: Target): boolean {
-    if (maxInFlight !== undefined && this.inFlight(name) >= maxInFlight) return false;
+    if (maxInFlight !== undefined && this.inFlight(name) >= partOf(maxInFlight, this.routers)) return false;
     return this.#parts.fleet.hasCapacity(pool, this.#nowMs);
   }
 

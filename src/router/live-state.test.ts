@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cancel } from '../contracts/cancel.ts';
 import { at } from '../contracts/contract.ts';
-import { CORRELATION, openRouter } from './router-fixture.ts';
+import { replay } from '../policy/replay.ts';
+import { DecisionRing } from './decision-ring.ts';
+import { CORRELATION, openRouter, policyOf } from './router-fixture.ts';
 
 /** Everything goes to alder, and to birch when alder cannot; a failure ends the request, so each is one sample. */
 const ALDER_ELSE_BIRCH = {
@@ -276,6 +278,32 @@ test('a provider serves as many of a tenant at once as its policy says', async (
   await outcome({ state: 'succeeded', assignment_id: first?.assignment_id ?? '', provider_id: 'alder' });
   assert.deepEqual([await goesTo(opened), await goesTo(opened)], ['alder', 'birch']);
   await stop();
+});
+
+test('routers share the places of a provider in whole parts, and a record of a decision says which part it had', async () => {
+  const document = {
+    ...ALDER_ELSE_BIRCH,
+    providers: [
+      { name: 'alder', weight: 1, max_in_flight: 4 },
+      { name: 'birch', weight: 0 },
+    ],
+  };
+  let inAll = 0;
+  for (const rank of [0, 1, 2]) {
+    const records = new DecisionRing();
+    const opened = await openRouter(document, { records, routers: () => ({ count: 3, rank }) });
+    const went = [await goesTo(opened), await goesTo(opened), await goesTo(opened)];
+    inAll += went.filter((provider) => provider === 'alder').length;
+    assert.equal(went[2], 'birch');
+    await opened.pass(2_000);
+    const report = replay(
+      Array.from(records.read()).flatMap((step) => step?.entry ?? []),
+      { own: () => policyOf(document), candidate: () => policyOf(document) },
+    );
+    assert.deepEqual([report.tested, report.mismatch, report.changed], [3, 0, 0]);
+    await opened.stop();
+  }
+  assert.equal(inAll, 4);
 });
 
 test('the faster provider is taken once there are results of all', async () => {

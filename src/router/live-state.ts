@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Live, Snapshot } from '../policy/facts.ts';
 import type { History } from '../policy/history.ts';
 import type { Policy } from '../policy/policy.ts';
+import { ALONE, type RouterShare } from '../policy/router-share.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { Breakers, type BreakerView } from './breakers.ts';
@@ -50,6 +51,8 @@ export class LiveState {
     readonly fleet: Fleet;
     readonly canaryAborts: Pick<CanaryAborts, 'isAborted' | 'abort'>;
     readonly prices?: PriceBook | undefined;
+    /** What this router has of what policies limit; absent: all of it. */
+    readonly routers?: (() => RouterShare) | undefined;
   }) {
     this.#clock = of.clock;
     const { metrics } = of.telemetry;
@@ -66,6 +69,7 @@ export class LiveState {
       inFlight: this.#inFlight,
       fleet: of.fleet,
       prices: of.prices,
+      routers: of.routers ?? (() => ALONE),
     });
     of.telemetry.metrics.beforeRender(() => this.#breakers.elapse(of.clock.nowMs()));
   }

@@ -9,6 +9,7 @@ import { Gcra, type Rate } from '../core/gcra.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { RateLimit } from '../policy/rate-limit-document.ts';
+import { ALONE, partOf, type RouterShare } from '../policy/router-share.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ByTenant, LIVE_MAX } from './by-tenant.ts';
 
@@ -25,15 +26,6 @@ class Use {
     return this.running === 0 && this.requests.isIdle(nowMs) && this.tokens.isIdle(nowMs);
   }
 }
-
-/** The routers that share a limit, and the place of this one among them, from 0. */
-export interface RouterShare {
-  /** At least 1. */
-  readonly count: number;
-  readonly rank: number;
-}
-
-const ALONE: RouterShare = { count: 1, rank: 0 };
 
 /** Ends what an admitted request holds. */
 export interface Admitted {
@@ -68,7 +60,7 @@ export class RateLimits {
     const routers = this.#share();
     const share = 1 / routers.count;
     const { maxConcurrent, tokensPerMinute } = limit;
-    if (isPush && use.running >= partOf(maxConcurrent, routers)) {
+    if (isPush && maxConcurrent !== undefined && use.running >= partOf(maxConcurrent, routers)) {
       throw new BeamlineError('quota_exceeded', 'too many requests of the policy run at a time', {
         details: { scope: 'policy', limit: 'max_concurrent' },
         retryAfterMs: CONCURRENT_RETRY_MS,
@@ -100,10 +92,6 @@ function running(use: Use, estimate: number, tokens: Rate | undefined): Admitted
     },
   };
 }
-
-/** In whole ones that add up to the limit. */
-const partOf = (limit: number | undefined, { count, rank }: RouterShare): number =>
-  limit === undefined ? Number.POSITIVE_INFINITY : Math.floor(limit / count) + (rank < limit % count ? 1 : 0);
 
 const rateOf = (perMinute: number): Rate => ({ perSecond: perMinute / 60, burst: perMinute });
 

@@ -15,6 +15,7 @@ import type { Role } from '../core/role.ts';
 import { Timers } from '../core/timers.ts';
 import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { RouterShare } from '../policy/router-share.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import type { RequestRecord } from '../policy/decision-record.ts';
@@ -35,7 +36,7 @@ const JOBS = {
 export const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 
-function policyOf(document: object): Policy {
+export function policyOf(document: object): Policy {
   const known = { knownProviders: new Set(PROVIDERS), tenantId: 'acme', policyId: 'test', revision: 7 };
   const parsed = parsePolicy({ version: '2.0', ...document }, known);
   assert.ok(parsed.kind === 'valid', JSON.stringify(parsed));
@@ -94,12 +95,13 @@ interface RouterOptions {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
   readonly records?: DecisionRing;
+  readonly routers?: () => RouterShare;
 }
 
 /** A router with the policy `test`, which requests name unless they say otherwise. */
 export async function openRouter(
   document: object = { weights: { alder: 1 } },
-  { inFlightMax: in_flight_max = 100, extensions = new Map(), prices, records }: RouterOptions = {},
+  { inFlightMax: in_flight_max = 100, extensions = new Map(), prices, records, routers: share }: RouterOptions = {},
 ) {
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
@@ -113,7 +115,8 @@ export async function openRouter(
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
     const settings = { ...times, ...JOBS, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
-    const deps = { bus, timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };
+    const given = { extensions, decisions, routers: share, ...(prices && { prices }) };
+    const deps = { bus, timers, telemetry, policies, settings, ...given };
     routers.push(await startRouter(deps));
   };
   await join();
