@@ -232,10 +232,13 @@ test('what was decided is replayed by a document, in a span and up to a limit', 
   const none = await api.ask('POST', path, { body: { document: OTHER, until: '2020-01-01T00:00:00Z' } });
   assert.equal(none.json['records'], 0);
   assert.equal((await api.ask('POST', path, { body: { document: OTHER, limit: 1 } })).json['is_complete'], false);
+  const filter = "request.id in ['req_1', 'req_2']";
+  assert.equal((await api.ask('POST', path, { body: { document: OTHER, filter } })).json['records'], 2);
   for (const [body, code] of [
     [{ document: OTHER, since: 'yesterday' }, 400],
     [{ document: OTHER, limit: 5_001 }, 400],
-    [{ document: OTHER, filter: {} }, 501],
+    [{ document: OTHER, filter: 7 }, 400],
+    [{ document: OTHER, filter: 'request.' }, 400],
     [{ document: {} }, 422],
   ] as const)
     assert.equal((await api.ask('POST', path, { body })).status, code, JSON.stringify(body));

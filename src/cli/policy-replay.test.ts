@@ -105,6 +105,14 @@ test('any number of directories are read, however they are named', () => {
   }
 });
 
+test('a filter chooses the records, and one that is no condition is a wrong use', () => {
+  const half = replay('--policy', 'same.json', '--from', 'one', '--filter', "request.id.endsWith('7')");
+  assert.match(half.stdout, /^10 decisions: /);
+  const none = replay('--policy', 'same.json', '--from', 'one', '--filter', 'request.');
+  assert.equal(none.status, 64);
+  assert.match(none.stderr, /--filter "request\." invalid_expression: /);
+});
+
 test('a document that names its policy is tried on the records of that policy', () => {
   assert.match(replay('--policy', 'other.json', '--from', 'one', 'two').stdout, /^100 decisions: /);
 });

@@ -2,11 +2,13 @@
 // changed policy would have made of the same requests (policy 11.3).
 import { defineCommand } from 'citty';
 import { readYamlFile } from '../config/yaml-file.ts';
+import type { ReplayEstimate } from '../contracts/admin-operations.ts';
 import type { DecisionRecord, RecordedVerdict } from '../policy/decision-record.ts';
+import { Findings } from '../policy/issue.ts';
 import { parsePolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
+import { type RecordFilter, recordFilter } from '../policy/record-filter.ts';
 import { type ReplayReport, replay } from '../policy/replay.ts';
-import type { Estimate } from '../policy/replay-means.ts';
 import { isMembers } from '../policy/shape.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { columns } from './explanation-text.ts';
@@ -27,14 +29,23 @@ export const policyReplayCommand = defineCommand({
     from: { type: 'string', required: true, valueHint: 'dir', description: 'Data directory of a router' },
     'dir...': { type: 'positional', required: false, description: 'More data directories' },
     ...catalogueArgs,
+    filter: {
+      type: 'string',
+      valueHint: 'condition',
+      description: 'Only records that it holds for, as a `when` of policies',
+    },
     'max-change': { type: 'string', valueHint: 'percent', description: 'Exit 1 if more decisions change' },
     json: { type: 'boolean', default: false, description: 'Print one JSON object' },
   },
   run({ args, rawArgs }) {
     const changeMax = args['max-change'] === undefined ? 100 : percentOf(args['max-change']);
+    const passes = args.filter === undefined ? () => true : filterIn(args.filter);
     const candidate = candidateOf(args.policy, catalogueOf(args));
     if (candidate === undefined) return EXIT.unreadable;
-    const run = read([...directoriesIn(rawArgs), ...args._], candidate);
+    const run = read([...directoriesIn(rawArgs), ...args._], (record) => {
+      const policy = candidate(record);
+      return policy !== undefined && passes(record, policy) ? policy : undefined;
+    });
     if (run === undefined) return EXIT.unreadable;
     const { report, torn } = run;
     print(args.json ? JSON.stringify({ ...report, torn_files: torn }, null, 2) : textOf(report));
@@ -79,6 +90,14 @@ function read(dirs: readonly string[], candidate: Candidate): { report: ReplayRe
   });
 }
 
+function filterIn(text: string): RecordFilter {
+  const findings = new Findings();
+  const passes = recordFilter(text, findings);
+  const [fault] = findings.errors;
+  if (fault === undefined) return passes;
+  throw new UsageError(`--filter ${JSON.stringify(text)} ${fault.code}: ${fault.message}`);
+}
+
 function percentOf(text: string): number {
   const percent = Number(text);
   if (/^\d+(?:\.\d+)?$/.test(text) && percent <= 100) return percent;
@@ -104,7 +123,7 @@ function textOf(report: ReplayReport): string {
   ].join('\n');
 }
 
-function estimateText(what: string, unit: string, { before, after, covered }: Estimate): string {
+function estimateText(what: string, unit: string, { before, after, covered }: ReplayEstimate): string {
   if (before === undefined || after === undefined) return `estimated ${what}: unknown, not enough is recorded`;
   const least = Math.min(covered.before, covered.after);
   const basis = least === 1 ? '' : `, known for ${(100 * least).toFixed(1)} %`;

@@ -44,6 +44,8 @@ const PARAMS = {
     /** Both inclusive; the last hour unless told otherwise. */
     from_ms: maybe(Count),
     to_ms: maybe(Count),
+    /** A condition of the language of policies: records that it holds for. */
+    filter: maybe(Type.Unknown()),
     limit: maybe(Type.Integer({ minimum: 1, maximum: 5_000 })),
   }),
   /** A recorded decision, explained again: by the revision that made it, or by another policy. */
@@ -249,8 +251,8 @@ export interface ReplayedDecision {
   readonly after?: object | undefined;
 }
 
-export interface Replayed {
-  readonly router_id: string;
+/** What another policy would have made of recorded decisions; shares are of all records, 0 to 1. */
+export interface ReplayReport<Told = ReplayedDecision> {
   /** Decisions that were replayed, and those whose own revision is known. */
   readonly records: number;
   readonly tested: number;
@@ -259,13 +261,16 @@ export interface Replayed {
   readonly same: number;
   readonly changed: number;
   readonly rejected: { readonly before: number; readonly after: number };
-  readonly totals: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
-  /** Of all records, 0 to 1. */
   readonly shares: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
   readonly expected_latency_ms: ReplayEstimate;
   readonly expected_cost_micro_usd: ReplayEstimate;
-  readonly first_mismatches: readonly ReplayedDecision[];
-  readonly first_changes: readonly ReplayedDecision[];
+  readonly first_mismatches: readonly Told[];
+  readonly first_changes: readonly Told[];
+}
+
+export interface Replayed extends ReplayReport {
+  readonly router_id: string;
+  readonly totals: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
   /** False if the limit or the time of a reply ended it before the span did. */
   readonly is_complete: boolean;
   /** The time of the last record that was replayed. */

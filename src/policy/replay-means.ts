@@ -1,15 +1,7 @@
 // What attempts took and cost on the average of each provider, and so what another share-out would: an estimate, because
 // a provider that gets more may get slower, and other requests may cost more.
+import type { ReplayEstimate } from '../contracts/admin-operations.ts';
 import type { DecisionRecord, OutcomeRecord } from './decision-record.ts';
-
-/** Means over the decisions that chose a provider with a mean; undefined if there is none. */
-export interface Estimate {
-  readonly is_estimate: true;
-  readonly before: number | undefined;
-  readonly after: number | undefined;
-  /** Share of the decisions, before and after, that the means stand on, 0 to 1. */
-  readonly covered: { readonly before: number; readonly after: number };
-}
 
 interface Mean {
   sum: number;
@@ -34,11 +26,11 @@ export class Means {
   }
 
   /** Milliseconds of one request when the providers get so many each. */
-  latencyMs(before: Counts, after: Counts): Estimate {
+  latencyMs(before: Counts, after: Counts): ReplayEstimate {
     return estimate(this.#latency, before, after);
   }
 
-  costMicroUsd(before: Counts, after: Counts): Estimate {
+  costMicroUsd(before: Counts, after: Counts): ReplayEstimate {
     return estimate(this.#cost, before, after);
   }
 }
@@ -53,7 +45,7 @@ function add(means: Map<string, Mean>, name: string, value: number): void {
   mean.count++;
 }
 
-function estimate(means: ReadonlyMap<string, Mean>, before: Counts, after: Counts): Estimate {
+function estimate(means: ReadonlyMap<string, Mean>, before: Counts, after: Counts): ReplayEstimate {
   const [was, is] = [weighted(means, before), weighted(means, after)];
   return { is_estimate: true, before: was.mean, after: is.mean, covered: { before: was.covered, after: is.covered } };
 }

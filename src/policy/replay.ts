@@ -1,5 +1,6 @@
 // Decides recorded requests again (policy 11.3): by the revision that decided them, which must say the same, and by a
 // candidate, to tell what it would change. One pass; what is kept grows with the providers, not with the records.
+import type { ReplayedDecision, ReplayReport as Report } from '../contracts/admin-operations.ts';
 import { decide, type Verdict } from './decide.ts';
 import {
   type DecisionRecord,
@@ -10,7 +11,7 @@ import {
 } from './decision-record.ts';
 import type { Explanation } from './explanation.ts';
 import type { Policy } from './policy.ts';
-import { type Estimate, Means } from './replay-means.ts';
+import { Means } from './replay-means.ts';
 
 /** Changes and mismatches that are told one by one. */
 const TOLD_MAX = 200;
@@ -23,10 +24,7 @@ export interface ReplayPolicies {
 }
 
 /** A record that another policy, or against all rules the same one, decides in another way. */
-export interface ReplayedRecord {
-  readonly time_ms: number;
-  readonly seed: string;
-  readonly attempt: number;
+export interface ReplayedRecord extends ReplayedDecision {
   readonly recorded: RecordedVerdict;
   readonly replayed: RecordedVerdict;
   /** By the record's own revision; absent if that is not known. */
@@ -34,22 +32,7 @@ export interface ReplayedRecord {
   readonly after?: Explanation | undefined;
 }
 
-/** Names are those that it is printed with; shares are of all records, 0 to 1. */
-export interface ReplayReport {
-  readonly records: number;
-  /** Records whose own revision is known, so that they could be tested. */
-  readonly tested: number;
-  /** Tested records that their own revision decides in another way: each is a defect. */
-  readonly mismatch: number;
-  readonly same: number;
-  readonly changed: number;
-  readonly rejected: { readonly before: number; readonly after: number };
-  readonly shares: readonly { readonly provider_id: string; readonly before: number; readonly after: number }[];
-  readonly expected_latency_ms: Estimate;
-  readonly expected_cost_micro_usd: Estimate;
-  readonly first_mismatches: readonly ReplayedRecord[];
-  readonly first_changes: readonly ReplayedRecord[];
-}
+export type ReplayReport = Report<ReplayedRecord>;
 
 export function replay(entries: Iterable<RequestRecord>, policies: ReplayPolicies): ReplayReport {
   const run = new Replay(policies);

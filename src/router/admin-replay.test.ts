@@ -76,6 +76,27 @@ test('the span and the limit choose the records, and the reply says where it sto
   assert.equal(error?.code, 'invalid_request');
 });
 
+test('a filter leaves out decisions before they are counted; its faults are told by their place', async () => {
+  const records = await openRecords();
+  const log = records.join();
+  for (const model of ['small', 'large', 'small', 'large', 'small']) {
+    records.decided(log, HALF, { ...factsFor('rq-1'), model });
+    records.clock.advance(1_000);
+  }
+  const small = await replayed(records, { filter: "request.model == 'small'", limit: 3 });
+  assert.deepEqual([small.records, small.is_complete, small.last_ms], [3, true, START_MS + 4_000]);
+  const byContext = await replayed(records, { filter: { message_type: ['ai.chat'] } });
+  assert.equal(byContext.records, 5);
+  const { error } = await records.ask('replay', { ...NAMED, policy: TO_BIRCH, filter: 'request.colour == 1' });
+  assert.deepEqual(
+    [error?.code, error?.details?.['fields']],
+    [
+      'invalid_request',
+      [{ path: '/filter', code: 'unknown_variable', message: 'No such key: colour (at character 9)' }],
+    ],
+  );
+});
+
 test('a report with many explanations still fits into a message: numbers stay, explanations go', async () => {
   const records = await openRecords();
   const log = records.join();

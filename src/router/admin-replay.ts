@@ -5,6 +5,8 @@ import { MESSAGE_BYTES_MAX } from '../contracts/limits.ts';
 import type { AdminParams, Replayed, ReplayedDecision } from '../contracts/admin-operations.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
+import { Findings } from '../policy/issue.ts';
+import { type RecordFilter, recordFilter } from '../policy/record-filter.ts';
 import { Replay, type ReplayedRecord, type ReplayReport } from '../policy/replay.ts';
 import { candidateOf } from './admin-candidate.ts';
 import type { PolicyAdmin } from './admin-policy-reads.ts';
@@ -49,6 +51,7 @@ async function replayed(deps: ReplayDeps, params: AdminParams['replay']): Promis
   const { policies, routerId, clock } = deps;
   const { tenant_id: tenantId, policy_id: policyId, policy: document, revision, limit = LIMIT } = params;
   const candidate = await candidateOf(policies, { tenantId, policyId, document, revision });
+  const passes = filterOf(params.filter);
   const kept = await deps.records();
   if (kept === undefined) {
     throw new BeamlineError('unavailable', 'this router records no decisions', { details: { reason: 'no_records' } });
@@ -66,7 +69,7 @@ async function replayed(deps: ReplayDeps, params: AdminParams['replay']): Promis
     const { entry } = step;
     if (entry.tenant_id !== tenantId || entry.time_ms < span.fromMs || entry.time_ms > span.toMs) return true;
     if (entry.type === 'decision') {
-      if (entry.policy_id !== policyId) return true;
+      if (entry.policy_id !== policyId || !passes(entry, candidate)) return true;
       isComplete = taken++ < limit;
       if (!isComplete) return false;
       lastMs = entry.time_ms;
@@ -90,6 +93,16 @@ function spanOf({ from_ms, to_ms }: AdminParams['replay'], nowMs: number) {
   const fromMs = from_ms ?? Math.max(0, toMs - SPAN_MS);
   if (fromMs <= toMs) return { fromMs, toMs };
   throw new BeamlineError('invalid_request', 'from_ms is after to_ms');
+}
+
+/** Throws `invalid_request` with what is wrong with the condition. */
+function filterOf(filter: unknown): RecordFilter {
+  if (filter === undefined) return () => true;
+  const findings = new Findings();
+  const passes = recordFilter(filter, findings);
+  const fields = findings.errors.map(({ path, code, message }) => ({ path, code, message }));
+  if (fields.length === 0) return passes;
+  throw new BeamlineError('invalid_request', 'the filter is no condition', { details: { reason: 'schema', fields } });
 }
 
 type Told = Omit<Replayed, 'router_id' | 'is_complete' | 'last_ms'>;

@@ -80,8 +80,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   opened.use(bus.subscribe(at(workerHeartbeat), {}, (beat) => fleet.heard(beat)));
   const canaryAborts = opened.use(await CanaryAborts.open({ bus, timers, log }));
-  const { prices, routers } = deps;
-  const live = new LiveState({ clock: timers.clock, telemetry, fleet, canaryAborts, prices, routers });
+  const live = new LiveState({ ...deps, clock: timers.clock, telemetry, fleet, canaryAborts });
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const budgets = opened.use(await openBudgets(deps, telemetry));

@@ -1,5 +1,4 @@
 // POST /api/v1/policies/{tenant}/{policy}/replay: what another document would have made of the requests that were (gateway 14.2).
-import { BeamlineError } from '../../core/errors.ts';
 import { callerOf } from '../admin-client.ts';
 import { readJson } from '../read-body.ts';
 import type { Route } from '../route.ts';
@@ -20,6 +19,7 @@ export const policyReplay: Route<PolicyNeeds> = {
       revision: { type: 'integer', minimum: 0 },
       since: { type: ['integer', 'string'] },
       until: { type: ['integer', 'string'] },
+      filter: { type: ['string', 'object'] },
       limit: { type: 'integer', minimum: 1, maximum: 5_000 },
     },
   },
@@ -27,13 +27,12 @@ export const policyReplay: Route<PolicyNeeds> = {
     type: 'object',
     required: ['records', 'mismatch', 'changed', 'totals', 'shares', 'first_changes', 'is_complete'],
   },
-  errors: ['policy_not_found', 'not_found', 'validation_failed', 'not_implemented', 'service_overloaded', 'timeout'],
+  errors: ['policy_not_found', 'not_found', 'validation_failed', 'service_overloaded', 'timeout'],
   async handle(call, { administer, bodyLimits }, params) {
     const { value: body } = await readJson(call, bodyLimits.native);
-    if (body['filter'] !== undefined) throw new BeamlineError('not_implemented', 'A replay takes no filter yet.');
     const asked: Record<string, unknown> = keyIn(call, params['policy']);
     if (body['document'] !== undefined) asked['policy'] = body['document'];
-    for (const name of ['revision', 'limit']) if (body[name] !== undefined) asked[name] = body[name];
+    for (const name of ['revision', 'filter', 'limit']) if (body[name] !== undefined) asked[name] = body[name];
     for (const [name, to] of [
       ['since', 'from_ms'],
       ['until', 'to_ms'],
