@@ -618,6 +618,13 @@ export type DecideResponseV2 = {
     readonly silence_ms: number;
   };
   readonly explanation?: Readonly<Record<string, unknown>>;
+  readonly executed_extensions?: readonly {
+    readonly id: string;
+    readonly type: 'pre' | 'validator' | 'post';
+    readonly status: string;
+    readonly latency_ms: number;
+  }[];
+  readonly payload_digest?: string;
   readonly duplicate?: boolean;
   readonly error?: {
     readonly code: string;

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { payload, type Payload } from './contract.ts';
 import { decideV2, type DecideRequest, type DecideResponse } from './decide.ts';
+import type { ExecutedExtension } from './extension.ts';
 import type { Failure } from './failure.ts';
 import type { ExtensionDocument } from './extension-descriptor.ts';
 import { Count, Id, maybe, OpenObject } from './fields.ts';
@@ -207,15 +208,6 @@ export interface Complexity {
   readonly level: 'low' | 'medium' | 'high' | 'very_high';
   readonly estimated_latency_ms: number;
   readonly warnings: readonly PolicyIssue[];
-}
-
-/** An extension that a dry run really called. */
-export interface ExecutedExtension {
-  readonly id: string;
-  readonly type: 'pre' | 'validator' | 'post';
-  /** `ok`, `rejected`, or the code of its failure. */
-  readonly status: string;
-  readonly latency_ms: number;
 }
 
 export interface DryRun {

@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import { payload, requestContract } from './contract.ts';
 import { contextOf, Failure, FAILURE_FIELDS, failureOf, intakeCode, ReplyContext } from './failure.ts';
+import { ExecutedExtension } from './extension.ts';
 import { JobOrder } from './job-order.ts';
 import { Count, FilledObject, Id, Key, maybe, OpenObject, RunIds, Subject, Usd } from './fields.ts';
 
@@ -141,6 +142,9 @@ const DecideResponseV2 = Type.Object({
   ),
   stream: maybe(Type.Object({ deliver_to: Subject, heartbeat_ms: Count, silence_ms: Count })),
   explanation: maybe(OpenObject),
+  // Of a dry run, which asks no extension here: none, and SHA-256 of the payload's JSON, hex.
+  executed_extensions: maybe(Type.Array(ExecutedExtension)),
+  payload_digest: maybe(Type.String({ maxLength: 64 })),
   duplicate: maybe(Type.Boolean()),
   error: maybe(Failure),
   context: ReplyContext,

@@ -56,6 +56,15 @@ export const extensionPre = requestContract({ ...asked, template: 'beamline.ext.
 export const extensionValidate = requestContract({ ...asked, template: 'beamline.ext.validate.<id>.v1' });
 export const extensionPost = requestContract({ ...asked, template: 'beamline.ext.post.<id>.v1' });
 
+/** One that a dry run really called; `status` is `ok`, `rejected`, or the code of its failure. */
+export const ExecutedExtension = Type.Object({
+  id: Id,
+  type: Type.Enum(['pre', 'validator', 'post']),
+  status: Id,
+  latency_ms: Count,
+});
+export type ExecutedExtension = Type.Static<typeof ExecutedExtension>;
+
 /** What an extension answered. */
 export type ExtensionAnswer =
   | { readonly kind: 'passed'; readonly changes: Pick<ExtensionReply, 'payload' | 'metadata' | 'context'> }

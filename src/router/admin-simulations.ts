@@ -1,7 +1,6 @@
 // What a document would do, without doing it: validation, complexity, dry run (policy 11.2, 11.4, 11.5).
 // A dry run is the code of every decision with nothing behind it: no limiter, permit, binding, push, record or metric.
 // If it is told to call, pre-processors and validators are really called, and nothing else.
-import { createHash } from 'node:crypto';
 import type { AdminParams, Complexity, DryRun } from '../contracts/admin-operations.ts';
 import type { DecideRequest } from '../contracts/decide.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -20,6 +19,7 @@ import type { Moment } from './admin-moment.ts';
 import { absent, type PolicyAdmin } from './admin-policy-reads.ts';
 import type { Operations } from './admin-principal.ts';
 import { decisionOf } from './decider.ts';
+import { payloadDigestOf } from './dry-decide.ts';
 import type { Rehearsal } from './extensions.ts';
 import { factsOf } from './facts-of.ts';
 
@@ -69,14 +69,14 @@ export const simulations = ({
     const budgets = given === undefined ? await moment.budgetsOf(policy, facts) : undefined;
     const snapshotFor = (asked: Facts): Snapshot => given ?? moment.now(policy, asked, budgets);
     if (params.extensions !== 'call') {
-      return { ...decided(policy, facts, snapshotFor(facts)), executed_extensions: [], ...digestOf(request) };
+      return { ...decided(policy, facts, snapshotFor(facts)), executed_extensions: [], ...payloadDigestOf(request) };
     }
     const called = await rehearse(policy, request, scopeOf(policy, facts, snapshotFor(facts), FIRST));
     const { payload } = called.request.task;
     const told = {
       executed_extensions: called.executed,
       ...(payload === undefined ? {} : { final_payload: payload }),
-      ...digestOf(called.request),
+      ...payloadDigestOf(called.request),
       ...(called.blockedBy === undefined ? {} : { blocked_by: called.blockedBy }),
     };
     if (called.fault !== undefined) return { ...refusedBy(called.fault, called, policy, facts), ...told };
@@ -109,9 +109,6 @@ function refusedBy({ code, message }: BeamlineError, called: Rehearsal, policy: 
   const explanation = { policy_id, policy_revision, policy_version, seed, attempt: 1, fallback_used: false };
   return { refusal: { code, message }, explanation: { ...explanation, steps, candidates: [] } };
 }
-
-const digestOf = ({ task: { payload } }: DecideRequest): Pick<DryRun, 'payload_digest'> =>
-  payload === undefined ? {} : { payload_digest: createHash('sha256').update(JSON.stringify(payload)).digest('hex') };
 
 type Named = AdminParams['validate_policy'];
 

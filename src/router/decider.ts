@@ -19,6 +19,7 @@ import type { Counter, Family } from '../telemetry/metrics.ts';
 import { attemptMs, type Marks } from './assignment-of.ts';
 import { Attempts, callTo } from './attempts.ts';
 import type { AttemptsDeps } from './attempts-deps.ts';
+import { dryDecide } from './dry-decide.ts';
 import { type ExperimentCounts, experimentCounts } from './experiment-counts.ts';
 import { factsOf } from './facts-of.ts';
 import type { Acceptance } from './jobs/acceptance.ts';
@@ -175,7 +176,9 @@ export class Decider {
     const facts = factsOf(request, timers.clock.epochMs());
     const isPush = request.push_assignment === true;
     const asked = { request, facts, policy, how: howOf(request) };
-    if (asked.how.isDry) return this.#told(policy, facts, (known) => this.#decided(asked, undefined, known));
+    if (asked.how.isDry) {
+      return this.#told(policy, facts, (known) => dryDecide(request, () => this.#decided(asked, undefined, known)));
+    }
     const admitted = rateLimits.admit(policy, facts, timers.clock.nowMs(), isPush);
     if (!isPush) return this.#told(policy, facts, (known) => this.#decided(asked, undefined, known));
     const within = budgets.of(policy, facts, Math.min(request.deadline_ms ?? policy.timeoutMs, policy.timeoutMs));

@@ -5,9 +5,9 @@ import type { Bus } from '../bus/bus.ts';
 import { bytesOf, ExtensionCaller, type ExtensionEndpoint, failed } from '../bus/extension-caller.ts';
 import type { EndpointHealth } from '../bus/extension-health.ts';
 import { at } from '../contracts/contract.ts';
-import type { ExecutedExtension } from '../contracts/admin-operations.ts';
 import type { DecideRequest, DecideRequestV1 } from '../contracts/decide.ts';
 import {
+  type ExecutedExtension,
   type ExtensionAnswer,
   type ExtensionRequest,
   extensionPre,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { cancel } from '../contracts/cancel.ts';
 import { at } from '../contracts/contract.ts';
@@ -430,6 +431,21 @@ test('a dry run is always explained in its steps, and no metric counts it', asyn
   const { ok, explanation } = await decide({ options: { dry_run: true } });
   assert.deepEqual([ok, Array.isArray(explanation?.['steps']), heard.pushed.length], [true, true, 0]);
   assert.doesNotMatch(metrics.render(), /router_decisions_total\{/);
+  await stop();
+});
+
+test('a dry run tells that it called nothing and what payload it would send, also when it is refused', async () => {
+  const guarded = { weights: { alder: 1 }, validators: [{ id: 'nobody_serves_it' }] };
+  const { decide, stop } = await open(guarded);
+  const payload = { messages: [{ role: 'user', content: 'hi' }] };
+  const payload_digest = createHash('sha256').update(JSON.stringify(payload)).digest('hex');
+  const asked = { task: { type: 'ai.chat', model: 'small', payload }, options: { dry_run: true } };
+  const dry = await decide(asked);
+  assert.deepEqual([dry.ok, dry.executed_extensions, dry.payload_digest], [true, [], payload_digest]);
+  const { error } = await decide({ ...asked, constraints: { providers_allow: ['nobody'] } });
+  const { explanation, ...told } = error?.details ?? {};
+  assert.deepEqual([error?.code, told], ['no_provider_available', { executed_extensions: [], payload_digest }]);
+  assert.ok(explanation !== undefined);
   await stop();
 });
 
