@@ -208,6 +208,37 @@ test('decisions of every router follow the registry, and what a policy names sta
   assert.equal((await ask('DELETE', '/guard')).status, 204);
 });
 
+test('a policy is held against the registry: who is registered, as what, and with what settings', async () => {
+  await using api = await open();
+  const { ask, decide, writePolicy } = api;
+  const policies = (method: string, path: string, body: Json) => ask(method, `/../policies/acme${path}`, { body });
+  const validated = async (document: Json): Promise<readonly string[]> => {
+    const { json } = await policies('POST', '/validate', { document });
+    return [...(json['errors'] as Json[]), ...(json['warnings'] as Json[])].map(({ path, code, message }) =>
+      [path, code, message].join(' '),
+    );
+  };
+  assert.deepEqual(await validated(GUARDED), [
+    "/validators/0/id unknown_extension no extension 'guard' is registered, nor does the configuration have it",
+  ]);
+  await writePolicy('acme', 'guarded', GUARDED);
+  const config_schema = { properties: { level: { type: 'integer', maximum: 3 } }, required: ['level'] };
+  const made = await ask('POST', '', { body: { ...GUARD, config_schema } });
+  assert.deepEqual([made.status, made.json['config_schema']], [201, config_schema], made.text);
+  const guarded = (config?: Json) => ({ ...GUARDED, validators: [{ id: 'guard', ...(config && { config }) }] });
+  assert.deepEqual(await validated(guarded()), ['/validators/0/config/level invalid_config is required']);
+  const put = await policies('PUT', '/support', guarded({ level: 4 }));
+  assert.deepEqual([put.status, errorOf(put).details?.fields?.[0]?.code], [422, 'invalid_config'], put.text);
+  assert.equal((await policies('PUT', '/support', guarded({ level: 3 }))).status, 201);
+  assert.deepEqual(await validated({ ...GUARDED, validators: [], pre: [{ id: 'guard' }] }), [
+    "/pre/0/id unknown_extension there is no pre extension 'guard'",
+  ]);
+  // One that was stored before is judged when it is asked, on every router.
+  await until('both routers to refuse it', async () =>
+    (await Promise.all(Array.from({ length: 8 }, decide))).every((code) => code === 'extension_error'),
+  );
+});
+
 test('the breakers of an extension are closed on every router', async () => {
   await using api = await open();
   const { ask, bus, decide, writePolicy } = api;
@@ -243,7 +274,8 @@ const REFUSED: readonly (readonly [what: string, body: Json, path: string, code:
   ['a provider', { id: 'guard', type: 'provider' }, '/type', 'pattern'],
   ['a subject', { ...GUARD, subject: 'a.b' }, '/subject', 'unknown_key'],
   ['what only answers have', { ...GUARD, revision: 3 }, '/revision', 'unknown_key'],
-  ['a schema of settings', { ...GUARD, config_schema: {} }, '/config_schema', 'not_implemented'],
+  ['a schema that is a list', { ...GUARD, config_schema: [] }, '/config_schema', 'type'],
+  ['a schema with a reference', { ...GUARD, config_schema: { $ref: '#' } }, '/config_schema/$ref', 'unknown_key'],
   ['a time of 9 ms', { ...GUARD, timeout_ms: 9 }, '/timeout_ms', 'range'],
   ['a time of 5001 ms', { ...GUARD, timeout_ms: 5_001 }, '/timeout_ms', 'range'],
   ['four retries', { ...GUARD, retry: 4 }, '/retry', 'range'],

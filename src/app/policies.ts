@@ -6,7 +6,8 @@ import { openPriceBook, type PriceBook, priceLines } from '../catalog/price-book
 import { policySourceOf } from '../config/policy-source.ts';
 import type { Config } from '../config/schema.ts';
 import { BeamlineError } from '../core/errors.ts';
-import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
+import { builtInPolicy, type ParsePolicy, parsePolicy } from '../policy/parse.ts';
+import { descriptorOf } from '../router/extension-document.ts';
 import { openPolicyKv } from '../router/policy-kv.ts';
 import { PolicyReplica } from '../router/policy-replica.ts';
 import { PolicySnapshot } from '../router/policy-snapshot.ts';
@@ -24,7 +25,7 @@ export interface OpenedPolicies extends AsyncDisposable {
   readonly replica: PolicyReplica;
   readonly store: PolicyStore;
   /** The parser that replica and store use. */
-  readonly parse: ParseDocument;
+  readonly parse: ParsePolicy;
   /** Warns of models without a price by this book from now on; until then by the prices of the configuration. */
   readonly pricedBy: (book: PriceBook) => void;
 }
@@ -122,14 +123,14 @@ const builtInsOnly: PolicySource = {
 
 const notBuilt = (what: string): BeamlineError => new BeamlineError('not_implemented', `there is no ${what} here`);
 
-function parserOf({ providers, extensions }: Config, prices: () => PriceBook): ParseDocument {
+function parserOf({ providers, extensions }: Config, prices: () => PriceBook): ParsePolicy {
   const knownProviders = new Set(providers.list.map(({ id }) => id));
-  const knownExtensions = new Map(extensions.map(({ id, type }) => [id, type]));
+  const configured = new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)]));
   const isPriced = (provider: string, model: string): boolean => prices().lineOf(provider, model) !== undefined;
   // Who has no prices at all does not count money.
   const hasPrices = priceLines(providers.list).length > 0;
-  const around = { knownProviders, knownExtensions, isPriced: hasPrices ? isPriced : undefined };
-  return (document, key) => parsePolicy(document, { ...key, ...around });
+  const around = { knownProviders, isPriced: hasPrices ? isPriced : undefined };
+  return (document, key, knownExtensions = configured) => parsePolicy(document, { ...key, ...around, knownExtensions });
 }
 
 const policiesMaxOf = ({ gateway }: Config): ReadonlyMap<string, number> =>

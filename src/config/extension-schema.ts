@@ -37,6 +37,11 @@ const extension = entry({
   config: Type.Optional(
     Type.Record(Type.String(), Type.Unknown(), { description: 'Settings under those of a policy.' }),
   ),
+  config_schema: Type.Optional(
+    Type.Record(Type.String(), Type.Unknown(), {
+      description: 'What both together must be: JSON Schema, as far as policies.md says.',
+    }),
+  ),
 });
 
 export const extensionsSchema = Type.Array(extension, {

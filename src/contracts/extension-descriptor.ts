@@ -20,6 +20,8 @@ const DESCRIPTOR = {
   enabled: Type.Boolean(),
   // Under the settings of a policy's item.
   config: maybe(OpenObject),
+  // What both together must be: a part of JSON Schema.
+  config_schema: maybe(OpenObject),
   // In order of preference; a condition is a text in the language of policies.
   versions: Type.Array(Type.Object({ version: Part, when: maybe(Type.String()), enabled: Type.Boolean() })),
   instances: Type.Array(
@@ -42,6 +44,7 @@ export interface ExtensionDocument {
   readonly retry: number;
   readonly enabled: boolean;
   readonly config?: Readonly<Record<string, unknown>>;
+  readonly config_schema?: Readonly<Record<string, unknown>>;
   readonly versions: readonly { readonly version: string; readonly when?: string; readonly enabled: boolean }[];
   readonly instances: readonly { readonly id: string; readonly weight: number; readonly enabled: boolean }[];
 }

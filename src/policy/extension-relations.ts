@@ -1,5 +1,7 @@
 // What the items of all three stages say together, and beside the registry (policy 10.3, 11.5).
 import type { Findings } from './issue.ts';
+import type { SettingsSchema } from './settings-schema.ts';
+import { isMembers } from './shape.ts';
 import type { ExtensionStage } from './policy.ts';
 import { itemsOf } from './references.ts';
 
@@ -13,13 +15,27 @@ const STAGES = [
   ['post', 'post'],
 ] as const;
 
+/** What a policy says is held against it. */
+interface KnownExtension {
+  readonly type: ExtensionStage;
+  /** Under the settings of a policy's item. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly settings?: SettingsSchema | undefined;
+}
+
+/** Those of the configuration by id; `isRegistry`: and those that are registered beside them. */
+export interface KnownExtensions {
+  readonly isRegistry?: boolean;
+  get(id: string): KnownExtension | undefined;
+}
+
 /**
- * `known` are the extensions of the configuration by id, absent where nobody knows it. Others may be registered before
- * they are asked, so one that is not there is a warning, and one that is there and of another stage an error.
+ * `known` is absent where nobody knows them. One may be registered before it is asked, so one that is not there is a
+ * warning, and one that is there and of another stage an error.
  */
 export function checkExtensions(
   document: Readonly<Record<string, unknown>>,
-  known: ReadonlyMap<string, ExtensionStage> | undefined,
+  known: KnownExtensions | undefined,
   findings: Findings,
 ): void {
   let count = 0;
@@ -30,19 +46,27 @@ export function checkExtensions(
     }
     count += items.length;
     const seen = new Set<string>();
-    for (const [path, { id, timeout_ms: timeoutMs }] of items) {
+    for (const [path, { id, config, timeout_ms: timeoutMs }] of items) {
       if (typeof timeoutMs === 'number' && timeoutMs > CALL_MS_MAX) {
         findings.warning(`${path}/timeout_ms`, 'clamped', 'is lowered to 5 seconds');
       }
       if (typeof id !== 'string') continue;
       if (seen.has(id)) findings.error(`${path}/id`, 'duplicate', `extension '${id}' is listed twice`);
       seen.add(id);
-      const configured = known?.get(id);
-      if (configured !== undefined && configured !== stage) {
+      const extension = known?.get(id);
+      if (extension === undefined) {
+        if (known !== undefined) findings.warning(`${path}/id`, 'unknown_extension', absent(id, known));
+      } else if (extension.type !== stage) {
         findings.error(`${path}/id`, 'unknown_extension', `there is no ${stage} extension '${id}'`);
-      } else if (known !== undefined && configured === undefined) {
-        findings.warning(`${path}/id`, 'unknown_extension', `the configuration has no '${id}': it must be registered`);
+      } else if (config === undefined || isMembers(config)) {
+        const tell = (at: string, message: string): void => findings.error(at, 'invalid_config', message);
+        extension.settings?.check({ ...extension.config, ...config }, `${path}/config`, tell);
       }
     }
   }
 }
+
+const absent = (id: string, { isRegistry }: KnownExtensions): string =>
+  isRegistry === true
+    ? `no extension '${id}' is registered, nor does the configuration have it`
+    : `the configuration has no '${id}': it must be registered`;

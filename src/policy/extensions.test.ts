@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePolicy } from './parse.ts';
+import { Findings } from './issue.ts';
 import type { ExtensionStage } from './policy.ts';
+import { readSettingsSchema } from './settings-schema.ts';
+
+const KEY = { tenantId: 'acme', policyId: 'default', revision: 1, knownProviders: new Set(['alder']) };
 
 const parse = (more: object, known?: ReadonlyMap<string, ExtensionStage>) =>
   parsePolicy(
     { version: '2.0', weights: { alder: 1 }, ...more },
     {
-      tenantId: 'acme',
-      policyId: 'default',
-      revision: 1,
-      knownProviders: new Set(['alder']),
-      ...(known === undefined ? {} : { knownExtensions: known }),
+      ...KEY,
+      knownExtensions: known && {
+        get(id) {
+          const type = known.get(id);
+          return type === undefined ? type : { type, config: {} };
+        },
+      },
     },
   );
 
@@ -64,6 +70,37 @@ test('an extension that the configuration lacks may be registered yet: that is a
     parsed.warnings.map(({ path, code }) => `${path} ${code}`),
     ['/validators/1/id unknown_extension'],
   );
+});
+
+test('who knows the registry says whether one is registered', () => {
+  const [warning] = parsePolicy(
+    { version: '2.0', weights: { alder: 1 }, pre: [{ id: 'gone' }] },
+    { ...KEY, knownExtensions: { isRegistry: true, get: () => undefined } },
+  ).warnings;
+  assert.deepEqual(
+    [warning?.code, warning?.message],
+    ['unknown_extension', "no extension 'gone' is registered, nor does the configuration have it"],
+  );
+});
+
+test('settings over those of the registry must fit the schema of the extension', () => {
+  const settings = readSettingsSchema(
+    { properties: { words: { items: { type: 'string' } }, level: { maximum: 3 } }, required: ['level', 'words'] },
+    '',
+    new Findings(),
+  );
+  assert.ok(settings !== undefined);
+  const get = () => ({ type: 'pre' as const, config: { level: 9 }, settings });
+  const told = (config?: object) =>
+    faults(
+      parsePolicy(
+        { version: '2.0', weights: { alder: 1 }, pre: [{ id: 'tidy', ...(config && { config }) }] },
+        { ...KEY, knownExtensions: { get } },
+      ),
+    );
+  assert.deepEqual(told({ words: ['a', 2], level: 3 }), ['/pre/0/config/words/1 invalid_config']);
+  assert.deepEqual(told(), ['/pre/0/config/level invalid_config', '/pre/0/config/words invalid_config']);
+  assert.deepEqual(told({ words: [], level: 0 }), []);
 });
 
 test('a timeout above the bound is lowered with a warning', () => {

@@ -20,8 +20,8 @@ export type ErrorIssueCode =
   | 'unsupported_function'
   | 'expression_too_complex'
   | 'unknown_extension'
-  | 'not_plain'
-  | 'not_implemented';
+  | 'invalid_config'
+  | 'not_plain';
 
 export type WarningCode =
   | 'no_effect'

@@ -2,6 +2,7 @@
 // The table finds faults of shape, and the relations what takes two places of the document to see.
 import { compilePolicy, type PolicyKey } from './compile.ts';
 import { POLICY_SHAPE, type PolicyDocument } from './document.ts';
+import type { KnownExtensions } from './extension-relations.ts';
 import { Findings, type Issue } from './issue.ts';
 import type { Policy } from './policy.ts';
 import { relate, type Surroundings } from './relations.ts';
@@ -14,6 +15,9 @@ export interface ParseOptions extends PolicyKey, Surroundings {}
 export type Parsed =
   | { readonly kind: 'valid'; readonly policy: Policy; readonly warnings: readonly Issue[] }
   | { readonly kind: 'invalid'; readonly errors: readonly Issue[]; readonly warnings: readonly Issue[] };
+
+/** A parser with its surroundings; `extensions` in place of those that it knows itself. */
+export type ParsePolicy = (document: unknown, key: PolicyKey, extensions?: KnownExtensions) => Parsed;
 
 /** Checks and compiles a document; never throws. */
 export function parsePolicy(document: unknown, options: ParseOptions): Parsed {

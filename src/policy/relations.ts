@@ -1,9 +1,8 @@
 // What one place of a policy document says about another (policy 11.5). Parts of a wrong type were told of already.
-import { checkExtensions } from './extension-relations.ts';
+import { checkExtensions, type KnownExtensions } from './extension-relations.ts';
 import { checkBudgets } from './budget-document.ts';
 import { complexityOf } from './complexity.ts';
 import { type Findings, pathTo } from './issue.ts';
-import type { ExtensionStage } from './policy.ts';
 import { itemsOf, referencesIn } from './references.ts';
 import { isMembers } from './shape.ts';
 
@@ -18,8 +17,8 @@ export interface Surroundings {
   readonly policyId: string;
   /** The deployment's catalogue; a policy may name these and its own. */
   readonly knownProviders: ReadonlySet<string>;
-  /** The extensions of the configuration by id, beside which others may be registered; absent where nobody knows it. */
-  readonly knownExtensions?: ReadonlyMap<string, ExtensionStage>;
+  /** Absent where nobody knows them. */
+  readonly knownExtensions?: KnownExtensions | undefined;
   /** Whether the price book has the model of a provider; absent where there is no price book. */
   readonly isPriced?: ((provider: string, model: string) => boolean) | undefined;
 }

@@ -37,8 +37,8 @@ export async function memoryExtensions(of: ExtensionsOf): Promise<ExtensionAdmin
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 
 export async function memoryPolicies(tenants: readonly string[], clock: Clock, telemetry: Telemetry) {
-  const parse: PolicyAdmin['check'] = (document, key) =>
-    parsePolicy(document, { ...key, knownProviders: new Set(PROVIDERS) });
+  const parse: PolicyAdmin['check'] = (document, key, knownExtensions) =>
+    parsePolicy(document, { ...key, knownProviders: new Set(PROVIDERS), knownExtensions });
   const builtIns = (['default', 'direct'] as const).map((policyId) =>
     builtInPolicy(
       policyId,

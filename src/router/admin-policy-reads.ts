@@ -3,7 +3,8 @@ import type { PolicyVersion, StoredPolicy } from '../contracts/admin-operations.
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
 import { namesExtension } from '../policy/extension-document.ts';
-import type { Parsed } from '../policy/parse.ts';
+import type { KnownExtensions } from '../policy/extension-relations.ts';
+import type { ParsePolicy } from '../policy/parse.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
 import type { Policies } from './policies.ts';
 import type { PolicyReplica } from './policy-replica.ts';
@@ -23,13 +24,13 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
   history(tenantId: string, policyId: string): Promise<readonly PolicyRecord[]>;
   /** Throws `validation_failed` with `errors` and `warnings` in the details, `precondition_failed`, `capacity_exceeded`, `unavailable`. */
-  put(write: PolicyWrite, document: unknown): Promise<Written>;
+  put(write: PolicyWrite, document: unknown, extensions?: KnownExtensions): Promise<Written>;
   /** Writes the document of an old revision as a new one; throws `not_found` too. */
-  rollback(write: PolicyWrite, toRevision: number): Promise<Written>;
+  rollback(write: PolicyWrite, toRevision: number, extensions?: KnownExtensions): Promise<Written>;
   /** Throws `not_found` for what is absent, `precondition_failed`, `unavailable`. */
   delete(write: PolicyWrite): Promise<PolicyRecord>;
   /** Checks a document as a write would; never throws. */
-  check(document: unknown, key: PolicyKey): Parsed;
+  readonly check: ParsePolicy;
 }
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
@@ -50,12 +51,20 @@ export function policyAdminOf(
     },
     count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),
-    put: (write, document) => store.put(write, document),
-    rollback: (write, toRevision) => store.rollback(write, toRevision),
+    put: (write, document, extensions) => store.put(write, document, extensions),
+    rollback: (write, toRevision, extensions) => store.rollback(write, toRevision, extensions),
     delete: (write) => store.delete(write),
     check,
   };
 }
+
+/** The same with what the registry of extensions knows by now. */
+export const knowing = (policies: PolicyAdmin, extensions: KnownExtensions): PolicyAdmin => ({
+  ...policies,
+  put: (write, document) => policies.put(write, document, extensions),
+  rollback: (write, toRevision) => policies.rollback(write, toRevision, extensions),
+  check: (document, key) => policies.check(document, key, extensions),
+});
 
 const LIMIT = 50;
 

@@ -4,6 +4,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Condition } from '../policy/condition.ts';
 import { boolean, integer, list, text, word } from '../policy/document-parts.ts';
 import { Findings, pathTo } from '../policy/issue.ts';
+import { readSettingsSchema, type SettingsSchema } from '../policy/settings-schema.ts';
 import { check, type Shape } from '../policy/shape.ts';
 import { compileWhen } from '../policy/when.ts';
 import type { Descriptor } from './extensions.ts';
@@ -55,11 +56,7 @@ const EXTENSION: Shape = {
     enabled: { shape: boolean },
     config: { shape: settings },
     config_schema: {
-      shape: {
-        kind: 'own',
-        check: (_, path, { findings }) =>
-          findings.error(path, 'not_implemented', 'schemas of settings are not checked yet'),
-      },
+      shape: { kind: 'own', check: (value, path, { findings }) => void readSettingsSchema(value, path, findings) },
     },
     versions: {
       shape: list(
@@ -126,6 +123,7 @@ export function readExtension(id: string, body: unknown): ExtensionDocument {
     retry = 0,
     enabled = true,
     config,
+    config_schema,
     versions = [],
     instances = [],
   } = given as Checked;
@@ -136,6 +134,7 @@ export function readExtension(id: string, body: unknown): ExtensionDocument {
     retry,
     enabled,
     ...(config === undefined ? {} : { config }),
+    ...(config_schema === undefined ? {} : { config_schema }),
     versions: versions.map(versionOf),
     instances: instances.map(({ id: instance, weight = 100, enabled: isEnabled = true }) => ({
       id: instance,
@@ -161,7 +160,7 @@ function relate({ id, versions = [], instances = [] }: Checked, named: string, f
   }
 }
 
-/** Of a configuration, or of a record. Throws `validation_failed` for a text that is no condition. */
+/** Of a configuration, or of a record. Throws `validation_failed` for a text that is no condition, and a schema that is none. */
 export const descriptorOf = (document: ExtensionDocument): Descriptor => ({
   id: document.id,
   type: document.type,
@@ -169,6 +168,7 @@ export const descriptorOf = (document: ExtensionDocument): Descriptor => ({
   retry: document.retry,
   enabled: document.enabled,
   config: document.config ?? {},
+  ...(document.config_schema === undefined ? {} : { settings: settingsFrom(document.config_schema, document.id) }),
   versions: document.versions.map(({ version, enabled, when }) => ({
     version,
     enabled,
@@ -186,6 +186,7 @@ export const documentOf = ({
   retry,
   enabled,
   config,
+  settings,
   versions = [],
   instances = [],
 }: Descriptor): ExtensionDocument => ({
@@ -195,6 +196,7 @@ export const documentOf = ({
   retry,
   enabled,
   config: { ...config },
+  ...(settings === undefined ? {} : { config_schema: settings.document }),
   versions: versions.map(({ version, enabled: isEnabled, when }) => ({
     version,
     enabled: isEnabled,
@@ -206,7 +208,22 @@ export const documentOf = ({
 function conditionFrom(when: string | undefined, where: string): Condition {
   const findings = new Findings();
   const holds = when === undefined ? () => true : compileWhen(when, '/when', { findings, major: 2 });
-  const [fault] = findings.errors;
-  if (fault === undefined) return holds;
-  throw new BeamlineError('validation_failed', `${where}: ${fault.message}`, { details: { reason: 'configuration' } });
+  assertNone(findings, where);
+  return holds;
+}
+
+function settingsFrom(schema: unknown, id: string): SettingsSchema {
+  const findings = new Findings();
+  const settings = readSettingsSchema(schema, '/config_schema', findings);
+  assertNone(findings, `extensions ${id}`);
+  if (settings === undefined) throw new TypeError('a schema without a fault was not read');
+  return settings;
+}
+
+function assertNone({ errors: [fault] }: Findings, where: string): void {
+  if (fault === undefined) return;
+  const { path, message } = fault;
+  throw new BeamlineError('validation_failed', `${where}: ${path} ${message}`, {
+    details: { reason: 'configuration' },
+  });
 }

@@ -18,7 +18,9 @@ import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Scope } from '../policy/condition.ts';
 import type { ExtensionItem, ExtensionStage } from '../policy/policy.ts';
+import type { SettingsSchema } from '../policy/settings-schema.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { settingsFor } from './extension-settings.ts';
 import { endpointOf, isEndpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
 
 /** The registry's entry of one extension (policy 10.1). */
@@ -30,6 +32,8 @@ export interface Descriptor {
   readonly enabled: boolean;
   /** Defaults under the policy item's own. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** What both together must be; absent: anything. */
+  readonly settings?: SettingsSchema;
   /** In order of preference; absent: there is only the extension itself. */
   readonly versions?: readonly ExtensionVersion[];
   /** Absent: whoever serves it shares its requests. */
@@ -185,6 +189,8 @@ export class Extensions {
     if (descriptor === undefined || !descriptor.enabled || descriptor.type !== stage) {
       return failed('extension_not_found', `there is no ${stage} extension ${id}`);
     }
+    const settings = settingsFor(descriptor, item);
+    if (settings.kind === 'invalid') return failed('extension_error', settings.message);
     const message: Omit<ExtensionRequest, 'deadline_ms'> = {
       version: '1',
       type: stage,
@@ -192,7 +198,7 @@ export class Extensions {
       tenant_id: request.tenant_id,
       policy_id: request.policy_id ?? 'default',
       policy_revision: of.policyRevision,
-      config: { ...descriptor.config, ...item.config },
+      config: settings.config,
       payload: request.task.payload ?? {},
       metadata: request.metadata ?? {},
       context: request.context ?? {},

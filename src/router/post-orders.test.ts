@@ -1,6 +1,7 @@
 // What a work order says of post-processors, for requests and for jobs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { descriptorOf, documentOf } from './extension-document.ts';
 import type { Descriptor } from './extensions.ts';
 import { openJobs, orderOf } from './jobs/jobs-fixture.ts';
 import { openRouter } from './router-fixture.ts';
@@ -16,6 +17,8 @@ const REGISTRY = new Map([
   described('off', { enabled: false }),
   described('guard', { type: 'validator' }),
 ]);
+
+const raise = (): never => assert.fail('absent');
 
 const POST = [
   { id: 'redact', mode: 'required', config: { a: 2 }, timeout_ms: 300, retry: 0 },
@@ -70,6 +73,23 @@ test('a required one that the registry does not have ends the request before any
   const [frame] = heard.frames;
   assert.equal(frame?.type === 'error' && frame.error.code, 'extension_not_found');
   await stop();
+});
+
+test('settings that do not fit the schema end the request, or leave an optional item out', async () => {
+  const config_schema = { properties: { a: { type: 'string' } } };
+  const { settings } = descriptorOf({ ...documentOf(REGISTRY.get('redact') ?? raise()), config_schema });
+  const strict = new Map([...REGISTRY, described('redact', { settings: settings ?? raise() })]);
+  for (const mode of ['required', 'optional']) {
+    const post = [{ ...POST[0], mode }, { id: 'tidy' }];
+    const { decide, heard, stop } = await openRouter({ weights: { alder: 1 }, post }, { extensions: strict });
+    await decide({ stream: true });
+    const [frame] = heard.frames;
+    assert.deepEqual(
+      [heard.pushed.flatMap((pushed) => pushed.post?.map(({ id }) => id)), frame?.type === 'error' && frame.error.code],
+      mode === 'required' ? [[], 'extension_error'] : [['tidy'], false],
+    );
+    await stop();
+  }
 });
 
 test('a failed post-processor is not tried again, nor anywhere else', async () => {

@@ -10,11 +10,12 @@ import { type Facts, type Live, seedOf } from '../policy/facts.ts';
 import type { ExtensionItem, Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
 import { endpointOf } from './extension-endpoint.ts';
+import { settingsFor } from './extension-settings.ts';
 import type { Registry } from './extensions.ts';
 
 /**
- * Those whose condition holds, in their order; an optional one that the registry does not have is left out.
- * `extension_not_found` for a required one.
+ * Those whose condition holds, in their order; an optional one is left out that the registry does not have, or whose
+ * settings do not fit its schema. `extension_not_found` and `extension_error` for a required one.
  */
 function postOrders(items: readonly ExtensionItem[], registry: Registry, scope: Scope): PostOrder[] | BeamlineError {
   const orders: PostOrder[] = [];
@@ -28,13 +29,18 @@ function postOrders(items: readonly ExtensionItem[], registry: Registry, scope: 
         details: { extension: item.id },
       });
     }
+    const settings = settingsFor(descriptor, item);
+    if (settings.kind === 'invalid') {
+      if (!isRequired) continue;
+      return new BeamlineError('extension_error', settings.message, { details: { extension: item.id } });
+    }
     const seed = seedOf(scope.facts);
     const { id, version } = endpointOf(descriptor, { scope, seed, statusOf: () => 'healthy' });
     const order: PostOrder = {
       id: item.id,
       subject: at(extensionPost, { id }).subject,
       mode: isRequired ? 'required' : 'optional',
-      config: { ...descriptor.config, ...item.config },
+      config: settings.config,
       timeout_ms: item.timeoutMs ?? descriptor.timeoutMs,
       retry: item.retry ?? descriptor.retry,
     };

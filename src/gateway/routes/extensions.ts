@@ -43,6 +43,10 @@ const FIELDS = {
   retry: { ...integer, minimum: 0, maximum: 3, default: 0 },
   enabled,
   config: { type: 'object', description: "Settings under those of a policy's item, at most 16 KiB." },
+  config_schema: {
+    type: 'object',
+    description: 'JSON Schema of the settings of a policy over these, without references, at most 16 KiB.',
+  },
   versions: listOf(16, ['version'], {
     version: part,
     when: { ...text, description: 'Condition in the language of policies; absent: always.' },
