@@ -15,7 +15,7 @@ export interface ProviderRequest {
   readonly prompt?: string;
   /** `model`, `max_tokens`, `temperature` and what else the caller said, by OpenAI's names. */
   readonly parameters: Members;
-  /** `settings` of the provider in Beamline's configuration. */
+  /** `settings` of the provider in Beamline's configuration, or `config` of the registered one. */
   readonly config?: Members;
   /** Milliseconds that are left; an answer after it is not read. */
   readonly deadline_ms?: number;
@@ -31,7 +31,7 @@ export interface ProviderAnswer {
 }
 
 export interface ProviderService {
-  /** As in `providers.list` of Beamline's configuration. */
+  /** As in `providers.list` of Beamline's configuration, or as it is registered. */
   readonly id: string;
   /** The signal is aborted when the time of the request is over. */
   answer(request: ProviderRequest, signal: AbortSignal): ProviderAnswer | Promise<ProviderAnswer>;

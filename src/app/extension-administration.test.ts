@@ -239,6 +239,21 @@ test('a policy is held against the registry: who is registered, as what, and wit
   );
 });
 
+test('a registered provider stays while a policy lists it, and has no breaker of an extension', async () => {
+  await using api = await open();
+  const { ask, writePolicy } = api;
+  const made = await ask('POST', '', { body: { id: 'lab_llm', type: 'provider', config: { region: 'eu' } } });
+  assert.deepEqual([made.status, made.json['type']], [201, 'provider'], made.text);
+  assert.equal((await ask('PATCH', '/lab_llm', { body: { enabled: false } })).status, 200);
+  const reset = await ask('POST', '/lab_llm/breaker/reset');
+  assert.deepEqual([reset.status, errorOf(reset).code], [409, 'conflict']);
+  await writePolicy('acme', 'lab', { version: '2.0', providers: [{ name: 'lab_llm', weight: 1, model: 'parrot' }] });
+  const refused = await ask('DELETE', '/lab_llm');
+  assert.deepEqual([refused.status, errorOf(refused).message?.includes('acme/lab')], [409, true]);
+  await writePolicy('acme', 'lab', { version: '2.0', weights: { alder: 1 } });
+  assert.equal((await ask('DELETE', '/lab_llm')).status, 204);
+});
+
 test('the breakers of an extension are closed on every router', async () => {
   await using api = await open();
   const { ask, bus, decide, writePolicy } = api;
@@ -271,7 +286,15 @@ const REFUSED: readonly (readonly [what: string, body: Json, path: string, code:
   ['an id of one letter', { id: 'a', type: 'pre' }, '/id', 'pattern'],
   ['a reserved id', { id: 'health', type: 'pre' }, '/id', 'conflict'],
   ['no type', { id: 'guard' }, '/type', 'required'],
-  ['a provider', { id: 'guard', type: 'provider' }, '/type', 'pattern'],
+  ['a flow', { id: 'guard', type: 'flow' }, '/type', 'pattern'],
+  ['a provider with a time', { id: 'lab', type: 'provider', timeout_ms: 900 }, '/timeout_ms', 'conflict'],
+  ['a provider with instances', { id: 'lab', type: 'provider', instances: [{ id: 'a' }] }, '/instances', 'conflict'],
+  [
+    'a provider whose settings do not fit its schema',
+    { id: 'lab', type: 'provider', config: { a: 1 }, config_schema: { properties: { a: { type: 'string' } } } },
+    '/config/a',
+    'invalid_config',
+  ],
   ['a subject', { ...GUARD, subject: 'a.b' }, '/subject', 'unknown_key'],
   ['what only answers have', { ...GUARD, revision: 3 }, '/revision', 'unknown_key'],
   ['a schema that is a list', { ...GUARD, config_schema: [] }, '/config_schema', 'type'],

@@ -11,30 +11,42 @@ import { openSimulated } from '../provider/simulated.ts';
 import { parseScript } from '../provider/simulated-script.ts';
 import type { ProviderTarget } from '../worker/provider-sides.ts';
 import type { Ground } from './ground.ts';
+import { openRegisteredProviders } from './registered-providers.ts';
 import { requiredSecret } from './secret.ts';
 
 export interface OpenedProviders extends AsyncDisposable {
+  /** Of the configuration. */
   readonly ids: readonly string[];
   /** Models that the configuration names, by provider. */
   readonly models: ReadonlyMap<string, readonly string[]>;
   target(providerId: string, model: string): ProviderTarget | undefined;
 }
 
-/** The providers of one pool. Throws `validation_failed` for an address or a script that cannot be used. */
-export function openProviders(ground: Ground, bus: Bus, pool: string): OpenedProviders {
-  const opened = new AsyncDisposableStack();
+/** The providers of one pool, and those that are registered, which every pool serves. Throws `validation_failed` for an address or a script that cannot be used. */
+export async function openProviders(ground: Ground, bus: Bus, pool: string): Promise<OpenedProviders> {
+  await using opening = new AsyncDisposableStack();
   const providers = new Map<string, { provider: Provider; config: ProviderConfig }>();
   for (const config of ground.config.providers.list) {
     if (config.pool === pool)
-      providers.set(config.id, { provider: opened.use(openProvider(ground, bus, config)), config });
+      providers.set(config.id, { provider: opening.use(openProvider(ground, bus, config)), config });
   }
+  const { timers } = ground;
+  const registered = opening.use(
+    await openRegisteredProviders(ground, bus, ({ id, config }) =>
+      openServiceProvider({ id, config, timers, ask: serviceOf(bus, id) }),
+    ),
+  );
+  const opened = opening.move();
   return {
     ids: [...providers.keys()],
     models: new Map(Array.from(providers, ([id, { config }]) => [id, Object.keys(config.models)])),
     target(providerId, model) {
       const found = providers.get(providerId);
-      if (found === undefined) return undefined;
-      return { provider: found.provider, upstreamModel: found.config.models[model]?.upstream ?? model };
+      if (found !== undefined) {
+        return { provider: found.provider, upstreamModel: found.config.models[model]?.upstream ?? model };
+      }
+      const provider = registered.get(providerId);
+      return provider === undefined ? undefined : { provider, upstreamModel: model };
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

@@ -18,7 +18,7 @@ import { openSpilledLetters } from './spilled-letters.ts';
 export async function openWorker(ground: Ground, bus: Bus, clockSkewMs = (): number => 0): Promise<Role> {
   const { worker, frames, providers: limits } = ground.config;
   await using opening = new AsyncDisposableStack();
-  const providers = opening.use(openProviders(ground, bus, worker.pool));
+  const providers = opening.use(await openProviders(ground, bus, worker.pool));
   const blocks = opening.use(await openBlockList(ground, bus));
   const { costOf } = opening.use(await openLivePrices(ground, bus, ground.telemetry.log.for('worker')));
   const { spill } = opening.use(await openSpilledLetters(ground, bus, 'worker'));

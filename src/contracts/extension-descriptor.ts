@@ -7,7 +7,9 @@ import { Count, Id, maybe, OpenObject } from './fields.ts';
 export const extensionBucket: BucketSpec = { name: 'extensions', bytesMax: 67_108_864 };
 export const extensionKey = (id: string): string => keyOf(id);
 
-export const EXTENSION_TYPES = ['pre', 'validator', 'post'] as const;
+/** What a policy asks by its items, and what it sends requests to. */
+export const EXTENSION_TYPES = ['pre', 'validator', 'post', 'provider'] as const;
+export type ExtensionType = (typeof EXTENSION_TYPES)[number];
 /** Of a version or an instance: a part of its subject. */
 const Part = Type.String({ pattern: '^[a-z0-9_]{1,32}$' });
 const ExtensionId = Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' });
@@ -39,7 +41,7 @@ const ExtensionRecord = Type.Object({
 /** What administrators say of an extension, with its defaults. */
 export interface ExtensionDocument {
   readonly id: string;
-  readonly type: (typeof EXTENSION_TYPES)[number];
+  readonly type: ExtensionType;
   readonly timeout_ms: number;
   readonly retry: number;
   readonly enabled: boolean;

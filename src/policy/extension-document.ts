@@ -42,6 +42,10 @@ export const validators: Shape = list(
   ITEMS_MAX,
 );
 
+/** Whether the document of a policy lists this provider; what is not of the configuration must be listed. */
+export const listsProvider = (document: unknown, id: string): boolean =>
+  isMembers(document) && [document['providers']].flat().some((listed) => isMembers(listed) && listed['name'] === id);
+
 /** Whether the document of a policy has an item of this extension; one that is no policy has none. */
 export const namesExtension = (document: unknown, id: string): boolean =>
   isMembers(document) &&

@@ -1,8 +1,8 @@
 // What the items of all three stages say together, and beside the registry (policy 10.3, 11.5).
+import type { ExtensionType } from '../contracts/extension-descriptor.ts';
 import type { Findings } from './issue.ts';
 import type { SettingsSchema } from './settings-schema.ts';
 import { isMembers } from './shape.ts';
-import type { ExtensionStage } from './policy.ts';
 import { itemsOf } from './references.ts';
 
 const CALL_MS_MAX = 5_000;
@@ -17,7 +17,7 @@ const STAGES = [
 
 /** What a policy says is held against it. */
 interface KnownExtension {
-  readonly type: ExtensionStage;
+  readonly type: ExtensionType;
   /** Under the settings of a policy's item. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly settings?: SettingsSchema | undefined;

@@ -46,8 +46,8 @@ export const extensionOperations = (
     return registry.put({ document, expectedRevision: expected_revision, by: by.id });
   },
   async delete_extension({ extension_id, expected_revision }, by) {
-    await registry.find(extension_id);
-    const naming = policies.naming(extension_id);
+    const { extension } = await registry.find(extension_id);
+    const naming = policies.naming(extension);
     if (naming.length > 0) throw new BeamlineError('conflict', `policies name the extension: ${named(naming, by)}`);
     await registry.remove(extension_id, expected_revision);
     await resets.forget(extension_id);
@@ -60,6 +60,9 @@ export const extensionOperations = (
         'not_implemented',
         'workers ask post-processors: their breakers are not reset from here yet',
       );
+    }
+    if (extension.type === 'provider') {
+      throw new BeamlineError('conflict', 'a provider has a breaker for each tenant, and is reset as a provider');
     }
     await resets.reset(extension_id);
     const own = health().filter(({ endpoint }) => isEndpointOf(endpoint, extension_id));

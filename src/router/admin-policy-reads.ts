@@ -1,8 +1,9 @@
 // Reading policies for administrators: one, its revisions, and those of a tenant.
 import type { PolicyVersion, StoredPolicy } from '../contracts/admin-operations.ts';
+import type { ExtensionDocument } from '../contracts/extension-descriptor.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
-import { namesExtension } from '../policy/extension-document.ts';
+import { listsProvider, namesExtension } from '../policy/extension-document.ts';
 import type { KnownExtensions } from '../policy/extension-relations.ts';
 import type { ParsePolicy } from '../policy/parse.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
@@ -18,7 +19,7 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   /** The policies of a tenant that are not deleted. */
   list(tenantId: string): readonly PolicyRecord[];
   /** Those of all tenants that name the extension, tombstones not; throws `unavailable` until the source was read. */
-  naming(extensionId: string): readonly PolicyRecord[];
+  naming(extension: Pick<ExtensionDocument, 'id' | 'type'>): readonly PolicyRecord[];
   /** Of all tenants. */
   count(): number;
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
@@ -45,9 +46,10 @@ export function policyAdminOf(
     find: (tenantId, policyId) => replica.find(tenantId, policyId),
     get: (tenantId, policyId) => list(tenantId).find(({ policy_id }) => policy_id === policyId),
     list,
-    naming(extensionId) {
+    naming({ id, type }) {
       if (!replica.isReady) throw new BeamlineError('unavailable', 'the policies were not read yet');
-      return replica.records().filter(({ deleted, policy }) => !deleted && namesExtension(policy, extensionId));
+      const names = type === 'provider' ? listsProvider : namesExtension;
+      return replica.records().filter(({ deleted, policy }) => !deleted && names(policy, id));
     },
     count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),

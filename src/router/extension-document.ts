@@ -147,7 +147,22 @@ export function readExtension(id: string, body: unknown): ExtensionDocument {
 const versionOf = ({ version, when, enabled = true }: VersionGiven): ExtensionDocument['versions'][number] =>
   when === undefined ? { version, enabled } : { version, when, enabled };
 
-function relate({ id, versions = [], instances = [] }: Checked, named: string, findings: Findings): void {
+/** How long a provider may take and how often it is asked is said by policies, and whoever serves it shares its calls. */
+const OF_PROVIDERS: Partial<Checked> = { timeout_ms: 1_000, retry: 0, versions: [], instances: [] };
+
+function relateProvider(given: Checked, findings: Findings): void {
+  for (const [name, usual] of Object.entries(OF_PROVIDERS)) {
+    const value = given[name as keyof Checked];
+    if (value === undefined || JSON.stringify(value) === JSON.stringify(usual)) continue;
+    findings.error(pathTo('', name), 'conflict', 'says nothing of a provider: its policies do');
+  }
+  const settings = given.config_schema && readSettingsSchema(given.config_schema, '/config_schema', findings);
+  settings?.check(given.config ?? {}, '/config', (path, message) => findings.error(path, 'invalid_config', message));
+}
+
+function relate(given: Checked, named: string, findings: Findings): void {
+  const { id, type, versions = [], instances = [] } = given;
+  if (type === 'provider') relateProvider(given, findings);
   if (id !== named) findings.error('/id', 'conflict', 'is not the one of the path');
   const seen = new Set<string>();
   for (const [place, name] of [

@@ -13,11 +13,12 @@ import {
   extensionPre,
   extensionValidate,
 } from '../contracts/extension.ts';
+import type { ExtensionType } from '../contracts/extension-descriptor.ts';
 import { OBJECT_BYTES_MAX } from '../contracts/limits.ts';
 import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Scope } from '../policy/condition.ts';
-import type { ExtensionItem, ExtensionStage } from '../policy/policy.ts';
+import type { ExtensionItem } from '../policy/policy.ts';
 import type { SettingsSchema } from '../policy/settings-schema.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { settingsFor } from './extension-settings.ts';
@@ -26,7 +27,7 @@ import { endpointOf, isEndpointOf, type ExtensionInstance, type ExtensionVersion
 /** The registry's entry of one extension (policy 10.1). */
 export interface Descriptor {
   readonly id: string;
-  readonly type: ExtensionStage;
+  readonly type: ExtensionType;
   readonly timeoutMs: number;
   readonly retry: number;
   readonly enabled: boolean;

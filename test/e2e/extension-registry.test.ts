@@ -12,14 +12,14 @@ import { until } from '../until.ts';
 const GUARDED = { version: '2.0', providers: [{ name: 'sim', weight: 1 }], validators: [{ id: 'pii_guard' }] };
 const GUARD = { id: 'pii_guard', type: 'validator', timeout_ms: 5_000, config: { types: ['phone'] } };
 
-async function startUp(natsUrl: string, config: string) {
+async function startUp(natsUrl: string, config: string, use: string) {
   const beamline = startBeamline(['up', '--port', '0', '--nats', natsUrl, '--config', config]);
   const [url] = await beamline.until(/http:\/\/127\.0\.0\.1:\d+/);
   const [, key = ''] = await beamline.until(/API key +(\S+)/);
   const send = async (method: string, path: string, body?: object) => {
     const response = await fetch(`${url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'x-beamline-policy': 'guarded' },
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'x-beamline-policy': use },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
@@ -42,7 +42,7 @@ test('an extension is registered without a restart, and is there after one', asy
   writeFileSync(config, JSON.stringify({ policy: { source: 'kv' } }));
   const nats = await startNatsServer();
   opened.defer(() => nats.stop());
-  const one = await startUp(nats.url, config);
+  const one = await startUp(nats.url, config, 'guarded');
   opened.defer(() => one.beamline.kill());
   const policy = await one.send('PUT', '/api/v1/policies/default/guarded', GUARDED);
   assert.equal(policy.status, 201, policy.text);
@@ -57,7 +57,7 @@ test('an extension is registered without a restart, and is there after one', asy
   assert.equal(await one.ask(), 'validator_blocked');
   await one.beamline.stop();
 
-  const two = await startUp(nats.url, config);
+  const two = await startUp(nats.url, config, 'guarded');
   opened.defer(() => two.beamline.kill());
   assert.equal(await two.ask(), 'validator_blocked');
   assert.equal((await two.send('DELETE', '/api/v1/extensions/pii_guard')).code, 'conflict');
@@ -66,4 +66,30 @@ test('an extension is registered without a restart, and is there after one', asy
   await until('nothing to name it', async () => (await remove()).status === 204);
   assert.equal((await two.send('GET', '/api/v1/extensions/pii_guard')).code, 'extension_not_found');
   await two.beamline.stop();
+});
+
+test('a provider is registered without a restart, and policies use it as any other', async () => {
+  await using opened = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), 'beamline-extensions-'));
+  opened.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const config = join(folder, 'beamline.yaml');
+  writeFileSync(config, JSON.stringify({ policy: { source: 'kv' } }));
+  const nats = await startNatsServer();
+  opened.defer(() => nats.stop());
+  const { beamline, send } = await startUp(nats.url, config, 'lab');
+  opened.defer(() => beamline.kill());
+  const path = fileURLToPath(new URL('../../examples/extensions/lab_llm.ts', import.meta.url));
+  const lab = startNode([path], { NATS_URL: nats.url });
+  opened.defer(() => lab.kill());
+  await lab.until(/serving lab_llm/);
+  const policy = { version: '2.0', providers: [{ name: 'lab_llm', weight: 1, model: 'parrot' }] };
+  assert.equal((await send('PUT', '/api/v1/policies/default/lab', policy)).status, 201);
+  const messages = [{ role: 'user', content: 'two lakes' }];
+  const ask = () => send('POST', '/v1/chat/completions', { model: 'parrot', messages });
+  await until('the policy to be known', async () => (await ask()).code !== 'policy_not_found');
+  assert.notEqual((await ask()).status, 200, 'nobody serves it yet');
+  const made = await send('POST', '/api/v1/extensions', { id: 'lab_llm', type: 'provider' });
+  assert.equal(made.status, 201, made.text);
+  await until('the worker to ask it', async () => (await ask()).text.includes('You said: two lakes'));
+  await beamline.stop();
 });
