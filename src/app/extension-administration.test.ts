@@ -233,6 +233,12 @@ test('a policy is held against the registry: who is registered, as what, and wit
   assert.deepEqual(await validated({ ...GUARDED, validators: [], pre: [{ id: 'guard' }] }), [
     "/pre/0/id unknown_extension there is no pre extension 'guard'",
   ]);
+  const dryRun = async (more: Json) =>
+    (await policies('POST', '/guarded/dry-run', { request: { task: { type: 'ai.chat', model: 'small' } }, ...more }))
+      .status;
+  assert.equal(await dryRun({ document: GUARDED }), 422);
+  const { json } = await ask('GET', '/../policies/acme/guarded');
+  assert.equal(await dryRun({ revision: json['revision'] }), 200, 'a stored one decides as it stands');
   // One that was stored before is judged when it is asked, on every router.
   await until('both routers to refuse it', async () =>
     (await Promise.all(Array.from({ length: 8 }, decide))).every((code) => code === 'extension_error'),

@@ -1,6 +1,6 @@
 // The policy that a simulation asks: a given document, a stored revision, or what decides now.
 import { BeamlineError } from '../core/errors.ts';
-import type { PolicyKey } from '../policy/compile.ts';
+import type { Parsed } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { absent, type PolicyAdmin, recordOf } from './admin-policy-reads.ts';
 
@@ -21,16 +21,16 @@ export async function candidateOf(
   { tenantId, policyId, document, revision }: Named,
 ): Promise<Policy> {
   const key = { tenantId, policyId, revision: NO_REVISION };
-  if (document !== undefined) return compiled(policies, document, key);
+  if (document !== undefined) return compiled(policies.check(document, key, policies.extensions));
   if (revision === undefined) return policies.find(tenantId, policyId);
   const stored = { ...key, revision };
   const record = await recordOf(policies, stored);
   if (record === undefined || record.deleted) throw absent();
-  return compiled(policies, record.policy, stored);
+  // It decides as it stands, whatever was registered since.
+  return compiled(policies.check(record.policy, stored));
 }
 
-function compiled(policies: PolicyAdmin, document: unknown, key: PolicyKey): Policy {
-  const parsed = policies.check(document, key);
+function compiled(parsed: Parsed): Policy {
   if (parsed.kind === 'valid') return parsed.policy;
   const { errors, warnings } = parsed;
   throw new BeamlineError('validation_failed', 'the policy has errors', { details: { errors, warnings } });

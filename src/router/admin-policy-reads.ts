@@ -32,6 +32,8 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   delete(write: PolicyWrite): Promise<PolicyRecord>;
   /** Checks a document as a write would; never throws. */
   readonly check: ParsePolicy;
+  /** What new documents are held against; absent: the extensions of the configuration. */
+  readonly extensions?: KnownExtensions;
 }
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
@@ -60,12 +62,12 @@ export function policyAdminOf(
   };
 }
 
-/** The same with what the registry of extensions knows by now. */
+/** The same, with new documents held against the registry of extensions. */
 export const knowing = (policies: PolicyAdmin, extensions: KnownExtensions): PolicyAdmin => ({
   ...policies,
   put: (write, document) => policies.put(write, document, extensions),
   rollback: (write, toRevision) => policies.rollback(write, toRevision, extensions),
-  check: (document, key) => policies.check(document, key, extensions),
+  extensions,
 });
 
 const LIMIT = 50;
