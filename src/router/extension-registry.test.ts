@@ -61,7 +61,8 @@ test('what one router writes all know, those that start later too, and what one 
 
 const BAD: readonly (readonly [what: string, value: string])[] = [
   ['no JSON', '{'],
-  ['another type', JSON.stringify({ ...RECORD, type: 'provider' })],
+  ['another type', JSON.stringify({ ...RECORD, type: 'flow' })],
+  ['a schema that is none', JSON.stringify({ ...RECORD, config_schema: { $ref: '#' } })],
   ['the record of another key', JSON.stringify({ ...RECORD, id: 'other' })],
   [
     'a condition that is none',
