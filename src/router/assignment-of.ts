@@ -23,6 +23,10 @@ export interface Marks {
   readonly arms?: readonly Arm[] | undefined;
 }
 
+/** Most decisions have none, and cost nothing. */
+export const marksOf = ({ tags = [], arms = [] }: Marks): Marks | undefined =>
+  tags.length === 0 && arms.length === 0 ? undefined : { tags, arms };
+
 export interface Try extends Marks, Expectations {
   readonly attempt: number;
   readonly target: Target;

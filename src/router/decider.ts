@@ -16,7 +16,7 @@ import type { Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
-import { attemptMs, type Marks } from './assignment-of.ts';
+import { attemptMs, marksOf } from './assignment-of.ts';
 import { Attempts, callTo } from './attempts.ts';
 import type { AttemptsDeps } from './attempts-deps.ts';
 import { dryDecide } from './dry-decide.ts';
@@ -382,10 +382,6 @@ function levelOf({ explain = 'none', dry_run: isDry }: NonNullable<DecideRequest
 const toldAt = (level: ExplanationLevel, explanation: Explanation): Record<string, unknown> => ({
   ...(level === 'minimal' ? minimalOf(explanation) : explanation),
 });
-
-/** Most decisions have none, and cost nothing. */
-const marksOf = ({ tags, arms }: Chosen): Marks | undefined =>
-  tags.length === 0 && arms.length === 0 ? undefined : { tags, arms };
 
 const candidates = ({ targets, fallbacks, canary }: Policy): number =>
   targets.length + fallbacks.length + (canary === undefined ? 0 : 1);

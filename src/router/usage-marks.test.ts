@@ -5,6 +5,7 @@ import { execResult } from '../contracts/result.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
 import { until } from '../../test/until.ts';
+import { failure, openJobs, orderOf } from './jobs/jobs-fixture.ts';
 import { CORRELATION, openRouter } from './router-fixture.ts';
 
 const RULES = JSON.parse('[{"id":"r","when":"true","then":{"tag":"long"}}]') as object[];
@@ -89,6 +90,42 @@ test('a request without marks carries none, and what a foreign worker calls tags
   assert.deepEqual(
     events.map((event) => [event.policy_id, event.tags, event.experiments]),
     [['test', undefined, undefined]],
+  );
+  await stop();
+});
+
+test('tags and arms of a job travel with its retries and fallbacks as with a request, whichever router makes them', async () => {
+  const { start, ask, orders, script, usage, pass, stop } = await openJobs({
+    ...DOCUMENT,
+    fallbacks: [{ when: {}, retry: 1, to: 'birch' }],
+  });
+  const first = await start();
+  const down = failure('PROVIDER_UNAVAILABLE');
+  script.push('miss', down, down);
+  const { decision } = await ask(orderOf({ context: { session: 's-1' } }));
+  assert.equal(orders.length, 1);
+  await first[Symbol.asyncDispose]();
+  await start();
+  await pass(1_300_000);
+  const marks = [decision?.tags, decision?.experiments];
+  assert.deepEqual(marks[0], ['long']);
+  assert.deepEqual(
+    orders.map(({ executor, metadata }) => [executor.provider_id, metadata?.['tags'], metadata?.['experiments']]),
+    [
+      ['alder', ...marks],
+      ['alder', ...marks],
+      ['alder', ...marks],
+      ['birch', ...marks],
+    ],
+  );
+  const events = await usage();
+  assert.deepEqual(
+    events.map(({ provider_id, tags, experiments }) => [provider_id, tags, experiments]),
+    [
+      ['alder', ...marks],
+      ['alder', ...marks],
+      ['birch', ...marks],
+    ],
   );
   await stop();
 });

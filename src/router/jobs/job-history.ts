@@ -5,6 +5,7 @@ import { executionRow } from '../../core/execution-errors.ts';
 import { begun, type History } from '../../policy/history.ts';
 import type { Policy, Target } from '../../policy/policy.ts';
 import type { Failure } from '../../policy/status-words.ts';
+import type { Marks } from '../assignment-of.ts';
 
 /** A type, so that it is an open object. */
 export type KeptTarget = { readonly name: string; readonly pool: string; readonly model?: string };
@@ -43,6 +44,8 @@ export type Kept = {
   readonly worker_tries: number;
   /** Of the attempt, in milliseconds. */
   readonly deadline_ms: number;
+  /** Of the first decision; absent for most. */
+  readonly marks?: Marks | undefined;
   readonly next?: NextTry;
   readonly failure?: KeptFailure;
 };
@@ -54,7 +57,7 @@ export const keptIn = ({ history }: JobState): Kept | undefined =>
 
 export function keptOf(
   history: History,
-  more: Pick<Kept, 'reason' | 'priority' | 'worker_tries' | 'deadline_ms'> & Pick<Kept, 'next' | 'failure'>,
+  more: Pick<Kept, 'reason' | 'priority' | 'worker_tries' | 'deadline_ms'> & Pick<Kept, 'marks' | 'next' | 'failure'>,
 ): Kept {
   return {
     ...more,

@@ -16,7 +16,7 @@ import { REASONS } from '../../policy/reasons.ts';
 import { targetsOf } from '../../policy/recorded-snapshot.ts';
 import type { Failure } from '../../policy/status-words.ts';
 import { stickyKey } from '../../policy/sticky.ts';
-import type { Try } from '../assignment-of.ts';
+import { marksOf, type Try } from '../assignment-of.ts';
 import type { DecisionLog, Followed } from '../decision-log.ts';
 import type { Extensions } from '../extensions.ts';
 import { factsOf } from '../facts-of.ts';
@@ -99,15 +99,17 @@ export class Planner {
     const { attempt } = history;
     const post = this.#post(found, facts, chosen.target.name, attempt);
     if (post instanceof BeamlineError) return refused(post);
+    const marks = kept === undefined ? marksOf(chosen) : kept.marks;
     return {
       kind: 'go',
       policy: found,
-      attempt: { ...chosen, attempt, timeLeftMs: attemptMs, post },
+      attempt: { ...chosen, tags: marks?.tags, arms: marks?.arms, attempt, timeLeftMs: attemptMs, post },
       kept: keptOf(history, {
         reason: chosen.reason,
         priority: chosen.priority,
         worker_tries: kept?.worker_tries ?? 0,
         deadline_ms: attemptMs,
+        marks,
       }),
       follows: kept === undefined || !isRouted(facts.taskType) ? undefined : followsIn(kept),
     };

@@ -2,6 +2,7 @@
 import { DEFAULT_POOL } from '../../contracts/assignment.ts';
 import type { Expectations } from '../../policy/expectations.ts';
 import type { Target } from '../../policy/policy.ts';
+import type { Marks } from '../assignment-of.ts';
 import { bareTarget } from './job-history.ts';
 
 const ROUTED = 'ai.';
@@ -13,7 +14,7 @@ const BLOCK_PROVIDER = 'worker';
 /** Whether a policy's providers serve the type. */
 export const isRouted = (type: string): boolean => type.startsWith(ROUTED) || ALIASES.has(type);
 
-export interface Chosen extends Expectations {
+export interface Chosen extends Expectations, Marks {
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
