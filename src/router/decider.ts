@@ -323,7 +323,7 @@ export class Decider {
       admitted.end(0);
       budgets?.settle();
     } else if (policy.shadow !== undefined) {
-      shadows.offer({ request, policy, facts, timeLeftMs, inFlight: inFlight.size }, policy.shadow);
+      shadows.offer({ request, policy, facts, timeLeftMs }, policy.shadow);
     }
     return {
       assignment_id: assignmentId,

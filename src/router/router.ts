@@ -85,7 +85,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const budgets = opened.use(await openBudgets(deps, telemetry));
   const fleetSlots = (slotClass: SlotClass): number => fleet.slots(DEFAULT_POOL, slotClass);
-  const shadows = opened.use(new Shadows({ ...deps, telemetry, live }));
+  const shadows = opened.use(new Shadows({ ...deps, telemetry, live, inFlight }));
   const configured = deps.extensions ?? new Map<string, Descriptor>();
   const registry = opened.use(await ExtensionRegistry.open({ bus, timers, log, configured }));
   const extensions = new Extensions({ bus, timers, telemetry, registry });
@@ -93,7 +93,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => extensions.reset(extensionId) }),
   );
   const jobs = opened.use(
-    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters }),
+    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters, shadows }),
   );
   const sink = await openUsageSink(bus, telemetry);
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));

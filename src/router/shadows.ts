@@ -1,4 +1,4 @@
-// Copies of requests for a provider that is tried without anybody seeing it (policy 5.6).
+// Copies of requests and jobs for a provider that is tried without anybody seeing it (policy 5.6).
 // S1. A copy leaves in a later turn than the request itself, and nothing waits for it or hears of its failures.
 // S2. What it did is told beside the request and to nobody else: no breaker, latency, canary, session or budget.
 // S3. There are only so many at once, and none while this router or the pool is short of room.
@@ -36,16 +36,16 @@ export interface ShadowsDeps {
   readonly settings: RouterSettings;
   readonly live: LiveState;
   readonly decisions?: DecisionLog | undefined;
+  /** Interactive requests of this router. */
+  readonly inFlight: { readonly size: number };
 }
 
-/** A request that was pushed just now. */
+/** A request or the first attempt of a job that was sent just now. */
 export interface Pushed {
   readonly request: DecideRequest;
   readonly policy: Policy;
   readonly facts: Facts;
   readonly timeLeftMs: number;
-  /** Of this router, that one included. */
-  readonly inFlight: number;
 }
 
 interface Running {
@@ -79,7 +79,7 @@ export class Shadows implements Disposable {
     const model = shadow.to.model ?? facts.model;
     if (model === undefined || pushed.timeLeftMs < DEADLINE_MIN_MS) return;
     const key = `${facts.tenantId} ${policy.policyId}`;
-    const isBusy = pushed.inFlight > this.#deps.settings.in_flight_max * BUSY_SHARE;
+    const isBusy = this.#deps.inFlight.size > this.#deps.settings.in_flight_max * BUSY_SHARE;
     const isShort =
       live.hasCapacity?.(shadow.to) === false || (live.poolFactor?.(shadow.to.pool) ?? 1) <= OVERLOADED_FACTOR;
     if (isBusy || isShort) return this.#results.of('backpressure').add();

@@ -2,7 +2,7 @@
 // D1. First the stream, then the state: an attempt that is stored twice under one id is one message.
 // D2. What is due is read again before it is sent, so that two routers which have the same job send it once.
 // D3. A job that cannot be sent now stays in its record, and is looked at again.
-import type { Bus } from '../../bus/bus.ts';
+import type { Bus, PubAck } from '../../bus/bus.ts';
 import { DEFAULT_POOL, type ExecAssignment, execAssign, execAssignPool } from '../../contracts/assignment.ts';
 import { at } from '../../contracts/contract.ts';
 import { isTerminal } from '../../contracts/job.ts';
@@ -13,13 +13,15 @@ import { FairQueue } from '../../core/fair-queue.ts';
 import { LiveMap } from '../../core/live-map.ts';
 import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
+import type { Shadows } from '../shadows.ts';
 import type { Approvals } from './approvals.ts';
 import type { Endings } from './endings.ts';
 import { jobAssignmentOf } from './job-assignment.ts';
 import { dueOf } from './job-due.ts';
 import type { HeldAttempts } from './held-attempts.ts';
 import type { JobCanaries } from './job-canaries.ts';
-import { type Decided, type Plan, type Planner, UNCLAIMED_MS } from './job-plan.ts';
+import { offerCopyOf } from './job-shadow.ts';
+import { type Decided, type Go, type Planner, UNCLAIMED_MS } from './job-plan.ts';
 import { begun, published } from './job-state.ts';
 import type { FoundJob, JobRef, JobStore } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
@@ -50,6 +52,7 @@ export interface DispatcherDeps {
   readonly planner: Planner;
   readonly held: HeldAttempts;
   readonly canaries: JobCanaries;
+  readonly shadows: Shadows;
   readonly keeper: Keeper;
   readonly slots: Slots;
   readonly endings: Endings;
@@ -62,7 +65,6 @@ interface InLine extends Taking {
 
 /** `out`: an attempt is on its stream; `again`: something else is due; `left`: nothing now. */
 type Sent = 'out' | 'again' | 'left';
-type Go = Extract<Plan, { kind: 'go' }>;
 
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
@@ -178,14 +180,15 @@ export class Dispatcher {
   }
 
   async #send(ref: JobRef, found: FoundJob, plan: Go, verdict: ExecAssignment['approval']): Promise<Sent> {
-    const { endings, planner, canaries, routerId } = this.#deps;
+    const { endings, planner, canaries, shadows, routerId } = this.#deps;
     const { attempt, policy } = plan;
     const priorCostMicroUsd = found.state?.cost_micro_usd ?? 0;
     const order = jobAssignmentOf(found.request, { attempt, policy, routerId, priorCostMicroUsd, verdict });
     // A worker may be faster than the answer of the stream.
     if (attempt.reason === 'canary') canaries.sent(ref.assignmentId, { attempt: attempt.attempt, policy });
+    let isRepeat = false;
     try {
-      await this.#append(order, attempt.target.pool);
+      isRepeat = (await this.#append(order, attempt.target.pool)).duplicate;
     } catch (thrown) {
       const { code, message } = BeamlineError.from(thrown);
       if (code !== 'payload_too_large') throw thrown;
@@ -193,6 +196,7 @@ export class Dispatcher {
       return 'left';
     }
     planner.sent(found.request, plan);
+    if (!isRepeat) offerCopyOf(found.request, plan, shadows);
     return this.#written(ref, found, plan);
   }
 
@@ -225,7 +229,7 @@ export class Dispatcher {
     return 'left';
   }
 
-  async #append(order: ExecAssignment, pool: string): Promise<void> {
+  async #append(order: ExecAssignment, pool: string): Promise<PubAck> {
     const { bus } = this.#deps;
     const { tenant_id: tenantId, assignment_id, attempt = 1, correlation } = order;
     const options = {
@@ -234,8 +238,8 @@ export class Dispatcher {
       correlation: { tenantId, traceId: correlation?.trace_id ?? '-' },
     };
     await this.#ensure(pool);
-    if (pool === DEFAULT_POOL) await bus.append(at(execAssign), order, options);
-    else await bus.append(at(execAssignPool, { pool }), order, options);
+    if (pool === DEFAULT_POOL) return bus.append(at(execAssign), order, options);
+    return bus.append(at(execAssignPool, { pool }), order, options);
   }
 
   /** Pools are named by policies, so there are few; one that failed is asked for again. */

@@ -5,10 +5,8 @@ import { errorRow } from '../../core/errors.ts';
 import { LiveMap } from '../../core/live-map.ts';
 import type { Timer, Timers } from '../../core/timers.ts';
 import type { RequestBudgets } from '../request-budgets.ts';
-import type { Decided, Plan, Planner } from './job-plan.ts';
+import type { Decided, Go, Plan, Planner } from './job-plan.ts';
 import type { FoundJob } from './job-store.ts';
-
-type Go = Extract<Plan, { kind: 'go' }>;
 
 /** A plan, and what is held for it. */
 export interface HeldPlan {

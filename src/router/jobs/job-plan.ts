@@ -57,7 +57,7 @@ export type Plan =
 /** Why an attempt is made that no decision made. */
 type Follows = Pick<Followed, 'after' | 'why'>;
 
-type Go = Extract<Plan, { kind: 'go' }>;
+export type Go = Extract<Plan, { kind: 'go' }>;
 
 export interface PlannerDeps {
   readonly timers: Timers;

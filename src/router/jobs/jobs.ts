@@ -14,6 +14,7 @@ import type { AttemptOutcome } from '../../contracts/outcome.ts';
 import type { SlotClass } from '../../contracts/slot-class.ts';
 import { assignStream } from '../../contracts/streams.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
+import type { Shadows } from '../shadows.ts';
 import type { RouterSettings } from '../settings.ts';
 import type { JobResults } from '../usage-emitter.ts';
 import { Acceptance } from './acceptance.ts';
@@ -45,6 +46,7 @@ export interface JobsDeps extends PlannerDeps {
   /** Attempts that the workers of the default pool can run at once; 0 if nobody knows. */
   readonly fleetSlots: (slotClass: SlotClass) => number;
   readonly deadLetters: DeadLetters;
+  readonly shadows: Shadows;
 }
 
 export interface Jobs extends JobResults, AsyncDisposable {
@@ -76,6 +78,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     endings,
     held,
     canaries,
+    shadows: deps.shadows,
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
