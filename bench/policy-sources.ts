@@ -5,11 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { FakeHeir, type Quirk } from '../src/app/heir-fixture.ts';
-import { openPolicies } from '../src/app/policies.ts';
-import { openMemoryBus } from '../src/bus/memory.ts';
-import { readConfig } from '../src/config/read.ts';
 import { systemClock } from '../src/core/clock.ts';
-import { Timers } from '../src/core/timers.ts';
 import { decide } from '../src/policy/decide.ts';
 import { parsePolicy } from '../src/policy/parse.ts';
 import { PolicyReplica } from '../src/router/policy-replica.ts';
@@ -19,6 +15,7 @@ import { startNode } from '../test/process.ts';
 import { until } from '../test/until.ts';
 import { BREAKERS_ON, providers, requests, rules } from './policy-documents.ts';
 import type { Figures } from './policy-figures.ts';
+import { openStoreSite } from './policy-store-site.ts';
 import { percentile } from './statistics.ts';
 
 const TENANTS = 10_000;
@@ -151,25 +148,8 @@ const QUIRKS: Readonly<Record<'slow' | 'garbage', Quirk>> = {
 };
 
 export async function measureLookups(): Promise<Figures> {
-  await using opened = new AsyncDisposableStack();
-  const store = opened.use(new FakeHeir());
-  for (let n = 0; n < 100; n++) store.write(`policy-${n}`, { version: '2.0', providers: providers(10, n) });
-  const port = await store.listen();
-  const timers = opened.use(new Timers(systemClock));
-  const { config } = readConfig({
-    env: {},
-    flags: {
-      heir_policy_store_enabled: true,
-      heir_policy_store_url: `http://127.0.0.1:${port}`,
-      heir_policy_store_poll: 20,
-      heir_policy_store_request_timeout: 100,
-      heir_policy_store_timeout: 500,
-      'providers.list': Array.from({ length: 10 }, (_, n) => ({ id: `p${n}`, type: 'sim' })),
-    },
-  });
-  const ground = { config, timers, telemetry: telemetryOf() };
-  const bus = opened.use(openMemoryBus(ground));
-  const { replica } = opened.use(await openPolicies(ground, bus, { tenants: ['t1'], dataDir: undefined }));
+  await using site = await openStoreSite();
+  const { store, isAway } = site;
   const lookups = async (): Promise<number> => {
     const times: number[] = [];
     const untilMs = performance.now() + LOOKUP_MS;
@@ -177,7 +157,7 @@ export async function measureLookups(): Promise<Figures> {
       const wantedMs = performance.now();
       // eslint-disable-next-line no-await-in-loop -- a turn of the loop
       await turn();
-      const { targets } = replica.find('t1', `policy-${n % 100}`);
+      const { targets } = site.find(n);
       times.push(performance.now() - wantedMs);
       if (targets.length !== 10) throw new Error('another policy was found');
     }
@@ -186,7 +166,6 @@ export async function measureLookups(): Promise<Figures> {
       0.95,
     );
   };
-  const isAway = () => replica.ageMs(systemClock.nowMs()) > 0;
   const figures: Figures = { 'lookup-well': await lookups() };
   for (const [state, quirk] of Object.entries(QUIRKS)) {
     store.quirk = quirk;

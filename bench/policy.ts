@@ -10,6 +10,7 @@ import { describeMachine } from './machine.ts';
 import { measureCompile, measureMany, measureMatrix, measureReplay } from './policy-decisions.ts';
 import { type Figures, pageOf, SECTIONS, tableOf, TARGETS, verdictOf } from './policy-figures.ts';
 import { measureNats } from './policy-nats.ts';
+import { measureOutage } from './policy-outage.ts';
 import { measureColdFiles, measureColdHeir, measureLookups, measureSwaps } from './policy-sources.ts';
 
 const DECISIONS = 1_000_000;
@@ -31,6 +32,7 @@ const PARTS: Readonly<Record<string, () => Figures | Promise<Figures>>> = {
   'cold-files': measureColdFiles,
   'cold-heir': measureColdHeir,
   lookups: measureLookups,
+  outage: () => measureOutage(),
   swaps: measureSwaps,
   compile: measureCompile,
   replay: measureReplay,
