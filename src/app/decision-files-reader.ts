@@ -104,7 +104,7 @@ function valueOf(line: string): unknown {
 
 type Members = Readonly<Record<string, unknown>>;
 
-const TYPES: ReadonlySet<unknown> = new Set(['decision', 'attempt', 'outcome', 'policy']);
+const TYPES: ReadonlySet<unknown> = new Set(['decision', 'attempt', 'outcome', 'usage', 'policy']);
 
 /** Of a type that this release does not know. */
 const isForeign = (value: unknown): boolean =>
@@ -114,6 +114,7 @@ export function isEntry(value: unknown): value is RequestRecord {
   if (!isMembers(value)) return false;
   if (value['type'] === 'outcome') return typeof value['provider_id'] === 'string' && isNumber(value['latency_ms']);
   if (value['type'] === 'attempt') return typeof value['provider_id'] === 'string' && isNumber(value['attempt']);
+  if (value['type'] === 'usage') return Array.isArray(value['arms']) && isNumber(value['cost_micro_usd']);
   const { facts, snapshot, verdict } = value as Members & Partial<Record<keyof DecisionRecord, unknown>>;
   return (
     value['type'] === 'decision' &&

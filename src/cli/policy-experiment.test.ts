@@ -8,7 +8,7 @@ import { openDecisionFiles } from '../app/decision-files.ts';
 import { ManualClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { decide } from '../policy/decide.ts';
-import { type OutcomeRecord, recordOf } from '../policy/decision-record.ts';
+import { type OutcomeRecord, recordOf, type UsageRecord } from '../policy/decision-record.ts';
 import type { ExperimentReport } from '../policy/experiment-report.ts';
 import type { Snapshot } from '../policy/facts.ts';
 import { parsePolicy } from '../policy/parse.ts';
@@ -53,7 +53,20 @@ before(async () => {
       latency_ms: isControl ? 900 + (n % 7) : 90 + (n % 7),
     };
     const record = recordOf(policy, facts, SNAPSHOT, verdict, 1_000);
+    const usage: UsageRecord = {
+      type: 'usage',
+      time_ms: 1_000,
+      tenant_id: 'kestrel',
+      request_id: requestId,
+      policy_id: 'default',
+      attempt: 1,
+      arms: verdict.arms,
+      input_tokens: 20,
+      output_tokens: 5,
+      cost_micro_usd: isControl ? 130 : 13,
+    };
     return [
+      { text: JSON.stringify(usage), policy: undefined },
       { text: JSON.stringify(record), policy },
       { text: JSON.stringify(ended), policy: undefined },
     ];
@@ -68,9 +81,12 @@ test('the arms of an experiment are reported with their intervals and what they 
   const { status, stdout } = run('default.json', '--from', 'data');
   assert.equal(status, 0);
   assert.match(stdout, /^smaller of default, tenant kestrel\n/);
-  assert.match(stdout, /arm +requests +ended +success +fallback +blocked +p50 ms +p95 ms +mean ms +expected micro-USD/);
+  assert.match(
+    stdout,
+    /arm +requests +ended +success +fallback +blocked +p50 ms +p95 ms +mean ms +expected micro-USD +micro-USD +tokens/,
+  );
   const control =
-    /control +\d{3} +\d{3} +\d\d\.\d % \(.*?\) +0\.0 % +\d+\.\d % +90\d +906 +90\d \(90\d to 90\d\) +100 /;
+    /control +\d{3} +\d{3} +\d\d\.\d % \(.*?\) +0\.0 % +\d+\.\d % +90\d +906 +90\d \(90\d to 90\d\) +100 \(100 to 100\) +130 \(130 to 130\) +25$/m;
   assert.match(stdout, control);
   assert.match(stdout, /small +\d{3} +\d{3} +100\.0 % \(\d\d\.\d % to 100\.0 %\) +0\.0 % +0\.0 % +9\d +96 +9\d /);
   assert.match(stdout, /expected cost: the intervals overlap, no difference is shown/);

@@ -70,7 +70,8 @@ function textOf({ tenant_id, policy_id, experiment, arms, notes }: ExperimentRep
   ].join('\n');
 }
 
-const HEAD = 'arm,requests,ended,success,fallback,blocked,p50 ms,p95 ms,mean ms,expected micro-USD'.split(',');
+const HEAD =
+  'arm,requests,ended,success,fallback,blocked,p50 ms,p95 ms,mean ms,expected micro-USD,micro-USD,tokens'.split(',');
 
 const rowOf = (arm: ArmReport): readonly string[] => [
   arm.arm,
@@ -83,6 +84,8 @@ const rowOf = (arm: ArmReport): readonly string[] => [
   `${arm.latency_p95_ms ?? '-'}`,
   measured(arm.latency_ms, (value) => value.toFixed(0)),
   measured(arm.expected_cost_micro_usd, (value) => value.toFixed(0)),
+  measured(arm.cost_micro_usd, (value) => value.toFixed(0)),
+  arm.input_tokens === undefined ? '-' : (arm.input_tokens + (arm.output_tokens ?? 0)).toFixed(0),
 ];
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -32,6 +32,20 @@ export interface ArmReport {
   readonly latency_p95_ms: number | undefined;
   /** What the price book expected when it was decided; nothing that was billed. */
   readonly expected_cost_micro_usd: Measured | undefined;
+  /** What a request took, all its attempts together; of what was metered. Undefined where nothing was. */
+  readonly cost_micro_usd: Measured | undefined;
+  readonly input_tokens: number | undefined;
+  readonly output_tokens: number | undefined;
+  /** Attempts of a request that took anything. */
+  readonly metered_attempts: number | undefined;
+}
+
+/** What was metered of one request. */
+export interface Spent {
+  costMicroUsd: number;
+  inputTokens: number;
+  outputTokens: number;
+  attempts: number;
 }
 
 interface Sample {
@@ -53,6 +67,11 @@ export interface Tally {
   /** How many answers took so long. */
   readonly latencies: Map<number, number>;
   readonly cost: Sample;
+  /** Of the requests that took anything. */
+  readonly spent: Sample;
+  inputTokens: number;
+  outputTokens: number;
+  meteredAttempts: number;
 }
 
 const newSample = (): Sample => ({ count: 0, sum: 0, squares: 0 });
@@ -66,6 +85,10 @@ export const newTally = (): Tally => ({
   latency: newSample(),
   latencies: new Map(),
   cost: newSample(),
+  spent: newSample(),
+  inputTokens: 0,
+  outputTokens: 0,
+  meteredAttempts: 0,
 });
 
 export function addLatency({ latency, latencies }: Tally, ms: number): void {
@@ -76,6 +99,13 @@ export function addLatency({ latency, latencies }: Tally, ms: number): void {
 
 export const addCost = ({ cost }: Tally, microUsd: number): void => add(cost, microUsd);
 
+export function addSpent(tally: Tally, { costMicroUsd, inputTokens, outputTokens, attempts }: Spent): void {
+  add(tally.spent, costMicroUsd);
+  tally.inputTokens += inputTokens;
+  tally.outputTokens += outputTokens;
+  tally.meteredAttempts += attempts;
+}
+
 function add(sample: Sample, value: number): void {
   sample.count++;
   sample.sum += value;
@@ -84,6 +114,10 @@ function add(sample: Sample, value: number): void {
 
 export function armOf(arm: string, tally: Tally): ArmReport {
   const ended = tally.succeeded + tally.failed;
+  // One that ended and took nothing has cost nothing.
+  const { spent } = tally;
+  const count = spent.count === 0 ? 0 : Math.max(spent.count, ended + tally.cancelled);
+  const each = (sum: number): number | undefined => (count === 0 ? undefined : sum / count);
   return {
     arm,
     requests: tally.requests,
@@ -96,6 +130,10 @@ export function armOf(arm: string, tally: Tally): ArmReport {
     latency_p50_ms: percentile(tally.latencies, 0.5),
     latency_p95_ms: percentile(tally.latencies, 0.95),
     expected_cost_micro_usd: meanOf(tally.cost),
+    cost_micro_usd: meanOf({ ...spent, count }),
+    input_tokens: each(tally.inputTokens),
+    output_tokens: each(tally.outputTokens),
+    metered_attempts: each(tally.meteredAttempts),
   };
 }
 

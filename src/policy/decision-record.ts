@@ -75,8 +75,24 @@ export interface ShadowRecord extends Omit<OutcomeRecord, 'type'> {
   readonly cost_micro_usd?: number | undefined;
 }
 
+/** What an attempt of a request that is in experiments took, as it was metered by whichever router had its result. */
+export interface UsageRecord {
+  readonly type: 'usage';
+  readonly time_ms: number;
+  readonly tenant_id: string;
+  readonly request_id: string;
+  readonly policy_id: string;
+  readonly attempt: number;
+  readonly arms: readonly Arm[];
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly cost_micro_usd: number;
+  /** Nobody had counted it: what was measured replaces it. */
+  readonly estimated?: true | undefined;
+}
+
 /** What is kept of a request. */
-export type RequestRecord = DecisionRecord | AttemptRecord | OutcomeRecord;
+export type RequestRecord = DecisionRecord | AttemptRecord | OutcomeRecord | UsageRecord;
 
 /** Writes down one decision. Runs on the request path, in the turn of the decision: later the snapshot says something else. */
 export const recordOf = (

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
+import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord, UsageRecord } from './decision-record.ts';
 import { ExperimentReports } from './experiment-report.ts';
 
 const ASKED = { tenantId: undefined, policyId: 'default', experiment: 'e', arms: ['a', 'b'] };
@@ -184,4 +184,56 @@ test('other experiments, policies and arms are left out, and tenants are told ap
       ['zeta', [1, 0]],
     ],
   );
+});
+
+const took = (id: string, cost: number, more: Partial<UsageRecord> = {}): UsageRecord => ({
+  type: 'usage',
+  time_ms: 3,
+  tenant_id: 'kestrel',
+  request_id: id,
+  policy_id: 'default',
+  attempt: 1,
+  arms: [{ experiment: 'e', arm: 'a' }],
+  input_tokens: 30,
+  output_tokens: 10,
+  cost_micro_usd: cost,
+  ...more,
+});
+
+test('what a request cost is that of all its attempts, wherever and whenever they were metered, and nothing for who took nothing', () => {
+  const [a, b] =
+    reportOf([
+      took('2', 6, { attempt: 2 }),
+      decided('1', 'a'),
+      ended('1', 'succeeded'),
+      took('1', 10),
+      decided('2', 'a'),
+      ended('2', 'failed'),
+      ended('2', 'succeeded', 10, 2),
+      took('2', 4),
+      decided('3', 'a'),
+      ended('3', 'failed'),
+      decided('4', 'a'),
+      ended('4', 'cancelled'),
+      decided('5', 'b'),
+      ended('5', 'succeeded'),
+      took('6', 99, { arms: [{ experiment: 'other', arm: 'a' }] }),
+    ])[0]?.arms ?? [];
+  const { cost_micro_usd: cost } = a ?? {};
+  assert.deepEqual([cost?.value, cost?.low, cost?.high.toFixed(2)], [5, 0, '10.66']);
+  assert.deepEqual([a?.input_tokens, a?.output_tokens, a?.metered_attempts], [22.5, 7.5, 0.75]);
+  assert.deepEqual([b?.cost_micro_usd, b?.input_tokens, b?.metered_attempts], [undefined, undefined, undefined]);
+});
+
+test('an attempt that was metered twice counts once, and an estimate gives way to what was counted', () => {
+  const [a] =
+    reportOf([
+      took('1', 7),
+      took('1', 7),
+      took('2', 50, { estimated: true }),
+      took('2', 9),
+      took('3', 5),
+      took('3', 50, { estimated: true }),
+    ])[0]?.arms ?? [];
+  assert.deepEqual([a?.cost_micro_usd?.value, a?.metered_attempts], [7, 1]);
 });

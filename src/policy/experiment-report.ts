@@ -1,15 +1,26 @@
 // What the arms of an experiment came to, from decision records (policy 5.4): how many requests, how many succeeded, fell
-// back or were blocked, how long they took, and what they were expected to cost, with the intervals in which 95 of 100 such
-// samples would be.
+// back or were blocked, how long they took, what they were expected to cost and what they cost, with the intervals in which
+// 95 of 100 such samples would be.
 // Pure. Requests are joined with their outcomes, which may come much later; those that wait are bounded.
-import { addCost, addLatency, type ArmReport, armOf, type Measured, newTally, type Tally } from './arm-tally.ts';
-import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord } from './decision-record.ts';
+import {
+  addCost,
+  addLatency,
+  addSpent,
+  type ArmReport,
+  armOf,
+  type Measured,
+  newTally,
+  type Tally,
+} from './arm-tally.ts';
+import type { AttemptRecord, DecisionRecord, OutcomeRecord, RequestRecord, UsageRecord } from './decision-record.ts';
 import { REASONS } from './reasons.ts';
 
 /** Below it the intervals of success say next to nothing. */
 const ENOUGH = 100;
 /** Requests whose outcome has not been read yet. */
 const OPEN_MAX = 100_000;
+/** More of one request are left out. */
+const ATTEMPTS_MAX = 64;
 
 export interface ExperimentReport {
   readonly tenant_id: string;
@@ -41,6 +52,12 @@ interface Open {
   fallbackUsed: boolean;
 }
 
+/** What one request took so far, by attempt: a result that comes twice is metered twice, and an estimate is replaced. */
+interface Metered {
+  readonly tallies: readonly Tally[];
+  readonly attempts: Map<number, UsageRecord>;
+}
+
 interface Kept {
   readonly tenantId: string;
   readonly asked: AskedExperiment;
@@ -51,6 +68,8 @@ export class ExperimentReports {
   readonly #asked: readonly AskedExperiment[];
   readonly #kept = new Map<string, Kept>();
   readonly #open = new Map<string, Open>();
+  /** Apart, because it may stand in the files of another router, before the decision or long after. */
+  readonly #metered = new Map<string, Metered>();
 
   constructor(asked: readonly AskedExperiment[]) {
     this.#asked = asked;
@@ -64,11 +83,14 @@ export class ExperimentReports {
         return this.#followed(entry.tenant_id, entry.request_id, entry);
       case 'outcome':
         return this.#ended(entry);
+      case 'usage':
+        return this.#took(entry);
     }
   }
 
   report(): readonly ExperimentReport[] {
     for (const key of this.#open.keys()) this.#close(key);
+    for (const key of this.#metered.keys()) this.#spent(key);
     return [...this.#kept.values()].map(({ tenantId, asked, arms }) => {
       const told = asked.arms.map((arm) => armOf(arm, arms.get(arm) ?? newTally()));
       return {
@@ -136,6 +158,35 @@ export class ExperimentReports {
     }
   }
 
+  #took(usage: UsageRecord): void {
+    const { tenant_id, policy_id, request_id, attempt, arms, estimated } = usage;
+    const key = `${tenant_id} ${policy_id} ${request_id}`;
+    let metered = this.#metered.get(key);
+    if (metered === undefined) {
+      const tallies = arms.flatMap(({ experiment, arm }) => this.#tally(tenant_id, policy_id, experiment, arm) ?? []);
+      if (tallies.length === 0) return;
+      const [oldest] = this.#metered.keys();
+      if (this.#metered.size >= OPEN_MAX && oldest !== undefined) this.#spent(oldest);
+      metered = { tallies, attempts: new Map() };
+      this.#metered.set(key, metered);
+    }
+    const known = metered.attempts.get(attempt);
+    if (known === undefined ? metered.attempts.size >= ATTEMPTS_MAX : estimated === true) return;
+    metered.attempts.set(attempt, usage);
+  }
+
+  #spent(key: string): void {
+    const { tallies = [], attempts = new Map<number, UsageRecord>() } = this.#metered.get(key) ?? {};
+    this.#metered.delete(key);
+    const spent = { costMicroUsd: 0, inputTokens: 0, outputTokens: 0, attempts: attempts.size };
+    for (const { cost_micro_usd, input_tokens, output_tokens } of attempts.values()) {
+      spent.costMicroUsd += cost_micro_usd;
+      spent.inputTokens += input_tokens;
+      spent.outputTokens += output_tokens;
+    }
+    for (const tally of tallies) addSpent(tally, spent);
+  }
+
   #tally(tenantId: string, policyId: string, experiment: string, arm: string): Tally | undefined {
     const asked = this.#asked.find(
       (one) => one.experiment === experiment && one.policyId === policyId && (one.tenantId ?? tenantId) === tenantId,
@@ -156,6 +207,7 @@ const MEASURES = [
   ['success', 'success'],
   ['latency_ms', 'mean latency'],
   ['expected_cost_micro_usd', 'expected cost'],
+  ['cost_micro_usd', 'cost'],
 ] as const;
 
 function notesOf(arms: readonly ArmReport[]): readonly string[] {

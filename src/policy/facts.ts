@@ -99,4 +99,5 @@ export interface Snapshot extends Live {
   readonly sticky?: string | undefined;
 }
 
-export const seedOf = (facts: Facts): string => facts.seed ?? `${facts.tenantId}:${facts.requestId}`;
+export const seedOf = (facts: Pick<Facts, 'seed' | 'tenantId' | 'requestId'>): string =>
+  facts.seed ?? `${facts.tenantId}:${facts.requestId}`;

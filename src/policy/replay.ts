@@ -65,6 +65,8 @@ export class Replay {
         return this.#decided(entry);
       case 'outcome':
         return this.#means.ended(entry);
+      case 'usage':
+        return undefined;
       case 'attempt':
         // It follows from the policy's list and no draw: another policy may not even have made the attempt before it.
         return undefined;

@@ -3,6 +3,7 @@
 // L2. What does not fit, cannot be written or is not JSON is dropped and counted; a request never hears of it.
 // L3. A sink that fails is asked again after half a minute; a full disk is told once, and once when it takes lines again.
 import type { AttemptOutcome } from '../contracts/outcome.ts';
+import type { UsageEvent } from '../contracts/usage.ts';
 import type { Timer, Timers } from '../core/timers.ts';
 import type { Verdict } from '../policy/decide.ts';
 import {
@@ -11,6 +12,7 @@ import {
   recordOf,
   type RequestRecord,
   type ShadowRecord,
+  type UsageRecord,
 } from '../policy/decision-record.ts';
 import { unit } from '../core/hash.ts';
 import { type Facts, seedOf, type Snapshot } from '../policy/facts.ts';
@@ -125,6 +127,27 @@ export class DecisionLog implements AsyncDisposable {
     this.#put({ record: { type: 'shadow', ...this.#endOf(facts, outcome, state), cost_micro_usd }, policy: undefined });
   }
 
+  /** Hears what an attempt took; of requests in experiments it is kept, for the report of their arms. */
+  metered({ experiments, request_id, policy_id, tenant_id, attempt = 1, ...usage }: UsageEvent): void {
+    if (experiments === undefined || request_id === undefined || policy_id === undefined) return;
+    if (!this.#isSampled({ tenantId: tenant_id, requestId: request_id }) || !this.#hasRoom()) return;
+    const { input_tokens = 0, output_tokens = 0, cost_micro_usd = 0, estimated } = usage;
+    const record: UsageRecord = {
+      type: 'usage',
+      time_ms: this.#deps.timers.clock.epochMs(),
+      tenant_id,
+      request_id,
+      policy_id,
+      attempt,
+      arms: experiments.map(({ id: experiment, arm }) => ({ experiment, arm })),
+      input_tokens,
+      output_tokens,
+      cost_micro_usd,
+      estimated: estimated === true ? true : undefined,
+    };
+    this.#put({ record, policy: undefined });
+  }
+
   /** What is kept, with everything that was decided before this was called; undefined if nobody can read it. */
   async kept(): Promise<KeptRecords | undefined> {
     await this.#write();
@@ -152,7 +175,7 @@ export class DecisionLog implements AsyncDisposable {
     };
   }
 
-  #isSampled(facts: Facts): boolean {
+  #isSampled(facts: Parameters<typeof seedOf>[0]): boolean {
     const { sample } = this.#deps;
     return (sample >= 1 || (sample > 0 && unit(`record|${seedOf(facts)}`) < sample)) && this.#isInTime();
   }

@@ -52,9 +52,9 @@ export class DecisionRing implements RecordSink, KeptRecords {
   }
 }
 
-/** Undefined for what is of a copy. */
+/** Undefined for what is of a copy, and for what was metered, which only reports from files read. */
 function kept({ text, policy }: LogLine): KeptRecord | undefined {
   // Written by this process a moment ago.
   const entry = JSON.parse(text) as RequestRecord | ShadowRecord;
-  return entry.type === 'shadow' ? undefined : { entry, own: () => policy };
+  return entry.type === 'shadow' || entry.type === 'usage' ? undefined : { entry, own: () => policy };
 }

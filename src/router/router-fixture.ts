@@ -185,6 +185,8 @@ function lineOf(entry: RequestRecord): string {
     }
     case 'attempt':
       return `${entry.attempt} ${entry.reason} ${entry.provider_id} after ${entry.after}${entry.why === undefined ? '' : `: ${entry.why}`}`;
+    case 'usage':
+      return `${entry.attempt} took ${entry.cost_micro_usd}`;
     case 'outcome':
       return `${entry.attempt} ${entry.state} ${entry.provider_id} ${entry.code ?? ''} ${entry.latency_ms} ms`;
   }

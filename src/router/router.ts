@@ -95,7 +95,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const jobs = opened.use(
     await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters, shadows }),
   );
-  const sink = await openUsageSink(bus, telemetry);
+  const sink = await openUsageSink({ ...deps, telemetry });
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
   const unreported = opened.use(new UnreportedAttempts({ timers, log, sink, prices: deps.prices }));
   opened.use(

@@ -4,7 +4,9 @@ import { at } from '../contracts/contract.ts';
 import { execResult } from '../contracts/result.ts';
 import { ledgerUsage, usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMetered } from '../contracts/usage.ts';
+import type { UsageRecord } from '../policy/decision-record.ts';
 import { until } from '../../test/until.ts';
+import { DecisionRing } from './decision-ring.ts';
 import { failure, openJobs, orderOf } from './jobs/jobs-fixture.ts';
 import { CORRELATION, openRouter } from './router-fixture.ts';
 
@@ -126,6 +128,36 @@ test('tags and arms of a job travel with its retries and fallbacks as with a req
       ['alder', ...marks],
       ['birch', ...marks],
     ],
+  );
+  await stop();
+});
+
+test('what an attempt of a request in an experiment took is written down beside its decision; of others it is not', async () => {
+  const records = new DecisionRing();
+  const lines: string[] = [];
+  const write = records.write.bind(records);
+  records.write = async (some) => {
+    lines.push(...some.map(({ text }) => text));
+    await write(some);
+  };
+  const { start, ask, script, pass, stop } = await openJobs(DOCUMENT, { records });
+  await start();
+  script.push(failure('PROVIDER_UNAVAILABLE'), {});
+  const { decision } = await ask(orderOf({ context: { session: 's-1' } }));
+  await pass(3_000);
+  const other = { request_id: 'rq-2', idempotency_key: 'job_2' };
+  await ask(orderOf(other, { id: 'job_2' }));
+  await pass(3_000);
+  const metered = lines.map((line) => JSON.parse(line) as UsageRecord).filter(({ type }) => type === 'usage');
+  const { policy_id, experiments = [] } = decision ?? {};
+  const arms = experiments.map(({ id, arm }) => ({ experiment: id, arm }));
+  assert.deepEqual(
+    metered.map(({ tenant_id, request_id, policy_id: policy, attempt, ...usage }) => [
+      [tenant_id, request_id, policy, attempt],
+      usage.arms,
+      [usage.input_tokens, usage.output_tokens, usage.cost_micro_usd],
+    ]),
+    [1, 2].map((attempt) => [['acme', 'rq-1', policy_id, attempt], arms, [3, 2, 7]]),
   );
   await stop();
 });

@@ -4,6 +4,7 @@ import { at } from '../contracts/contract.ts';
 import { usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMessageId, usageMetered } from '../contracts/usage.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { DecisionLog } from './decision-log.ts';
 
 const CONFIRM_MS = 20_000;
 
@@ -14,7 +15,13 @@ export interface UsageSink {
   nothing(): void;
 }
 
-export async function openUsageSink(bus: Bus, telemetry: Telemetry): Promise<UsageSink> {
+export interface UsageSinkDeps {
+  readonly bus: Bus;
+  readonly telemetry: Telemetry;
+  readonly decisions?: DecisionLog | undefined;
+}
+
+export async function openUsageSink({ bus, telemetry, decisions }: UsageSinkDeps): Promise<UsageSink> {
   const to = at(usageMetered);
   const emitted = telemetry.metrics.counter({
     name: 'router_usage_events_total',
@@ -32,6 +39,7 @@ export async function openUsageSink(bus: Bus, telemetry: Telemetry): Promise<Usa
       try {
         await bus.append(to, event, { messageId, timeoutMs: CONFIRM_MS, correlation, urgency: 'batched' });
         sent.add();
+        decisions?.metered(event);
       } catch (fault) {
         failed.add();
         throw fault;

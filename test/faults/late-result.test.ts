@@ -38,7 +38,7 @@ async function openWorld() {
     producer: 'router@1',
     metric: { name: 'router_dead_letters_total', label: 'class' },
   });
-  const sink = await openUsageSink(bus, telemetry);
+  const sink = await openUsageSink({ bus, telemetry });
   const jobs = { ended: async () => undefined, assignmentOf: async () => undefined };
   opening.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
   const store = opening.use(openSqlite({ path: ':memory:', timers }));
