@@ -128,10 +128,11 @@ export class DecisionLog implements AsyncDisposable {
   }
 
   /** Hears what an attempt took; of requests in experiments it is kept, for the report of their arms. */
-  metered({ experiments, request_id, policy_id, tenant_id, attempt = 1, ...usage }: UsageEvent): void {
+  metered(event: UsageEvent): void {
+    const { experiments, request_id, policy_id, tenant_id, attempt = 1 } = event;
     if (experiments === undefined || request_id === undefined || policy_id === undefined) return;
     if (!this.#isSampled({ tenantId: tenant_id, requestId: request_id }) || !this.#hasRoom()) return;
-    const { input_tokens = 0, output_tokens = 0, cost_micro_usd = 0, estimated } = usage;
+    const { input_tokens = 0, output_tokens = 0, cost_micro_usd = 0, estimated } = event;
     const record: UsageRecord = {
       type: 'usage',
       time_ms: this.#deps.timers.clock.epochMs(),

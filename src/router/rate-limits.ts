@@ -55,7 +55,7 @@ export class RateLimits {
   admit(policy: Policy, facts: Facts, nowMs: number, isPush: boolean): Admitted {
     const limit = policy.rateLimit;
     if (limit === undefined) return NOTHING;
-    const use = this.#uses.ensure(facts.tenantId, nameOf(limit, policy.policyId, facts), nowMs);
+    const use = this.#useOf(policy, facts, nowMs);
     if (use === undefined) return NOTHING;
     const routers = this.#share();
     const share = 1 / routers.count;
@@ -77,6 +77,30 @@ export class RateLimits {
       throw exceeded('tokens_per_minute', tokensMs);
     }
     return isPush ? running(use, estimate, tokens) : NOTHING;
+  }
+
+  /** A place among those that run at a time, and nothing else: a job was counted when it came. Undefined while none is free. */
+  place(policy: Policy, facts: Facts, nowMs: number): Admitted | undefined {
+    const use = this.#useOf(policy, facts, nowMs);
+    const max = policy.rateLimit?.maxConcurrent;
+    if (use === undefined || max === undefined) return NOTHING;
+    return use.running < partOf(max, this.#share()) ? running(use, 0, undefined) : undefined;
+  }
+
+  /** The same for what runs already, whether or not there is room. */
+  occupied(policy: Policy, facts: Facts, nowMs: number): Admitted {
+    const use = this.#useOf(policy, facts, nowMs);
+    return use === undefined ? NOTHING : running(use, 0, undefined);
+  }
+
+  /** No other router has a part. */
+  get isAlone(): boolean {
+    return this.#share().count === 1;
+  }
+
+  #useOf({ rateLimit: limit, policyId }: Policy, facts: Facts, nowMs: number): Use | undefined {
+    if (limit === undefined) return undefined;
+    return this.#uses.ensure(facts.tenantId, nameOf(limit, policyId, facts), nowMs);
   }
 }
 
@@ -101,8 +125,8 @@ const exceeded = (limit: string, waitMs: number): BeamlineError =>
     retryAfterMs: Math.ceil(waitMs),
   });
 
-/** Policy ids hold no space, so the parts cannot be mistaken for each other. */
-function nameOf({ scope }: RateLimit, policyId: string, { keyId = '', userId = '' }: Facts): string {
+/** Who is counted apart. Policy ids hold no space, so the parts cannot be mistaken for each other. */
+export function nameOf({ scope }: RateLimit, policyId: string, { keyId = '', userId = '' }: Facts): string {
   if (scope === 'policy') return policyId;
   return scope === 'key' ? `${policyId} key ${keyId}` : `${policyId} user ${userId}`;
 }

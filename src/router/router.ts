@@ -92,8 +92,9 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const resets = opened.use(
     await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => extensions.reset(extensionId) }),
   );
+  const limited = { shadows, rateLimits: new RateLimits(telemetry.metrics, deps.routers) };
   const jobs = opened.use(
-    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters, shadows }),
+    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters, ...limited }),
   );
   const sink = await openUsageSink({ ...deps, telemetry });
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
@@ -123,10 +124,9 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     live,
     bindings,
     acceptance: jobs.acceptance,
-    rateLimits: new RateLimits(telemetry.metrics, deps.routers),
     budgets,
     extensions,
-    shadows,
+    ...limited,
     unreported,
   });
   const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, registry, resets };

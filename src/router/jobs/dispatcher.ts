@@ -20,6 +20,7 @@ import { jobAssignmentOf } from './job-assignment.ts';
 import { dueOf } from './job-due.ts';
 import type { HeldAttempts } from './held-attempts.ts';
 import type { JobCanaries } from './job-canaries.ts';
+import type { JobPlaces } from './job-places.ts';
 import { offerCopyOf } from './job-shadow.ts';
 import { type Decided, type Go, type Planner, UNCLAIMED_MS } from './job-plan.ts';
 import { begun, published } from './job-state.ts';
@@ -53,6 +54,7 @@ export interface DispatcherDeps {
   readonly held: HeldAttempts;
   readonly canaries: JobCanaries;
   readonly shadows: Shadows;
+  readonly places: JobPlaces;
   readonly keeper: Keeper;
   readonly slots: Slots;
   readonly endings: Endings;
@@ -139,7 +141,7 @@ export class Dispatcher {
   }
 
   async #one(item: InLine): Promise<void> {
-    const { slots, keeper, telemetry } = this.#deps;
+    const { slots, places, keeper, telemetry } = this.#deps;
     let sent: Sent = 'left';
     try {
       sent = await this.#dispatch(item);
@@ -154,18 +156,20 @@ export class Dispatcher {
       if (this.#sending === 0) this.#whenIdle?.();
       if (sent === 'again' || isMissed === true) keeper.look(item);
       if (sent !== 'out') slots.free(item.assignmentId);
+      if (sent !== 'out') places.leave(item.assignmentId);
       this.pump();
     }
   }
 
   async #dispatch(item: InLine): Promise<Sent> {
-    const { store, keeper, held, endings, approvals, timers } = this.#deps;
+    const { store, keeper, held, endings, approvals, places, timers } = this.#deps;
     const fresh = timers.clock.nowMs() - (item.accepted?.atMs ?? -Infinity) <= FRESH_MS ? item.accepted : undefined;
     const found = fresh?.found ?? (await store.read(item));
     if (found === undefined) return 'left';
     const due = dueOf(found.request, found.state, this.#nowMs()).kind;
     const asked = due === 'ask' ? (await approvals.read(item))?.asked : undefined;
     if (due !== 'dispatch' && asked?.verdict === undefined) return 'again';
+    if (!places.enter(found)) return 'left';
     const { plan, budgets } = await held.plan(found, fresh?.decided);
     switch (plan.kind) {
       case 'wait':
@@ -201,7 +205,7 @@ export class Dispatcher {
   }
 
   async #written(ref: JobRef, known: FoundJob, { attempt, policy, kept }: Go): Promise<Sent> {
-    const { store, keeper, endings } = this.#deps;
+    const { store, keeper, endings, routerId } = this.#deps;
     const nowMs = this.#nowMs();
     const dueAtMs = Math.min(known.request.expires_at_ms, nowMs + kept.deadline_ms + UNCLAIMED_MS);
     const of = {
@@ -212,7 +216,7 @@ export class Dispatcher {
       reason: attempt.reason,
       dueAtMs,
       policy: { id: policy.policyId, revision: policy.revision },
-      history: kept,
+      history: { ...kept, router_id: routerId },
     };
     const make = ({ request, state = begun(request) }: FoundJob) => published(state, of, nowMs);
     const changed = await store.change(ref, make, known);

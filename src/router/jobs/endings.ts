@@ -15,6 +15,7 @@ import type { HeardEnd } from './heard-end.ts';
 import { APPROVAL, dueOf } from './job-due.ts';
 import { failureTold } from './job-follow.ts';
 import type { JobMetrics } from './job-metrics.ts';
+import type { JobPlaces } from './job-places.ts';
 import type { Planner } from './job-plan.ts';
 import {
   attemptOut,
@@ -40,6 +41,7 @@ export interface EndingsDeps {
   readonly planner: Planner;
   readonly keeper: Keeper;
   readonly slots: Slots;
+  readonly places: JobPlaces;
   readonly outstanding: Outstanding;
   readonly metrics: JobMetrics;
   /** A job failed because every worker that had it was lost. */
@@ -124,10 +126,14 @@ export class Endings {
 
   /** What follows from a state that was stored, by this step or by one that died after it. */
   async settle(ref: JobRef, changed: Changed): Promise<void> {
-    const { store, keeper, slots, outstanding, metrics, approvals, onPoison } = this.#deps;
+    const { store, keeper, slots, places, outstanding, metrics, approvals, onPoison } = this.#deps;
     const { state, request, isChanged } = changed;
     if (state === undefined) return;
-    if (attemptOut(state) === undefined) slots.free(ref.assignmentId);
+    if (attemptOut(state) === undefined) {
+      slots.free(ref.assignmentId);
+      places.leave(ref.assignmentId);
+    }
+    if (isTerminal(state.status)) places.waitNoMore(ref.assignmentId);
     if (!isTerminal(state.status)) {
       if (state.next_at_ms === undefined) return;
       if (state.next_at_ms <= this.#nowMs()) keeper.look(ref);

@@ -46,6 +46,8 @@ export type Kept = {
   readonly deadline_ms: number;
   /** Of the first decision; absent for most. */
   readonly marks?: Marks | undefined;
+  /** Who sent it. */
+  readonly router_id?: string;
   readonly next?: NextTry;
   readonly failure?: KeptFailure;
 };

@@ -122,6 +122,13 @@ export class Planner {
     return this.#deps.budgets.of(policy, this.#factsOf(record), this.outMs(record, policy));
   }
 
+  /** The policy of a job whose attempts take places in it, and by which facts; undefined for most. */
+  limitOf({ request: record }: FoundJob): { readonly policy: Policy; readonly facts: Facts } | undefined {
+    const policy = isRouted(record.request.task.type) ? this.#policyOf(record.request) : undefined;
+    if (policy === undefined || policy instanceof BeamlineError) return undefined;
+    return policy.rateLimit?.maxConcurrent === undefined ? undefined : { policy, facts: this.#factsOf(record) };
+  }
+
   /** Everybody to whom the next attempt may go. */
   candidatesOf({ request: { request } }: FoundJob): readonly Target[] {
     const policy = this.#policyOf(request);

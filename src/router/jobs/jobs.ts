@@ -15,6 +15,7 @@ import type { SlotClass } from '../../contracts/slot-class.ts';
 import { assignStream } from '../../contracts/streams.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { Shadows } from '../shadows.ts';
+import type { RateLimits } from '../rate-limits.ts';
 import type { RouterSettings } from '../settings.ts';
 import type { JobResults } from '../usage-emitter.ts';
 import { Acceptance } from './acceptance.ts';
@@ -27,6 +28,7 @@ import { jobAssignmentOf } from './job-assignment.ts';
 import { JobCanaries } from './job-canaries.ts';
 import { serveJobControl } from './job-control.ts';
 import { declareMetrics } from './job-metrics.ts';
+import { JobPlaces } from './job-places.ts';
 import { Planner, type PlannerDeps } from './job-plan.ts';
 import { JobRoom } from './job-room.ts';
 import { type FoundJob, JobStore } from './job-store.ts';
@@ -47,6 +49,7 @@ export interface JobsDeps extends PlannerDeps {
   readonly fleetSlots: (slotClass: SlotClass) => number;
   readonly deadLetters: DeadLetters;
   readonly shadows: Shadows;
+  readonly rateLimits: RateLimits;
 }
 
 export interface Jobs extends JobResults, AsyncDisposable {
@@ -71,7 +74,10 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const slots: Slots = new Slots(() => dispatcher.pump());
   const keeper: Keeper = new Keeper({ timers, telemetry, onLook: (look) => tend(look, parts) });
   const onPoison = (job: FoundJob): Promise<void> => bury(job, planner, deps);
-  const shared = { bus, timers, telemetry, routerId, store, approvals, planner, keeper, slots, outstanding, metrics };
+  const { rateLimits } = deps;
+  const places = new JobPlaces({ timers, routerId, planner, keeper, rateLimits });
+  const known = { store, approvals, planner, keeper, slots, places, outstanding, metrics };
+  const shared = { bus, timers, telemetry, routerId, ...known };
   const endings = new Endings({ ...shared, onPoison });
   const dispatcher: Dispatcher = new Dispatcher({
     ...shared,
@@ -82,13 +88,14 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
-  const parts = { timers, store, approvals, keeper, endings, dispatcher };
+  const parts = { timers, store, approvals, keeper, endings, dispatcher, places };
   const outstandingMax = settings.jobs_outstanding;
   const room = new JobRoom({ timers, outstanding, metrics, status: () => bucket.status() });
   const lifeMaxMs = Math.floor((lifeMs * 8) / 9);
 
   await using opened = new AsyncDisposableStack();
   opened.use(held);
+  opened.use(places);
   opened.defer(() => dispatcher.drain());
   opened.use(keeper);
   const acks = opened.use(new Acks({ bus, timers, telemetry, store, keeper }));
@@ -114,6 +121,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
       const { state, assignment_id } = outcome;
       held.heard(outcome);
       canaries.heard(outcome);
+      places.heard(outcome);
       if (state !== 'committed') slots.free(assignment_id);
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),

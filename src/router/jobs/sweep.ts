@@ -4,6 +4,7 @@
 import type { Timer, Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { JobStore, OpenJob } from './job-store.ts';
+import type { JobPlaces } from './job-places.ts';
 import type { Keeper } from './keeper.ts';
 import type { Outstanding } from './outstanding.ts';
 import type { Slots } from './slots.ts';
@@ -18,6 +19,7 @@ export interface SweepDeps {
   readonly store: JobStore;
   readonly keeper: Keeper;
   readonly slots: Slots;
+  readonly places: JobPlaces;
   readonly outstanding: Outstanding;
   /** In line or on its way. */
   readonly isDispatching: (assignmentId: string) => boolean;
@@ -52,12 +54,14 @@ export class Sweep implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { store, keeper, slots, outstanding, isDispatching, sweepMs } = this.#deps;
+    const { store, keeper, slots, places, outstanding, isDispatching, sweepMs } = this.#deps;
     const open = await store.openJobs();
     const patienceMs = this.#isFirst ? 0 : sweepMs;
     this.#isFirst = false;
     outstanding.recount(open.map(({ tenantId }) => tenantId));
-    slots.keepOnly(new Set(open.map(({ assignmentId }) => assignmentId)));
+    const ids = new Set(open.map(({ assignmentId }) => assignmentId));
+    slots.keepOnly(ids);
+    places.keepOnly(ids);
     const strange = open.filter(({ assignmentId }) => !keeper.knows(assignmentId) && !isDispatching(assignmentId));
     for (const job of this.#some(strange)) keeper.look({ ...job, patienceMs, openMs: job.atMs });
   }

@@ -8,6 +8,7 @@ import type { Endings } from './endings.ts';
 import { dueOf } from './job-due.ts';
 import { begun, waits } from './job-state.ts';
 import { type FoundJob, type JobRef, type JobStore, refOf } from './job-store.ts';
+import type { JobPlaces } from './job-places.ts';
 import type { Keeper, Look } from './keeper.ts';
 
 /** An acceptance takes no longer between its two entries. */
@@ -20,16 +21,21 @@ export interface TendingDeps {
   readonly keeper: Keeper;
   readonly endings: Endings;
   readonly dispatcher: Dispatcher;
+  readonly places: JobPlaces;
 }
 
 /** Throws `unavailable`. */
 export async function tend(look: Look, deps: TendingDeps): Promise<void> {
-  const { store, keeper, endings, dispatcher, timers } = deps;
+  const { store, keeper, endings, dispatcher, places, timers } = deps;
   const found = await store.read(look);
-  if (found === undefined) return forget(look, deps);
+  if (found === undefined) {
+    places.waitNoMore(look.assignmentId);
+    return forget(look, deps);
+  }
   // What is due for less than the patience of the look is somebody else's.
   const nowMs = timers.clock.epochMs() - look.patienceMs;
   const due = dueOf(found.request, found.state, nowMs);
+  if (due.kind !== 'dispatch' && due.kind !== 'ask') places.waitNoMore(look.assignmentId);
   switch (due.kind) {
     case 'close':
       return endings.settle(look, { ...found, isChanged: false });
@@ -38,6 +44,7 @@ export async function tend(look: Look, deps: TendingDeps): Promise<void> {
     case 'lose':
       return endings.lose(look);
     case 'wait':
+      places.adopt(found);
       if (due.waitingFor !== undefined) await note(found, due.waitingFor, due.untilMs, deps);
       return keeper.wakeAt(look, due.untilMs + look.patienceMs);
     case 'ask':
