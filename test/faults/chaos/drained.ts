@@ -52,7 +52,7 @@ export async function drain({ fleet, accepted, longestMs, ackWaitMs }: DrainOpti
     const ends = await endsTold(fleet, job);
     if (ends !== 1) faults.push(`${job.id} of ${job.tenant} (${job.key}) tells of ${ends} ends`);
   });
-  const stale = natsUrl === undefined ? 0 : await readersAreDone(natsUrl, untilMs);
+  const stale = natsUrl === undefined ? 0 : await readersAreDone(natsUrl, performance.now() + longestMs);
   if (stale === undefined) faults.push('a stream has something that nobody has read');
   return { ended, stale: stale ?? 0, faults };
 }
