@@ -3,10 +3,12 @@
 //     on the whole time, so that a large bucket can be listed.
 // L2. The server sends no more than a window ahead of the reader.
 // L3. A key that is written while it is listed comes again with its newer value.
-// L4. The end is where the server has nothing after what was read. Its counts of what is pending are not asked: while a
-//     key is written again, a 2.9 server leaves it out of them for a moment, and it counts what is erased later.
-// L5. Where others write all the time, the end is looked for so often. Each time, all that stood at the time before has
-//     been read, save what was written again since: a key is only missed if it was written that often meanwhile.
+// L4. The end is where the server has nothing after what was read, and asking for that is as dear as a list: it is asked
+//     where the server's counts say that nothing is pending. They alone would not do, since a 2.9 server leaves a key out
+//     of them for a moment while it is written again.
+// L5. Where others write all the time, that moment may not come, and what is read is what came since the list began. Then
+//     the end is asked for so often: each time, all that stood at the time before has been read, save what was written
+//     again since. A key is only missed if it was written that often meanwhile.
 import { DeliverPolicy, jetstream, type JsMsg, type PushConsumer } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
@@ -45,24 +47,25 @@ export async function* listed(nc: NatsConnection, options: ListOptions): AsyncGe
   const filter = `${prefix}${pattern}`;
   const { streams } = await managerOf(nc);
   const lastSeq = async (): Promise<number> => (await streams.getMessage(stream, { last_by_subj: filter }))?.seq ?? 0;
-  let endSeq = await lastSeq();
-  if (endSeq === 0) return;
+  let endSeq = (await streams.info(stream)).state.last_seq;
   const consumer = await jetstream(nc).consumers.getPushConsumer(stream, {
     deliver_policy: DeliverPolicy.All,
     filter_subjects: filter,
     headers_only: !withValues,
   });
+  if ((await consumer.info(true)).num_pending === 0) return void (await ended(consumer));
   const messages = await consumer.consume();
-  const silence = new Silence(timers, lastSeq, () => messages.stop());
+  const silence = new Silence({ timers, consumer, lastSeq, stop: () => messages.stop() });
   try {
     let looks = 0;
     for await (const msg of messages) {
       silence.end(msg.seq);
       yield listedIn(msg, prefix, withValues);
-      if (msg.seq >= endSeq) {
-        // oxlint-disable-next-line no-await-in-loop -- asked where the end was last, not for each
+      const isPast = msg.seq >= endSeq;
+      if (isPast || msg.info.pending === 0) {
+        // oxlint-disable-next-line no-await-in-loop -- asked where the end may be, not for each
         endSeq = await lastSeq();
-        looks++;
+        if (isPast) looks++;
         if (endSeq <= msg.seq || looks === LOOKS_MAX) return;
       }
       silence.begin();
@@ -75,27 +78,30 @@ export async function* listed(nc: NatsConnection, options: ListOptions): AsyncGe
   }
 }
 
+interface SilenceDeps {
+  readonly timers: Timers;
+  readonly consumer: PushConsumer;
+  readonly lastSeq: () => Promise<number>;
+  readonly stop: () => void;
+}
+
 /** While nothing comes: looks whether that is the end, and stops the list then, or after too long. */
 class Silence implements Disposable {
   /** Whether it is what follows the last one. */
   isLast = false;
-  readonly #timers: Timers;
-  readonly #lastSeq: () => Promise<number>;
-  readonly #stop: () => void;
+  readonly #deps: SilenceDeps;
   #readSeq = 0;
   #sinceMs: number | undefined;
   #timer: Timer;
 
-  constructor(timers: Timers, lastSeq: () => Promise<number>, stop: () => void) {
-    this.#timers = timers;
-    this.#lastSeq = lastSeq;
-    this.#stop = stop;
+  constructor(deps: SilenceDeps) {
+    this.#deps = deps;
     this.begin();
     this.#timer = this.#lookLater();
   }
 
   begin(): void {
-    this.#sinceMs = this.#timers.clock.nowMs();
+    this.#sinceMs = this.#deps.timers.clock.nowMs();
   }
 
   /** From here on it is the reader who takes its time. */
@@ -111,19 +117,24 @@ class Silence implements Disposable {
   }
 
   #lookLater(): Timer {
-    return this.#timers.after(LOOK_MS, () => void this.#look());
+    return this.#deps.timers.after(LOOK_MS, () => void this.#look());
   }
 
   async #look(): Promise<void> {
-    const readSeq = this.#readSeq;
     // A server that does not answer is silent as well.
-    if (this.#lastsMs() >= LOOK_MS) this.isLast ||= (await this.#lastSeq().catch(() => Infinity)) <= readSeq;
-    if (this.isLast || this.#lastsMs() >= IDLE_MS) this.#stop();
+    if (this.#lastsMs() >= LOOK_MS) this.isLast ||= await this.#isAtEnd().catch(() => false);
+    if (this.isLast || this.#lastsMs() >= IDLE_MS) this.#deps.stop();
     else this.#timer = this.#lookLater();
   }
 
+  async #isAtEnd(): Promise<boolean> {
+    const { consumer, lastSeq } = this.#deps;
+    const readSeq = this.#readSeq;
+    return (await consumer.info()).num_pending === 0 && (await lastSeq()) <= readSeq;
+  }
+
   #lastsMs(): number {
-    return this.#sinceMs === undefined ? 0 : this.#timers.clock.nowMs() - this.#sinceMs;
+    return this.#sinceMs === undefined ? 0 : this.#deps.timers.clock.nowMs() - this.#sinceMs;
   }
 }
 
