@@ -13,6 +13,8 @@ export const SUBJECTS = {
   beamlineUsageV1Metered: 'beamline.usage.v1.metered',
   /** Ask which provider serves a request, and have its assignment pushed. */
   beamlineRouterV2Decide: 'beamline.router.v2.decide',
+  /** Ask how loaded each router is. */
+  beamlineRouterV2StatusBackpressure: 'beamline.router.v2.status.backpressure',
   /** Keep a message that was given up, with its body and the reason. */
   beamlineRouterDlqV2: 'beamline.router.dlq.v2',
   /** Administer policies and breakers of the routers. */
@@ -83,6 +85,7 @@ export const WILDCARDS = {
   cafExecResultV1: 'caf.exec.result.v1',
   beamlineUsageV1Metered: 'beamline.usage.v1.metered',
   beamlineRouterV2Decide: 'beamline.router.v2.decide',
+  beamlineRouterV2StatusBackpressure: 'beamline.router.v2.status.backpressure',
   beamlineRouterDlqV2: 'beamline.router.dlq.v2',
   beamlineRouterV2AdminOp: 'beamline.router.v2.admin.*',
   beamlineRouterV2JobsOp: 'beamline.router.v2.jobs.*',
@@ -445,6 +448,49 @@ export type AdminRequestV2 = {
   readonly version: '2';
   readonly request_id: string;
   readonly params: Readonly<Record<string, unknown>>;
+};
+
+/** beamline.router.BackpressureQuery@2 */
+export type BackpressureQueryV2 = {
+  readonly version: '2';
+  readonly request_id: string;
+  readonly subject?: string;
+};
+
+/** beamline.router.BackpressureStatus@2 */
+export type BackpressureStatusV2 = {
+  readonly success: boolean;
+  readonly data?: {
+    readonly subject: string;
+    readonly router_id: string;
+    readonly status: 'active' | 'warning' | 'inactive' | 'unknown';
+    readonly metrics: {
+      readonly pending_messages: number;
+      readonly latency_p95_ms: number;
+      readonly inflight_messages: number;
+      readonly event_loop_lag_ms: number;
+      readonly worker_slots_free: number;
+    };
+    readonly thresholds: {
+      readonly queue_overload: number;
+      readonly latency_overload_ms: number;
+      readonly inflight_overload: number;
+      readonly event_loop_lag_ms: number;
+    };
+    readonly policy: {
+      readonly retry_after_seconds: number;
+      readonly max_retry_attempts: number;
+    };
+    readonly timestamp: number;
+  };
+  readonly error?: {
+    readonly code: string;
+    readonly message: string;
+    readonly intake_error_code?: string;
+    readonly details?: Readonly<Record<string, unknown>>;
+    readonly retryable: boolean;
+    readonly retry_after_ms?: number;
+  };
 };
 
 /** beamline.router.DecideRequest@1 */
@@ -980,6 +1026,11 @@ export interface Messages {
     readonly headers: HeadersRequestReplyV2;
     readonly payload: DecideRequestV2;
     readonly reply: DecideResponseV2;
+  };
+  readonly 'beamline.router.v2.status.backpressure': {
+    readonly headers: HeadersRequestReplyV2;
+    readonly payload: BackpressureQueryV2;
+    readonly reply: BackpressureStatusV2;
   };
   readonly 'beamline.router.dlq.v2': {
     readonly headers: HeadersDlqV2;

@@ -20,9 +20,18 @@ import {
   UNREADABLE,
 } from './contracts-rules-fixture.ts';
 
-const PLANNED = 'beamline.router.v2.status.backpressure';
+const PLANNED = 'beamline.router.v2.ahead';
 const HEARTBEAT = 'caf.worker.heartbeat.v1';
-const OWNER = TRUE.registry.ownership.find(({ subject }) => subject === PLANNED) ?? assert.fail();
+const MODEL = 'beamline.router.v2.status.backpressure';
+const OWNER = TRUE.registry.ownership.find(({ subject }) => subject === MODEL) ?? assert.fail();
+const SUBJECT = TRUE.registry.subjects.find(({ name }) => name === MODEL) ?? assert.fail();
+/** A request that is planned, which no code has yet. */
+const ahead = all(
+  law(['subjects', NEW], { ...SUBJECT, name: PLANNED, status: 'planned' }),
+  law(['ownership', NEW], { ...OWNER, subject: PLANNED, status: 'planned', evidence: '' }),
+);
+const plan = (steps: readonly string[], to: unknown): Spoil => all(ahead, law(steps, to));
+const planned = (to: string): Spoil => all(ahead, renamed(PLANNED, to));
 const baseV2 = TRUE.registry.header_sets['base_v2'] ?? assert.fail();
 const requestV1 = TRUE.registry.header_sets['request_reply_v1'] ?? assert.fail();
 
@@ -51,7 +60,7 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
   'header-set-exists': [
     [
       'a set of another name',
-      law(['subjects', PLANNED, 'headers'], 'request_reply_v3'),
+      plan(['subjects', PLANNED, 'headers'], 'request_reply_v3'),
       /request_reply_v3 is not among the header sets/,
     ],
   ],
@@ -76,7 +85,7 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
   'no-mixed-sets': [
     [
       'a v2 subject with a v1 set',
-      law(['subjects', PLANNED, 'headers'], 'request_reply_v1'),
+      plan(['subjects', PLANNED, 'headers'], 'request_reply_v1'),
       /a v2 subject may not use request_reply_v1/,
     ],
     [
@@ -93,20 +102,20 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
     ],
   ],
   'subject-fields': [
-    ['no purpose', law(['subjects', PLANNED, 'purpose'], GONE), /purpose is missing/],
+    ['no purpose', plan(['subjects', PLANNED, 'purpose'], GONE), /purpose is missing/],
     [
       'a direction to nobody',
-      law(['subjects', PLANNED, 'direction'], 'gateway_to_moon'),
+      plan(['subjects', PLANNED, 'direction'], 'gateway_to_moon'),
       /direction gateway_to_moon is not a known one/,
     ],
-    ['a member with a slip', law(['subjects', PLANNED, 'queue_grop'], 'router'), /queue_grop is no member/],
+    ['a member with a slip', plan(['subjects', PLANNED, 'queue_grop'], 'router'), /queue_grop is no member/],
   ],
   'subject-unique': [
-    ['a template over a subject', renamed(PLANNED, 'beamline.router.v2.admin.status'), /overlaps with|admin\.status/],
+    ['a template over a subject', planned('beamline.router.v2.admin.status'), /overlaps with|admin\.status/],
   ],
   'subject-name': [
-    ['a space in a name', renamed(PLANNED, 'beamline.router.v2.back pressure'), /"back pressure" is no token/],
-    ['a name without its version', renamed(PLANNED, 'beamline.router.backpressure'), /v2 is not among its tokens/],
+    ['a space in a name', planned('beamline.router.v2.back pressure'), /"back pressure" is no token/],
+    ['a name without its version', planned('beamline.router.backpressure'), /v2 is not among its tokens/],
   ],
   'version-allowed': [['a law of v1 only', law(['conventions', 'allowed_versions'], ['v1']), /v2 is not allowed/]],
   'status-by-version': [
@@ -117,8 +126,12 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
     ],
   ],
   'payload-fields': [
-    ['a request without a reply', law(['subjects', PLANNED, 'reply'], GONE), /a request has a reply/],
-    ['a payload without a format', law(['subjects', PLANNED, 'payload', 'format'], GONE), /payload\.format is missing/],
+    ['a request without a reply', plan(['subjects', PLANNED, 'reply'], GONE), /a request has a reply/],
+    [
+      'a payload without a format',
+      plan(['subjects', PLANNED, 'payload', 'format'], GONE),
+      /payload\.format is missing/,
+    ],
   ],
   'correlation-fields': [
     [
@@ -219,11 +232,11 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
     ],
   ],
   'owner-exists': [
-    ['a subject of nobody', law(['ownership', PLANNED], GONE), /has no owner/],
-    ['a handler with a slip', law(['ownership', PLANNED, 'handler'], 'backpresure'), /nobody is router\.backpresure/],
+    ['a subject of nobody', plan(['ownership', PLANNED], GONE), /has no owner/],
+    ['a handler with a slip', plan(['ownership', PLANNED, 'handler'], 'backpresure'), /nobody is router\.backpresure/],
     [
       'a consumer that is nobody',
-      law(['ownership', PLANNED, 'consumers'], ['gateway.moon']),
+      plan(['ownership', PLANNED, 'consumers'], ['gateway.moon']),
       /nobody is gateway\.moon/,
     ],
   ],
@@ -246,7 +259,7 @@ const CASES: Readonly<Record<RuleId, readonly (readonly [what: string, spoil: Sp
       /an active subject has an owner who serves it/,
     ],
   ],
-  'owner-team': [['a team that nobody is in', law(['ownership', PLANNED, 'team'], 'x'), /x is no team/]],
+  'owner-team': [['a team that nobody is in', plan(['ownership', PLANNED, 'team'], 'x'), /x is no team/]],
   'owner-evidence': [
     [
       'a test that is not there',

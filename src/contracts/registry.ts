@@ -2,6 +2,7 @@
 import { adminV2 } from './admin.ts';
 import { approval } from './approval.ts';
 import { execAssign, execAssignAck, execAssignPool, execCall } from './assignment.ts';
+import { backpressureV2 } from './backpressure.ts';
 import { breakerOverride } from './breaker-override.ts';
 import { canaryAbort } from './canary-abort.ts';
 import { cancel } from './cancel.ts';
@@ -28,6 +29,7 @@ import { webhookDelivery, webhookHealth } from './webhook-delivery.ts';
 export const CONTRACTS = [
   decideV1,
   decideV2,
+  backpressureV2,
   adminV2,
   jobControl,
   ledgerV2,

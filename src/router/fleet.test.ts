@@ -102,3 +102,17 @@ test('a worker that falls silent leaves its pool; when all are silent nothing is
   pass(3_000);
   assert.deepEqual([lost, takes('default'), takes('lab')], [['w-1', 'w-2'], true, true]);
 });
+
+test('the room of the fleet is what its live workers have left, and full when none has room to wait', () => {
+  using opened = open();
+  const { beat, fleet, pass } = opened;
+  const io = (active: number) => ({ slots: { io: { active, limit: 4, queued: 0 } } });
+  assert.deepEqual(fleet.room(), { slotsFree: 0, isFull: false });
+  beat('w-1', { ...io(4), overload_status: 'critical' });
+  beat('w-2', { ...io(1), pool: 'other' });
+  assert.deepEqual(fleet.room(), { slotsFree: 3, isFull: false });
+  beat('w-2', { ...io(4), pool: 'other', overload_status: 'critical' });
+  assert.deepEqual(fleet.room(), { slotsFree: 0, isFull: true });
+  pass(4_000);
+  assert.deepEqual(fleet.room(), { slotsFree: 0, isFull: false });
+});

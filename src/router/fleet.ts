@@ -4,7 +4,7 @@
 import type { WorkerHeartbeat } from '../contracts/heartbeat.ts';
 import type { SlotClass } from '../contracts/slot-class.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { type Member, Pools } from './pools.ts';
+import { type FleetRoom, type Member, Pools } from './pools.ts';
 
 /** Workers that are remembered; more would be a fault of the sender. */
 const WORKERS_MAX = 10_000;
@@ -64,6 +64,11 @@ export class Fleet implements Disposable {
   /** Attempts of the class that the pool's workers can run at once; 0 if nobody knows. */
   slots(pool: string, slotClass: SlotClass): number {
     return this.#pools.slots(pool, slotClass);
+  }
+
+  /** Of all pools, by the last heartbeats. */
+  room(): FleetRoom {
+    return this.#pools.room();
   }
 
   [Symbol.dispose](): void {

@@ -18,6 +18,8 @@ export interface Member {
   /** Index in `OVERLOAD_LEVELS`. */
   readonly level: number;
   readonly slots: Places;
+  /** Places for calls that were free when it spoke. */
+  readonly free: number;
 }
 
 type Places = Record<SlotClass, number>;
@@ -26,6 +28,14 @@ interface Pool {
   /** Live workers that take work, by level. */
   readonly levels: number[];
   readonly slots: Places;
+  free: number;
+}
+
+/** What all live workers have left. */
+export interface FleetRoom {
+  readonly slotsFree: number;
+  /** There are workers, and none of them has room for another call in its line. */
+  readonly isFull: boolean;
 }
 
 export class Pools {
@@ -51,6 +61,20 @@ export class Pools {
     return this.#pools.get(name)?.slots[slotClass] ?? 0;
   }
 
+  room(): FleetRoom {
+    let slotsFree = 0;
+    let workers = 0;
+    let withRoom = 0;
+    for (const { levels, free } of this.#pools.values()) {
+      slotsFree += free;
+      for (const [level, count] of levels.entries()) {
+        workers += count;
+        if (level < CRITICAL) withRoom += count;
+      }
+    }
+    return { slotsFree, isFull: workers > 0 && withRoom === 0 };
+  }
+
   /** Replaces what a worker added by what its heartbeat says; undefined for one that takes no work. */
   replace(was: Member | undefined, beat: WorkerHeartbeat): Member | undefined {
     this.remove(was);
@@ -58,13 +82,14 @@ export class Pools {
     let pool = this.#pools.get(name);
     if (pool === undefined) {
       if (this.#pools.size >= POOLS_MAX) return undefined;
-      this.#pools.set(name, (pool = { levels: OVERLOAD_LEVELS.map(() => 0), slots: { io: 0, cpu: 0 } }));
+      this.#pools.set(name, (pool = { levels: OVERLOAD_LEVELS.map(() => 0), slots: { io: 0, cpu: 0 }, free: 0 }));
     }
     if (LEAVING.has(beat.status)) return undefined;
     const member = {
       pool: name,
       level: OVERLOAD_LEVELS.indexOf(beat.overload_status ?? 'healthy'),
       slots: { io: beat.slots?.['io']?.limit ?? 0, cpu: beat.slots?.['cpu']?.limit ?? 0 },
+      free: Math.max(0, (beat.slots?.['io']?.limit ?? 0) - (beat.slots?.['io']?.active ?? 0)),
     };
     count(pool, member, 1);
     return member;
@@ -76,7 +101,8 @@ export class Pools {
   }
 }
 
-function count(pool: Pool, { level, slots }: Member, by: 1 | -1): void {
+function count(pool: Pool, { level, slots, free }: Member, by: 1 | -1): void {
+  pool.free += by * free;
   pool.levels[level] = (pool.levels[level] ?? 0) + by;
   for (const slotClass of SLOT_CLASSES) pool.slots[slotClass] += by * slots[slotClass];
 }

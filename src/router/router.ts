@@ -1,12 +1,12 @@
 // The router role: answers decide v1 and v2, owns the attempts of what it pushed, and emits usage.
-import type { Bus } from '../bus/bus.ts';
+import type { Bus, Subscription } from '../bus/bus.ts';
 import { DeadLetters, type LetterSpill } from '../bus/dead-letters.ts';
 import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
 import { budgetBucket } from '../contracts/budget.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
-import { attemptOutcome } from '../contracts/outcome.ts';
+import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
 import type { SlotClass } from '../contracts/slot-class.ts';
 import { newProcessId } from '../core/ids.ts';
 import { LiveMap } from '../core/live-map.ts';
@@ -32,6 +32,7 @@ import type { Policies } from './policies.ts';
 import { PolicyBudgets } from './policy-budgets.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouterSettings } from './settings.ts';
+import { type Backpressure, serveBackpressure } from './backpressure.ts';
 import { serveDecide } from './serve-decide.ts';
 import { SharedBindings } from './shared-bindings.ts';
 import { Shadows } from './shadows.ts';
@@ -99,22 +100,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const sink = await openUsageSink({ ...deps, telemetry });
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
   const unreported = opened.use(new UnreportedAttempts({ timers, log, sink, prices: deps.prices }));
-  opened.use(
-    bus.subscribe(at(attemptOutcome), {}, (outcome) => {
-      if (outcome.shadow === true) return shadows.heard(outcome);
-      // Those of every router are heard, so that all come to the same view; and before what follows is decided.
-      live.heard(outcome);
-      jobs.heard(outcome);
-      inFlight.get(outcome.assignment_id)?.outcome(outcome);
-      unreported.heard(outcome);
-    }),
-  );
-  opened.use(
-    bus.subscribe(at(cancel), {}, ({ assignment_id, attempt, reason, delivered }) => {
-      // A cancel of one attempt is a router's own, or about a race that is already lost.
-      if (attempt === undefined) inFlight.get(assignment_id)?.cancelled(reason, delivered?.output_tokens);
-    }),
-  );
+  for (const heard of hear(bus, { shadows, live, jobs, inFlight, unreported })) opened.use(heard);
   opened.defer(() => settled(inFlight, timers));
 
   const decider = new Decider({
@@ -132,16 +118,47 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, registry, resets };
   const administered = administer(deps.administration, parts);
   for (const served of administered) opened.use(served);
-  for (const served of serveDecide(bus, decider, timers.clock)) opened.use(served);
-  const state = shown(deps, inFlight, fleet);
+  const decides = serveDecide(bus, decider, timers.clock);
+  const backpressure = opened.use(serveBackpressure({ ...deps, telemetry, fleet, inFlight, decides }));
+  opened.use(decides);
+  const state = shown(deps, inFlight, fleet, backpressure);
   log.info('router_ready', { source: settings.id });
 
   const started = opened.move(); // withdraws from decide first, then lets the attempts settle, then stops listening
   return { name: 'router', state, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
+interface Hearing {
+  readonly shadows: Shadows;
+  readonly live: LiveState;
+  readonly jobs: { heard(outcome: AttemptOutcome): void };
+  readonly inFlight: LiveMap<string, Attempts>;
+  readonly unreported: UnreportedAttempts;
+}
+
+/** What workers and callers tell of attempts. */
+const hear = (bus: Bus, { shadows, live, jobs, inFlight, unreported }: Hearing): readonly Subscription[] => [
+  bus.subscribe(at(attemptOutcome), {}, (outcome) => {
+    if (outcome.shadow === true) return shadows.heard(outcome);
+    // Those of every router are heard, so that all come to the same view; and before what follows is decided.
+    live.heard(outcome);
+    jobs.heard(outcome);
+    inFlight.get(outcome.assignment_id)?.outcome(outcome);
+    unreported.heard(outcome);
+  }),
+  bus.subscribe(at(cancel), {}, ({ assignment_id, attempt, reason, delivered }) => {
+    // A cancel of one attempt is a router's own, or about a race that is already lost.
+    if (attempt === undefined) inFlight.get(assignment_id)?.cancelled(reason, delivered?.output_tokens);
+  }),
+];
+
 /** What it does now, in a gauge and for its operators. */
-function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, Attempts>, fleet: Fleet): () => object {
+function shown(
+  { settings, telemetry }: RouterDeps,
+  inFlight: LiveMap<string, Attempts>,
+  fleet: Fleet,
+  backpressure: Backpressure,
+): () => object {
   const gauge = telemetry.metrics
     .gauge({
       name: 'router_requests_in_flight',
@@ -154,6 +171,7 @@ function shown({ settings, telemetry }: RouterDeps, inFlight: LiveMap<string, At
     requests_in_flight: inFlight.size,
     workers: fleet.size,
     slots: fleet.slots(DEFAULT_POOL, 'io'),
+    backpressure: backpressure.level,
   });
 }
 

@@ -1,7 +1,7 @@
 // Looks at a worker's load once a second and tells when its level changes (worker 8).
 import { totalmem } from 'node:os';
+import { LoopLag } from '../core/loop-lag.ts';
 import type { Timer, Timers } from '../core/timers.ts';
-import { LoopLag } from './loop-lag.ts';
 import { levelOf, type Load, nextLoad, noLoad, type OverloadLevel } from './overload.ts';
 
 const EVERY_MS = 1_000;

@@ -43,7 +43,7 @@ const without = (law: Law, subject: string): Law => ({
 
 const V1 = 'beamline.router.v1.decide';
 const V2 = 'beamline.router.v2.decide';
-const PLANNED = 'beamline.router.v2.status.backpressure';
+const PLANNED = 'beamline.event.v2.<tenant>.<topic>';
 const brief = ({ subject, part, kind, path, breaks, breaking }: LawChange): string =>
   [
     breaking ? 'breaking' : 'additive',
@@ -105,17 +105,20 @@ const CASES: readonly (readonly [what: string, old: Law, now: Law, told: readonl
   [
     'a planned subject may change',
     LAW,
-    changed(PLANNED, '"gateway_to_router"', '"cli_to_router"'),
+    changed(PLANNED, '"gateway_and_router_to_gateway"', '"gateway_to_gateway"'),
     [`additive ${PLANNED} subject direction_changed /direction consumer+producer`],
   ],
   [
     'a header that is demanded',
     LAW,
     edited(/("request_reply_v2":\{"required":\[)/, '$1"x_request_id",'),
-    ['beamline.ledger.v2.<op>', 'beamline.router.v2.decide', 'beamline.router.v2.jobs.<op>', 'caf.exec.call.v2.<pool>']
-      .map((subject) => `breaking ${subject} headers header_required /x_request_id consumer`)
-      .toSpliced(2, 0, `additive ${PLANNED} headers header_required /x_request_id consumer`)
-      .toSorted((one, other) => ((one.split(' ')[1] ?? '') < (other.split(' ')[1] ?? '') ? -1 : 1)),
+    [
+      'beamline.ledger.v2.<op>',
+      'beamline.router.v2.decide',
+      'beamline.router.v2.jobs.<op>',
+      'beamline.router.v2.status.backpressure',
+      'caf.exec.call.v2.<pool>',
+    ].map((subject) => `breaking ${subject} headers header_required /x_request_id consumer`),
   ],
   [
     'an optional header of version 2',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../core/clock.ts';
-import { Timers } from '../core/timers.ts';
+import { ManualClock } from './clock.ts';
+import { Timers } from './timers.ts';
 import { LoopLag } from './loop-lag.ts';
 
 function open() {

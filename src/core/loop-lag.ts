@@ -1,5 +1,5 @@
 // How late the event loop is: a timer that comes back each twentieth of a second or so, and the worst of its delays.
-import type { Timer, Timers } from '../core/timers.ts';
+import type { Timer, Timers } from './timers.ts';
 
 /** As often as the wheel turns anyway. */
 const EVERY_MS = 20;
