@@ -13,6 +13,7 @@ import { askLedgerOver } from '../gateway/ledger-client.ts';
 import { openJobs } from '../gateway/jobs/jobs.ts';
 import { openLetterDesk } from '../gateway/letter-desk.ts';
 import { startRelay } from '../gateway/relay.ts';
+import { askRouterLoadOver } from '../gateway/router-load.ts';
 import type { PolicyReplica } from '../router/policy-replica.ts';
 import { openBusBlobs } from './blobs.ts';
 import { openBudgets } from './budgets.ts';
@@ -91,12 +92,9 @@ export async function openGateway(
       administer: administerOver(bus),
       askLedger: askLedgerOver(bus),
       authenticator: authenticatorOf(ground, identity),
-      names: openModelNames({
-        providers: config.providers.list,
-        tenants: gateway.tenants,
-        policiesOf: (tenantId) => policies.idsOf(tenantId),
-      }),
+      names: namesOf(config, policies),
       busState: () => bus.state,
+      askRouterLoad: askRouterLoadOver(bus, timers.clock),
       checks,
       ...ground,
     }),
@@ -104,6 +102,13 @@ export async function openGateway(
   const opened = opening.move();
   return { name: 'gateway', url: served.url, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+const namesOf = ({ providers, gateway }: Ground['config'], policies: PolicyIds) =>
+  openModelNames({
+    providers: providers.list,
+    tenants: gateway.tenants,
+    policiesOf: (tenantId) => policies.idsOf(tenantId),
+  });
 
 /** Of the keys of the configuration, or of those that the process made. */
 export const authenticatorOf = (ground: Ground, identity?: Identity): Authenticator =>

@@ -158,6 +158,11 @@ export const gatewaySchema = section({
   ),
   backpressure: section({
     max_in_flight: integer(2000, 1, 1_000_000, 'Interactive requests in flight; more are 503 `service_overloaded`.'),
+    sample_ms: span(
+      1000,
+      500,
+      'How often routers are asked how loaded they are; what would ask them is refused while all of them have too much.',
+    ),
   }),
   jobs: section({
     deadline_ms: span(86_400_000, 1, 'Time that a job has whose caller names no deadline.'),

@@ -9,6 +9,7 @@ import type { Timers } from '../core/timers.ts';
 import { atTurnEnd } from '../core/turn.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { EdgeMetrics } from './edge-metrics.ts';
+import type { Backpressure } from './backpressure.ts';
 import { unmappedCode } from './bus-error.ts';
 import { errorAnswer } from './error-answer.ts';
 import { errorClassOf } from './error-class.ts';
@@ -26,6 +27,7 @@ export interface Edge {
   readonly timers: Timers;
   readonly lifecycle: Lifecycle;
   readonly unrouted: RouteCounters;
+  readonly backpressure: Backpressure;
 }
 
 /** Who works on a call after its handler has returned. */

@@ -55,6 +55,8 @@ export interface EdgeOptions {
   /** Of the configuration. */
   readonly budgets?: readonly Budget[];
   readonly active?: () => number;
+  /** Asked every five milliseconds; nobody is if absent. */
+  readonly askRouterLoad?: GatewayDeps['askRouterLoad'];
   readonly role?: Role;
   readonly hurry?: AbortSignal;
   readonly ipAllow?: readonly string[];
@@ -93,7 +95,7 @@ export const SETTINGS: GatewaySettings = {
     deadline_ms: 300_000,
   },
   stream: { heartbeat_ms: 15_000, buffer_bytes: 262_144, stall_ms: 30_000 },
-  backpressure: { max_in_flight: 2_000 },
+  backpressure: { max_in_flight: 2_000, sample_ms: 5 },
   auth: { failures_per_minute: 20 },
   shutdown: { timeout_ms: 1_000, lame_duck_ms: 0 },
 };
@@ -135,6 +137,7 @@ export async function openEdge(options: EdgeOptions = {}): Promise<EdgeFixture> 
         policyId === undefined ? MODELS.get(model) : { policyId, model, providersAllow: undefined },
       list: () => [...MODELS.keys()].map((name) => ({ name, ownedBy: 'birch' })),
     },
+    askRouterLoad: options.askRouterLoad,
     busState: options.busState ?? (() => 'connected'),
     telemetry,
     timers,

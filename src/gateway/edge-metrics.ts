@@ -21,6 +21,8 @@ export interface EdgeMetrics {
   readonly unmapped: Family<Counter>;
   readonly auth: Family<Counter>;
   readonly busConnected: Family<Gauge>;
+  readonly backpressure: Family<Gauge>;
+  readonly shed: Family<Counter>;
 }
 
 export const openEdgeMetrics = (metrics: Metrics): EdgeMetrics => ({
@@ -74,4 +76,14 @@ export const openEdgeMetrics = (metrics: Metrics): EdgeMetrics => ({
     labels: ['kind', 'result'],
   }),
   busConnected: metrics.gauge({ name: 'gateway_bus_connected', help: '1 while the bus is connected.' }),
+  backpressure: metrics.gauge({
+    name: 'gateway_backpressure_state',
+    help: 'What is told of overload: 0 normal, 1 warning, 2 active, 3 unknown.',
+    labels: ['signal'],
+  }),
+  shed: metrics.counter({
+    name: 'gateway_shed_total',
+    help: 'Requests that were refused for overload, by the signal that said so.',
+    labels: ['reason', 'tenant_id'],
+  }),
 });

@@ -8,6 +8,7 @@ import type { Role } from '../core/role.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Administer } from './admin-client.ts';
+import { Backpressure } from './backpressure.ts';
 import type { BudgetBook } from './budget-book.ts';
 import type { Edge } from './call.ts';
 import { openEdgeMetrics } from './edge-metrics.ts';
@@ -23,6 +24,7 @@ import { servedDocument } from './openapi.ts';
 import type { Exchanges } from './order.ts';
 import { BODY_BYTES_MAX } from './read-body.ts';
 import { RouteCounters } from './route-counters.ts';
+import type { AskRouterLoad } from './router-load.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface GatewayDeps {
@@ -41,6 +43,8 @@ export interface GatewayDeps {
   /** What was given up. */
   readonly letters: LetterDesk;
   readonly authenticator: Authenticator;
+  /** How loaded the calmest router is; absent: nobody is asked. */
+  readonly askRouterLoad?: AskRouterLoad | undefined;
   readonly names: ModelNames;
   readonly busState: () => BusState;
   /** What else must be well for requests to be served, such as the roles of the same process. */
@@ -67,8 +71,12 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
   const metrics = openEdgeMetrics(telemetry.metrics);
   const lifecycle = new Lifecycle();
   const log = telemetry.log.for('gateway');
-  const edge: Edge = { log, metrics, timers, lifecycle, unrouted: new RouteCounters(metrics, 'unrouted') };
+  using opening = new DisposableStack();
+  const backpressure = opening.use(new Backpressure({ ...deps, log, metrics, settings: settings.backpressure }));
+  const unrouted = new RouteCounters(metrics, 'unrouted');
+  const edge: Edge = { log, metrics, timers, lifecycle, unrouted, backpressure };
   telemetry.metrics.beforeRender(() => {
+    backpressure.show();
     metrics.busConnected.of().set(deps.busState() === 'connected' ? 1 : 0);
     for (const dialect of HTTP_DIALECTS) metrics.active.of(dialect).set(lifecycle.countOf(dialect));
   });
@@ -85,16 +93,15 @@ export async function startGateway(deps: GatewayDeps): Promise<Gateway> {
     url: listener.url,
     body_limit: { inference: bodyLimits.inference.bytesMax, native: bodyLimits.native.bytesMax },
   });
+  const opened = opening.move();
   return {
     name: 'gateway',
     url: listener.url,
-    [Symbol.asyncDispose]: () =>
-      shutDown(settings.shutdown, listener, {
-        lifecycle,
-        timers,
-        hurry: deps.hurry,
-        draining: () => deps.jobs.leave(),
-      }),
+    async [Symbol.asyncDispose]() {
+      const draining = (): void => deps.jobs.leave();
+      await shutDown(settings.shutdown, listener, { lifecycle, timers, hurry: deps.hurry, draining });
+      opened.dispose();
+    },
   };
 }
 

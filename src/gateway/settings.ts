@@ -16,7 +16,7 @@ export interface GatewaySettings {
     readonly deadline_ms: number;
   };
   readonly stream: { readonly heartbeat_ms: number; readonly buffer_bytes: number; readonly stall_ms: number };
-  readonly backpressure: { readonly max_in_flight: number };
+  readonly backpressure: { readonly max_in_flight: number; readonly sample_ms: number };
   readonly auth: { readonly failures_per_minute: number };
   readonly shutdown: { readonly timeout_ms: number; readonly lame_duck_ms: number };
 }

@@ -3,7 +3,7 @@ import { BeamlineError } from '../../core/errors.ts';
 import type { Call } from '../call.ts';
 import { derivedJobId, newJobId } from './job-id.ts';
 import type { JobSetting } from './job-request.ts';
-import type { JobRecord } from './job-records.ts';
+import { findJob, type JobRecord } from './job-records.ts';
 import { shownJob } from './job-view.ts';
 import type { Jobs } from './jobs.ts';
 import type { Accepted, JobDecide } from './submit-job.ts';
@@ -25,8 +25,15 @@ export function settingOf(
   };
 }
 
-export const submitted = (jobs: Jobs, call: Call, request: JobDecide, deadlineMs: number): Promise<Accepted> =>
-  jobs.submit(request, { deadlineMs, isAbandoned: () => call.isOver });
+/** Throws `service_overloaded` for a new job while routers take nothing; a repeat is answered by its record. */
+export async function submitted(jobs: Jobs, call: Call, request: JobDecide, deadlineMs: number): Promise<Accepted> {
+  const { backpressure } = call.edge;
+  if (backpressure.isActive && !(await isRepeat(jobs, request))) throw backpressure.refusal(call);
+  return jobs.submit(request, { deadlineMs, isAbandoned: () => call.isOver });
+}
+
+const isRepeat = async ({ jobs }: Jobs, { tenant_id, job }: JobDecide): Promise<boolean> =>
+  job.idempotency_key !== undefined && (await findJob(jobs, tenant_id, job.id)) !== undefined;
 
 export const locationOf = ({ request: { job_id } }: JobRecord): string => `/api/v1/jobs/${job_id}`;
 

@@ -8,7 +8,6 @@ import type { ModelNames } from '../model-port.ts';
 import type { Exchanges } from '../order.ts';
 import { readOrderHeaders } from '../order-headers.ts';
 import { orderOf } from '../order-of.ts';
-import { overloaded } from '../overload.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
 import type { GatewaySettings } from '../settings.ts';
@@ -85,8 +84,7 @@ export const chatCompletions: Route<ChatNeeds> = {
       outputTokensMax: asked.maxOutputTokens,
     });
     const preference = asked.stream ? undefined : preferenceOf(call);
-    if (preference?.isAsync !== true && exchanges.active >= settings.backpressure.max_in_flight)
-      throw overloaded(call.requestId);
+    if (preference?.isAsync !== true) call.edge.backpressure.admit(call);
     if (call.isOver) return;
     if (preference?.isAsync === true) return answerAsync(call, jobs, order, preference.waitS);
     if (asked.stream) {

@@ -63,7 +63,10 @@ export const decideRoute: Route<DecideNeeds> = {
       throw new BeamlineError('not_implemented', 'Decisions are not executed here yet.');
     }
     const timeoutMs = Math.min(headers.deadlineMs, deadlineOf(body));
-    const response = await decide(requestOf(call, body, { ...headers, timeoutMs }), timeoutMs);
+    const request = requestOf(call, body, { ...headers, timeoutMs });
+    const { backpressure } = call.edge;
+    if (backpressure.isActive) throw backpressure.refusal(call);
+    const response = await decide(request, timeoutMs);
     if (!response.ok) throw errorOfReply(response);
     const { decision, explanation } = response;
     const context = { request_id: call.requestId, trace_id: call.traceId, tenant_id: call.tenantId };

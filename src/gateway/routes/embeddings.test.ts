@@ -37,7 +37,10 @@ test('what is wrong with a request is named as for chat', async () => {
   assert.deepEqual([unknown.response.status, errorOf(unknown.text).code], [404, 'model_not_found']);
   const narrow = await ask({ models: ['other'] }, BODY);
   assert.deepEqual([narrow.response.status, errorOf(narrow.text).code], [404, 'model_not_found']);
-  const full = await ask({ settings: { ...SETTINGS, backpressure: { max_in_flight: 0 } } }, BODY);
+  const full = await ask(
+    { settings: { ...SETTINGS, backpressure: { ...SETTINGS.backpressure, max_in_flight: 0 } } },
+    BODY,
+  );
   assert.deepEqual([full.response.status, errorOf(full.text).code], [503, 'service_overloaded']);
   const script = ({ reader }: Ordered): void => reader.fail(new BeamlineError('provider_unavailable', 'down'));
   const down = await ask({ script }, BODY);

@@ -4,7 +4,6 @@ import { answerAsync } from '../jobs/answer-async.ts';
 import { preferenceOf } from '../jobs/prefer.ts';
 import { readOrderHeaders } from '../order-headers.ts';
 import { orderOf } from '../order-of.ts';
-import { overloaded } from '../overload.ts';
 import { readJson } from '../read-body.ts';
 import type { JsonSchema, Route } from '../route.ts';
 import { WholeAnswer } from '../whole-answer.ts';
@@ -54,8 +53,7 @@ export const embeddings: Route<InferenceNeeds> = {
       outputTokensMax: 0,
     });
     const preference = preferenceOf(call);
-    if (preference.isAsync !== true && exchanges.active >= settings.backpressure.max_in_flight)
-      throw overloaded(call.requestId);
+    if (preference.isAsync !== true) call.edge.backpressure.admit(call);
     if (call.isOver) return;
     if (preference.isAsync) return answerAsync(call, jobs, order, preference.waitS);
     new WholeAnswer(call, exchanges, order);

@@ -2,17 +2,13 @@
 // Answered from state in memory, without asking anybody.
 import type { BusState } from '../../bus/bus.ts';
 import { type Checks, HEALTH_PATHS, healthPage, mustHold } from '../../core/health.ts';
-import type { Call } from '../call.ts';
+import type { Call, Edge } from '../call.ts';
 import type { Lifecycle } from '../lifecycle.ts';
-import type { Exchanges } from '../order.ts';
 import type { BodyLimits } from '../read-body.ts';
 import type { Route } from '../route.ts';
-import type { GatewaySettings } from '../settings.ts';
 
 interface HealthNeeds {
-  readonly settings: GatewaySettings;
   readonly lifecycle: Lifecycle;
-  readonly exchanges: Exchanges;
   readonly busState: () => BusState;
   readonly checks?: (() => Checks) | undefined;
   readonly bodyLimits: { readonly inference: BodyLimits; readonly native: BodyLimits };
@@ -32,18 +28,15 @@ const documentSchema = {
   },
 };
 
-const checksOf = ({ busState, lifecycle, exchanges, settings, checks }: HealthNeeds): Checks => ({
+const checksOf = ({ busState, lifecycle, checks }: HealthNeeds, { backpressure }: Edge): Checks => ({
   bus: mustHold(busState() === 'connected', busState()),
   accepting: mustHold(lifecycle.phase === 'serving', lifecycle.phase),
-  backpressure:
-    exchanges.active < settings.backpressure.max_in_flight
-      ? { status: 'ok', message: 'normal' }
-      : { status: 'warn', message: 'active' },
+  backpressure: backpressure.check(),
   ...checks?.(),
 });
 
 function report(call: Call, needs: HealthNeeds, page: 'ready' | 'health', more?: object): void {
-  const { http, document } = healthPage(page, checksOf(needs), call.edge.timers.clock.epochMs());
+  const { http, document } = healthPage(page, checksOf(needs, call.edge), call.edge.timers.clock.epochMs());
   call.json(http, { ...document, ...more });
 }
 
