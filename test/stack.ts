@@ -53,6 +53,8 @@ export interface StackOptions {
   readonly policies?: Readonly<Record<string, object>>;
   /** How long a gateway waits for a sign of a router or a worker. */
   readonly silenceMs?: number;
+  /** Attempts that one router owns at a time. */
+  readonly inFlightMax?: number;
 }
 
 export interface Stack extends AsyncDisposable {
@@ -200,7 +202,7 @@ function writeConfig(
   for (const [id, document] of Object.entries(options.policies ?? {})) {
     writeFileSync(join(policies, `${id}.json`), JSON.stringify(document));
   }
-  const { silenceMs } = options;
+  const { silenceMs, inFlightMax } = options;
   const config = join(folder, 'beamline.yaml');
   writeFileSync(
     config,
@@ -211,9 +213,11 @@ function writeConfig(
         // Errors of a busy machine still come before the head of their stream.
         stream: { heartbeat_ms: 3_000 },
         router: { decide_timeout_ms: silenceMs ?? 1_000 },
+        backpressure: { sample_ms: 500 },
         shutdown: { lame_duck_ms: 0, timeout_ms: 10_000 },
         tenants: [{ id: 'acme', aliases: { fast: 'alder/test-chat' } }],
       },
+      ...(inFlightMax === undefined ? {} : { router: { in_flight_max: inFlightMax } }),
       policy: { dir: join(folder, 'policies') },
       extensions: [
         { id: 'normalize_text', type: 'pre', timeout_ms: 5_000 },
