@@ -62,12 +62,12 @@ test('a delivery that waited while another worker ran its attempt does not run i
   await settled();
   assert.equal(jobs.executions.length, 1);
   // Meanwhile it ran elsewhere, and its mark has been taken away.
-  await pass(jobs, 15);
+  await pass(jobs, 6);
   await writeState(jobs.records, over);
   jobs.executions[0]?.resolve({ output: { made: 1 } });
   await settled();
   assert.equal(jobs.executions.length, 1);
   assert.equal(await jobs.unacknowledged(), 0);
-  await pass(jobs, 5);
+  await pass(jobs, 7);
   assert.equal(await jobs.markers.get(MARK), undefined);
 });

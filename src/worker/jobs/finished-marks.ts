@@ -8,8 +8,8 @@ import { isDoneWith, type Standing } from './job-record.ts';
 
 /** Marks that wait; what is over that is left to expire. */
 const WAITING_MAX = 50_000;
-/** Before each look: a router usually has written the end after some milliseconds. */
-const LOOKS_MS = [1_000, 4_000, 16_000, 60_000, 240_000, 960_000] as const;
+/** Before each look. A router usually has written the end after some milliseconds; what is younger is trusted (job-run.ts). */
+const LOOKS_MS = [5_000, 15_000, 60_000, 240_000, 960_000] as const;
 const TICK_MS = 1_000;
 const PARALLEL = 16;
 

@@ -28,8 +28,8 @@ import { type JobBlobs, keptOutput } from './job-blobs.ts';
 import { idempotencyKeyOf } from './job-order-check.ts';
 import { isDoneWith, type Standing } from './job-record.ts';
 
-/** Well within the ack wait: nobody else has had a delivery that is younger. */
-const ALONE_MS = 10_000;
+/** No mark of an assignment that is so young has been taken away: that takes twice as long, and clocks may differ. */
+const YOUNG_MS = 2_500;
 
 /**
  * How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more, `given_up` only if it
@@ -193,7 +193,9 @@ export class JobRun implements SlotWaiter {
   }
 
   get #mayHaveRunElsewhere(): boolean {
-    return this.delivery.count > 1 || this.#deps.timers.clock.nowMs() - this.receivedMs > ALONE_MS;
+    // A broker that was killed may have forgotten that it delivered it before.
+    const { count, storedAtMs } = this.delivery;
+    return count > 1 || this.#deps.timers.clock.epochMs() - storedAtMs > YOUNG_MS;
   }
 
   #cutBy(cut: Cut): void {
