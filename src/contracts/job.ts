@@ -1,8 +1,7 @@
 // The entries of a job in its bucket: what was accepted, which never changes, and what became of it.
 // J1. The request is created once; that entry is the acceptance.
 // J2. The state is written by compare-and-set only; a terminal one never changes but for its annotations.
-// J3. In a bucket of its own an entry stands from before the acceptance until after the end: a sweep reads what is open, and
-//     a server that filters walks over nothing else.
+// J3. An `open` entry stands from before the acceptance until after the end, so that a sweep reads only what is open.
 import { createHash } from 'node:crypto';
 import { Type } from 'typebox';
 import type { BucketSpec } from './bucket.ts';
@@ -19,11 +18,7 @@ const DAY_MS = 86_400_000;
  */
 export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3 };
 
-/** One short entry for each job that has not ended; kept as long as those of the jobs. */
-export const openJobBucket: BucketSpec = { name: 'open_jobs', ttlMs: 9 * DAY_MS, bytesMax: 256 * 1024 ** 2 };
-export const openJobKey = (tenantId: string, assignmentId: string): string => keyOf(tenantId, assignmentId);
-
-export type JobPart = 'req' | 'state';
+export type JobPart = 'req' | 'state' | 'open';
 export const jobKey = (tenantId: string, assignmentId: string, part: JobPart): string =>
   keyOf(tenantId, assignmentId, part);
 

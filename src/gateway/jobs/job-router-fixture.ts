@@ -105,6 +105,7 @@ async function keep(bucket: KeyValue, clock: Clock, request: DecideRequest): Pro
     return { ...reply, duplicate: true };
   }
   const nowMs = clock.epochMs();
+  await bucket.put(jobKey(tenant_id, assignmentId, 'open'), JSON.stringify({ at_ms: nowMs }));
   const record: JobRequest = {
     version: '2',
     job_id: job.id,
@@ -150,7 +151,7 @@ async function control(bucket: KeyValue, clock: Clock, op: string, command: JobC
     return reply(state?.status ?? 'queued', true);
   }
   if (op === 'delete') {
-    const parts = ['req', 'state'] as const;
+    const parts = ['req', 'state', 'open'] as const;
     await Promise.all(parts.map((part) => bucket.delete(jobKey(tenantId, assignmentId, part))));
   }
   return reply(state?.status ?? 'queued', true);
@@ -198,5 +199,6 @@ async function move(bucket: KeyValue, clock: Clock, { tenantId, jobId, status, m
   };
   if (!jobState.check(next)) throw new Error(jobState.fault(next));
   await bucket.update(key, JSON.stringify(next), entry?.revision ?? 0);
+  if (isTerminal(status)) await bucket.delete(jobKey(tenantId, assignmentId, 'open'));
   return next;
 }

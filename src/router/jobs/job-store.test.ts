@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KeyValue } from '../../bus/bus.ts';
 import { openMemoryBus } from '../../bus/memory.ts';
-import { jobBucket, jobKey, type JobRequest, openJobBucket, openJobKey } from '../../contracts/job.ts';
+import { jobBucket, jobKey, type JobRequest } from '../../contracts/job.ts';
 import { ManualClock } from '../../core/clock.ts';
 import { Timers } from '../../core/timers.ts';
 import { openLog } from '../../telemetry/log.ts';
@@ -15,12 +15,11 @@ async function open() {
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const bucket = await bus.openBucket(jobBucket);
-  const open = await bus.openBucket(openJobBucket);
   const close = async () => {
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };
-  return { bucket, open, store: new JobStore(bucket, open), close };
+  return { bucket, store: new JobStore(bucket), close };
 }
 
 const requestOf = (more: Partial<JobRequest> = {}): JobRequest => ({
@@ -48,14 +47,14 @@ test('a job is accepted once; a repeat finds the first, and another body is a co
 });
 
 test('a job that was just written is changed without being read; where another router was faster it is read', async () => {
-  const { bucket, open: opened, close } = await open();
+  const { bucket, close } = await open();
   let reads = 0;
   const counting: KeyValue = Object.assign(Object.create(bucket) as KeyValue, {
     get: (key: string) => (reads++, bucket.get(key)),
     put: (key: string, value: string) => bucket.put(key, value),
     update: (key: string, value: string, revision: number) => bucket.update(key, value, revision),
   });
-  const store = new JobStore(counting, opened);
+  const store = new JobStore(counting);
   const { request } = await store.accept(requestOf());
   const tagged = (tag: string) => (found: FoundJob) => {
     const state = found.state ?? begun(found.request);
@@ -67,7 +66,7 @@ test('a job that was just written is changed without being read; where another r
   const second = await store.change(REF, tagged('b'));
   assert.deepEqual([second?.state?.tags, reads], [['a', 'b'], 0]);
 
-  const other = new JobStore(bucket, opened);
+  const other = new JobStore(bucket);
   await other.change(REF, tagged('c'));
   const third = await store.change(REF, tagged('d'));
   assert.deepEqual([third?.state?.tags, reads], [['a', 'b', 'c', 'd'], 2]);
@@ -117,9 +116,9 @@ test('the state of a job that was deleted is not that of the next one under its 
 });
 
 test('an entry that nobody can read hides no other', async () => {
-  const { open: opened, store, close } = await open();
+  const { bucket, store, close } = await open();
   await store.accept(requestOf());
-  await opened.put(openJobKey('acme', 'broken'), '{');
+  await bucket.put(jobKey('acme', 'broken', 'open'), '{');
   assert.deepEqual(
     (await store.openJobs()).map(({ assignmentId }) => assignmentId),
     ['a-1'],

@@ -1,16 +1,9 @@
 // The records of jobs in their bucket, behind the few operations that are allowed on them (invariants: contracts/job.ts).
 import type { KeyValue } from '../../bus/bus.ts';
 import { assertValid } from '../../contracts/codec.ts';
+import { keyPattern } from '../../contracts/bucket.ts';
 import type { Payload } from '../../contracts/contract.ts';
-import {
-  isTerminal,
-  type JobRequest,
-  jobKey,
-  jobRequest,
-  type JobState,
-  jobState,
-  openJobKey,
-} from '../../contracts/job.ts';
+import { isTerminal, type JobRequest, jobKey, jobRequest, type JobState, jobState } from '../../contracts/job.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import { RecentJobs } from './recent-jobs.ts';
 
@@ -42,7 +35,7 @@ export interface Stored {
   readonly chars: number;
 }
 
-/** What the entry of an open job says. */
+/** What the `open` entry says. */
 export interface OpenJob extends JobRef {
   readonly atMs: number;
 }
@@ -54,14 +47,12 @@ export const refOf = ({ tenant_id, assignment_id }: { tenant_id: string; assignm
 
 export class JobStore {
   readonly #bucket: KeyValue;
-  readonly #open: KeyValue;
   readonly #recent = new RecentJobs();
   /** Characters of a request as it was written or read. */
   readonly #sizes = new WeakMap<JobRequest, number>();
 
-  constructor(bucket: KeyValue, open: KeyValue) {
+  constructor(bucket: KeyValue) {
     this.#bucket = bucket;
-    this.#open = open;
   }
 
   /**
@@ -72,7 +63,7 @@ export class JobStore {
     assertValid(jobRequest, request);
     const ref = refOf(request);
     const open = { at_ms: request.created_at_ms, tenant_id: ref.tenantId, assignment_id: ref.assignmentId };
-    await this.#open.put(openKeyTo(ref), JSON.stringify(open));
+    await this.#bucket.put(keyTo(ref, 'open'), JSON.stringify(open));
     try {
       const text = JSON.stringify(request);
       await this.#bucket.update(keyTo(ref, 'req'), text, 0);
@@ -147,7 +138,7 @@ export class JobStore {
 
   /** Takes the job from those that a sweep looks at. */
   async close(ref: JobRef): Promise<void> {
-    await this.#open.erase(openKeyTo(ref));
+    await this.#bucket.erase(keyTo(ref, 'open'));
   }
 
   /**
@@ -174,7 +165,7 @@ export class JobStore {
   }
 
   async openJobs(): Promise<readonly OpenJob[]> {
-    const entries = await this.#open.entries();
+    const entries = await this.#bucket.entries(keyPattern(undefined, undefined, 'open'));
     return entries.map(({ value }) => openIn(value)).filter((open) => open !== undefined);
   }
 }
@@ -193,10 +184,8 @@ export function sameAs(stored: JobRequest, digest: string): JobRequest {
 export const usedKey = (message: string): BeamlineError =>
   new BeamlineError('idempotency_conflict', message, { details: { intake: 'IDEMPOTENCY_VIOLATION' } });
 
-const keyTo = ({ tenantId, assignmentId }: JobRef, part: 'req' | 'state'): string =>
+const keyTo = ({ tenantId, assignmentId }: JobRef, part: 'req' | 'state' | 'open'): string =>
   jobKey(tenantId, assignmentId, part);
-
-const openKeyTo = ({ tenantId, assignmentId }: JobRef): string => openJobKey(tenantId, assignmentId);
 
 const isLost = (thrown: unknown): boolean => BeamlineError.from(thrown).code === 'precondition_failed';
 

@@ -8,7 +8,7 @@ import { type ExecAssignment, execAssign, execAssignAck } from '../../contracts/
 import { type Cancel, cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { type DecideRequest, type DecideResponse, decideV2 } from '../../contracts/decide.ts';
-import { assignmentIdOf, jobBucket, jobKey, type JobState, jobState, openJobBucket } from '../../contracts/job.ts';
+import { assignmentIdOf, jobBucket, jobKey, type JobState, jobState } from '../../contracts/job.ts';
 import { type JobCommand, jobControl, type JobOperation, type JobReply } from '../../contracts/job-control.ts';
 import { type ExecResult, execResult } from '../../contracts/result.ts';
 import { assignStream, usageStream, workerAssignments } from '../../contracts/streams.ts';
@@ -195,8 +195,7 @@ async function lookInto(bus: Bus) {
       assert.ok(usageMetered.message.check(value));
       return value;
     });
-  const opened = await bus.openBucket(openJobBucket);
-  const open = async (): Promise<number> => (await opened.entries()).length;
+  const open = async (): Promise<number> => (await bucket.entries()).filter(({ key }) => key.endsWith('.open')).length;
   return { bucket, control, state, usage, open };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Type } from 'typebox';
-import { assignmentIdOf, openJobBucket, openJobKey } from '../../contracts/job.ts';
+import { assignmentIdOf, jobKey } from '../../contracts/job.ts';
 import { at, eventContract, payload } from '../../contracts/contract.ts';
 import { decideV1 } from '../../contracts/decide.ts';
 import { execResult } from '../../contracts/result.ts';
@@ -440,9 +440,9 @@ test('a result that is faster than the state of its attempt, or outlives its rou
 });
 
 test('entries that were left behind are swept away', async () => {
-  const { bus, start, open, pass, stop } = await openJobs();
+  const { bucket, start, open, pass, stop } = await openJobs();
   const half = { at_ms: 1_790_000_000_000, tenant_id: 'acme', assignment_id: ASSIGNMENT };
-  await (await bus.openBucket(openJobBucket)).put(openJobKey('acme', ASSIGNMENT), JSON.stringify(half));
+  await bucket.put(jobKey('acme', ASSIGNMENT, 'open'), JSON.stringify(half));
   await start();
   await pass(31_000);
   assert.equal(await open(), 1, 'its acceptance may still be on its way');

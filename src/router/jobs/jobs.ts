@@ -9,7 +9,7 @@ import type { DeadLetters } from '../../bus/dead-letters.ts';
 import { approvalBucket } from '../../contracts/approval.ts';
 import { DEFAULT_POOL, execAssign, execAssignPool } from '../../contracts/assignment.ts';
 import { at } from '../../contracts/contract.ts';
-import { assignmentIdOf, isJobAssignment, jobBucket, openJobBucket } from '../../contracts/job.ts';
+import { assignmentIdOf, isJobAssignment, jobBucket } from '../../contracts/job.ts';
 import type { AttemptOutcome } from '../../contracts/outcome.ts';
 import type { SlotClass } from '../../contracts/slot-class.ts';
 import { assignStream } from '../../contracts/streams.ts';
@@ -64,7 +64,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   await bus.ensureStream(assignStream(DEFAULT_POOL));
   const lifeMs = settings.jobs_retention_hours * HOUR_MS;
   const bucket = await bus.openBucket({ ...jobBucket, bytesMax: settings.jobs_bytes_max, ttlMs: lifeMs, isOwn: true });
-  const store = new JobStore(bucket, await bus.openBucket({ ...openJobBucket, ttlMs: lifeMs, isOwn: true }));
+  const store = new JobStore(bucket);
   const approvals = new Approvals(await bus.openBucket(approvalBucket));
   const planner = new Planner(deps);
   const held = new HeldAttempts({ timers, planner });

@@ -16,7 +16,6 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     policies: { writers: ['router'], readers: [] },
     policy_history: { writers: ['router'], readers: [] },
     jobs: { writers: ['router'], readers: ['gateway', 'worker', 'ledger'] },
-    open_jobs: { writers: ['router'], readers: [] },
     approvals: { writers: ['router'], readers: ['gateway'] },
     attempts: { writers: ['worker'], readers: [] },
     blobs: { writers: ['worker', 'gateway'], readers: [] },
