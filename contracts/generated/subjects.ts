@@ -583,6 +583,7 @@ export type DecideRequestV2 = {
   readonly estimate?: {
     readonly input_tokens?: number;
     readonly max_output_tokens?: number;
+    readonly size_bytes?: number;
   };
   readonly reask?: number;
   readonly job?: {

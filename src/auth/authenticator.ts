@@ -96,6 +96,9 @@ export function openAuthenticator({ keys, pepper, previousPepper, clock }: Authe
   };
 }
 
+/** Whoever has a key may call models. */
+const INFERENCE = 'ai:invoke';
+
 function verifiedOf(key: KeyRecord): Verified {
   const principal: Principal = {
     keyId: key.id,
@@ -104,7 +107,7 @@ function verifiedOf(key: KeyRecord): Verified {
     role: key.role,
     ...(key.models === undefined ? {} : { models: new Set(key.models) }),
     ...(key.policies === undefined ? {} : { policies: new Set(key.policies) }),
-    scopes: key.scopes ?? [],
+    scopes: Object.freeze([INFERENCE, ...(key.scopes ?? [])]),
     ...(key.ip_allow === undefined ? {} : { allowsAddress: openIpAllow(key.ip_allow) }),
   };
   const endMs = Math.min(momentOf(key.expires_at), momentOf(key.revoked_at));

@@ -15,7 +15,7 @@ export interface Principal {
   readonly models?: ReadonlySet<string>;
   /** Policies that may be used; undefined allows all. */
   readonly policies?: ReadonlySet<string>;
-  /** What blocks may do for its jobs, beside inference: for example `http:egress`. */
+  /** What its requests may do: `ai:invoke`, and what blocks may do for its jobs, for example `http:egress`. */
   readonly scopes: readonly string[];
   /** Addresses that may use the credential; undefined allows all. */
   readonly allowsAddress?: AllowsAddress;

@@ -104,7 +104,10 @@ export const DecideRequestV2 = Type.Object({
       weight: maybe(Type.Integer({ minimum: 1, maximum: 1_000 })),
     }),
   ),
-  estimate: maybe(Type.Object({ input_tokens: maybe(Count), max_output_tokens: maybe(Count) })),
+  // `size_bytes`: of the body as the caller sent it.
+  estimate: maybe(
+    Type.Object({ input_tokens: maybe(Count), max_output_tokens: maybe(Count), size_bytes: maybe(Count) }),
+  ),
   reask: maybe(Type.Integer({ minimum: 0, maximum: 1 })),
   // Set for durable work: what its record keeps beside the task.
   job: maybe(JobOrder),

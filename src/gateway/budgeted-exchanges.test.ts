@@ -22,6 +22,8 @@ const order: Order = {
   context: {},
   inputTokensEstimate: 10,
   outputTokensMax: 20,
+  scopes: ['ai:invoke'],
+  sizeBytes: 120,
   deadlineMs: 1_000,
   idleMs: undefined,
   attemptsMax: undefined,

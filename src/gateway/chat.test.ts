@@ -68,6 +68,7 @@ test('an order carries what body and headers ask', async () => {
       ...ordered?.order,
       requestId: '',
       inputTokensEstimate: 0,
+      sizeBytes: 0,
       body: ordered?.order.body['tools'],
     },
     {
@@ -75,6 +76,7 @@ test('an order carries what body and headers ask', async () => {
       traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
       tenantId: 'acme',
       keyId: 'key_1',
+      scopes: ['ai:invoke'],
       userId: 'someone',
       taskType: 'ai.chat',
       dialect: 'openai.chat',
@@ -85,6 +87,7 @@ test('an order carries what body and headers ask', async () => {
       providersAllow: ['birch'],
       context: { session_id: 's-42' },
       inputTokensEstimate: 0,
+      sizeBytes: 0,
       outputTokensMax: 7,
       deadlineMs: 8_500,
       idleMs: undefined,

@@ -75,7 +75,9 @@ export function requestOf(
     readonly tenant: TenantFacts | undefined;
   },
 ): DecideRequest {
-  const { model, providersAllow, idleMs, attemptsMax, userId, outputTokensMax } = order;
+  const { model, providersAllow, idleMs, attemptsMax, keyId, userId, outputTokensMax, sizeBytes } = order;
+  // The one list of its key, which nobody changes.
+  const scopes = order.scopes as string[];
   const request: DecideRequest = {
     version: '2',
     request_id: order.requestId,
@@ -92,11 +94,11 @@ export function requestOf(
     deadline_ms: Math.max(0, Math.floor(push.timeLeftMs)),
     dialect: order.dialect,
     context: order.context,
-    principal: userId === undefined ? { key_id: order.keyId } : { key_id: order.keyId, user_id: userId },
+    principal: userId === undefined ? { key_id: keyId, scopes } : { key_id: keyId, user_id: userId, scopes },
     estimate:
       outputTokensMax === undefined
-        ? { input_tokens: order.inputTokensEstimate }
-        : { input_tokens: order.inputTokensEstimate, max_output_tokens: outputTokensMax },
+        ? { input_tokens: order.inputTokensEstimate, size_bytes: sizeBytes }
+        : { input_tokens: order.inputTokensEstimate, max_output_tokens: outputTokensMax, size_bytes: sizeBytes },
   };
   if (providersAllow !== undefined) request.constraints = { providers_allow: [...providersAllow] };
   if (idleMs !== undefined) request.idle_ms = idleMs;

@@ -10,6 +10,7 @@ import { type OrderHeaders, refuseTags } from './order-headers.ts';
 export interface Asked extends Pick<Order, 'taskType' | 'dialect' | 'body' | 'stream' | 'outputTokensMax'> {
   readonly model: string;
   readonly estimateInputTokens: number;
+  readonly sizeBytes: number;
   readonly user: string | undefined;
 }
 
@@ -22,6 +23,7 @@ export function orderOf(call: Call, headers: OrderHeaders, names: ModelNames, as
     traceId: call.traceId,
     tenantId: call.tenantId,
     keyId: call.principal?.keyId ?? '',
+    scopes: call.principal?.scopes ?? NO_SCOPES,
     userId: headers.userId ?? userOf(asked.user),
     taskType: asked.taskType,
     dialect: asked.dialect,
@@ -32,6 +34,7 @@ export function orderOf(call: Call, headers: OrderHeaders, names: ModelNames, as
     providersAllow: narrowed(target.providersAllow, headers.providerId),
     context: headers.sessionId === undefined ? NOTHING : { session_id: headers.sessionId },
     inputTokensEstimate: asked.estimateInputTokens,
+    sizeBytes: asked.sizeBytes,
     outputTokensMax: asked.outputTokensMax,
     deadlineMs: headers.deadlineMs,
     idleMs: headers.idleMs,
@@ -56,6 +59,7 @@ const mayCall = (principal: Principal | undefined, model: string, policyId: stri
   (principal?.models?.has(model) ?? true) && (principal?.policies?.has(policyId) ?? true);
 
 const NOTHING = {};
+const NO_SCOPES: readonly string[] = [];
 
 /** An empty list, where the header names a provider that does not serve the model, leaves no candidate. */
 function narrowed(allowed: readonly string[] | undefined, only: string | undefined): readonly string[] | undefined {

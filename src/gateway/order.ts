@@ -10,6 +10,7 @@ export interface Order {
   readonly traceId: string;
   readonly tenantId: string;
   readonly keyId: string;
+  readonly scopes: readonly string[];
   readonly userId: string | undefined;
   readonly taskType: 'ai.chat' | 'ai.embed';
   /** The wire format of `body`, for example `openai.chat`. */
@@ -23,6 +24,8 @@ export interface Order {
   /** Facts that policies read as `context.*`, for example the sticky key. */
   readonly context: Readonly<Record<string, unknown>>;
   readonly inputTokensEstimate: number;
+  /** Of the body. */
+  readonly sizeBytes: number;
   readonly outputTokensMax: number | undefined;
   /** Milliseconds from now to the moment by which the answer is complete. */
   readonly deadlineMs: number;

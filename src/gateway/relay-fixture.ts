@@ -33,6 +33,8 @@ export const ORDER: Order = {
   context: {},
   inputTokensEstimate: 3,
   outputTokensMax: undefined,
+  scopes: ['ai:invoke'],
+  sizeBytes: 120,
   deadlineMs: 60_000,
   idleMs: undefined,
   attemptsMax: undefined,

@@ -29,6 +29,8 @@ export function factsOf(request: DecideRequest | DecideRequestV1, timeMs: number
     maxOutputTokens: more.estimate?.max_output_tokens,
     maxCostMicroUsd: constraints?.max_cost_micro_usd ?? (costUsd === undefined ? undefined : costUsd * MICRO),
     maxLatencyMs: constraints?.max_latency_ms,
+    sizeBytes: more.estimate?.size_bytes,
+    taskSizeBytes: more.estimate?.size_bytes,
     durable: request.push_assignment === true && more.deliver_to === undefined,
     dialect: more.dialect,
     priority: options?.priority,

@@ -112,6 +112,7 @@ export function requestOfOrder(call: Call, order: Order, setting: JobSetting): J
     context: { ...order.context },
     estimate: {
       input_tokens: order.inputTokensEstimate,
+      size_bytes: order.sizeBytes,
       ...(outputTokensMax === undefined ? {} : { max_output_tokens: outputTokensMax }),
     },
   };
@@ -132,9 +133,6 @@ function orderOf(setting: JobSetting, runAtMs: number | undefined, deadlineMs: n
   return job;
 }
 
-/** Whoever may order jobs may call models. */
-const INFERENCE = 'ai:invoke';
-
 /** What the requests of all jobs have. */
 function frame({ requestId, tenantId, principal }: Call, job: JobOrder, { nowMs, tenant }: JobSetting) {
   return {
@@ -144,7 +142,7 @@ function frame({ requestId, tenantId, principal }: Call, job: JobOrder, { nowMs,
     push_assignment: true,
     idempotency_key: job.id,
     deadline_ms: job.expires_at_ms - nowMs,
-    principal: { key_id: principal?.keyId ?? '-', scopes: [INFERENCE, ...(principal?.scopes ?? [])] },
+    principal: { key_id: principal?.keyId ?? '-', scopes: [...(principal?.scopes ?? [])] },
     ...(tenant === undefined ? {} : { tenant }),
     job,
   };

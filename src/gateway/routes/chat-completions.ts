@@ -81,6 +81,7 @@ export const chatCompletions: Route<ChatNeeds> = {
       taskType: 'ai.chat',
       dialect: 'openai.chat',
       body: body.value,
+      sizeBytes: body.bytes,
       outputTokensMax: asked.maxOutputTokens,
     });
     const preference = asked.stream ? undefined : preferenceOf(call);

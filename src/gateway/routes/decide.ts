@@ -92,7 +92,7 @@ function requestOf(
     push_assignment: false,
     deadline_ms: asked.timeoutMs,
     options: { explain: wantsExplanation(body) ? 'detailed' : 'none' },
-    principal: { key_id: principal?.keyId ?? '' },
+    principal: { key_id: principal?.keyId ?? '', scopes: [...(principal?.scopes ?? [])] },
   };
   if (asked.policyId !== undefined) message['policy_id'] = asked.policyId;
   for (const name of COPIED) if (body[name] !== undefined) message[name] = body[name];

@@ -48,6 +48,7 @@ export const embeddings: Route<InferenceNeeds> = {
       taskType: 'ai.embed',
       dialect: 'openai.embeddings',
       body: body.value,
+      sizeBytes: body.bytes,
       stream: false,
       // Vectors are no tokens.
       outputTokensMax: 0,

@@ -67,7 +67,7 @@ test('a decision is asked for without a push, and told with its context', async 
     push_assignment: false,
     deadline_ms: 700,
     options: { explain: 'detailed' },
-    principal: { key_id: 'key_1' },
+    principal: { key_id: 'key_1', scopes: ['ai:invoke'] },
     task,
     policy_id: 'support',
     context: { session_id: 's-42' },
