@@ -45,10 +45,12 @@ async function open(replicas?: number, url = cluster.url): Promise<Opened> {
   };
 }
 
-/** As the servers tell it. */
+/** As the servers tell it, as soon as they have a leader for that. */
 async function copies(name: string): Promise<number> {
   await using nc = await connect({ servers: cluster.nodes.map(({ url }) => url) });
-  return (await (await jetstreamManager(nc)).streams.info(name)).config.num_replicas;
+  const asked = async (): Promise<number> =>
+    (await (await jetstreamManager(nc)).streams.info(name)).config.num_replicas;
+  return until('the cluster to answer', () => asked().catch(() => undefined), 20_000);
 }
 
 test('in a cluster what had one copy gets three, unless somebody set their number', async () => {
