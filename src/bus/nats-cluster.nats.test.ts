@@ -50,7 +50,7 @@ async function copies(name: string): Promise<number> {
   await using nc = await connect({ servers: cluster.nodes.map(({ url }) => url) });
   const asked = async (): Promise<number> =>
     (await (await jetstreamManager(nc)).streams.info(name)).config.num_replicas;
-  return until('the cluster to answer', () => asked().catch(() => undefined), 20_000);
+  return await until('the cluster to answer', () => asked().catch(() => undefined), 20_000);
 }
 
 test('in a cluster what had one copy gets three, unless somebody set their number', async () => {
