@@ -34,14 +34,20 @@ async function startUp(natsUrl: string, config: string, use: string) {
   return { beamline, send, ask };
 }
 
-test('an extension is registered without a restart, and is there after one', async () => {
-  await using opened = new AsyncDisposableStack();
+/** A server, and a configuration whose policies live on it. */
+async function openGround(opened: AsyncDisposableStack) {
   const folder = mkdtempSync(join(tmpdir(), 'beamline-extensions-'));
   opened.defer(() => rmSync(folder, { recursive: true, force: true }));
   const config = join(folder, 'beamline.yaml');
   writeFileSync(config, JSON.stringify({ policy: { source: 'kv' } }));
   const nats = await startNatsServer();
   opened.defer(() => nats.stop());
+  return { config, nats };
+}
+
+test('an extension is registered without a restart, and is there after one', async () => {
+  await using opened = new AsyncDisposableStack();
+  const { config, nats } = await openGround(opened);
   const one = await startUp(nats.url, config, 'guarded');
   opened.defer(() => one.beamline.kill());
   const policy = await one.send('PUT', '/api/v1/policies/default/guarded', GUARDED);
@@ -70,12 +76,7 @@ test('an extension is registered without a restart, and is there after one', asy
 
 test('a provider is registered without a restart, and policies use it as any other', async () => {
   await using opened = new AsyncDisposableStack();
-  const folder = mkdtempSync(join(tmpdir(), 'beamline-extensions-'));
-  opened.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const config = join(folder, 'beamline.yaml');
-  writeFileSync(config, JSON.stringify({ policy: { source: 'kv' } }));
-  const nats = await startNatsServer();
-  opened.defer(() => nats.stop());
+  const { config, nats } = await openGround(opened);
   const { beamline, send } = await startUp(nats.url, config, 'lab');
   opened.defer(() => beamline.kill());
   const path = fileURLToPath(new URL('../../examples/extensions/lab_llm.ts', import.meta.url));

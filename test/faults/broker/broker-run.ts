@@ -45,6 +45,8 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
   await cluster.settled();
   const sinceMs = Date.now();
   const chats = startChats(roles, CHAT_EVERY_MS);
+  // Else a run that fails would go on asking for ever.
+  opened.defer(async () => void (await chats.stop()));
   const healed: { fault: BrokerFault; ms: number }[] = [];
   const logPath = join(folder, 'accepted.ndjson');
   const overMs = faults.length * 12_000;
