@@ -20,8 +20,13 @@ export interface NatsCluster extends AsyncDisposable {
   leaderOf(stream: string): Promise<NatsNode>;
   /** Resolves when another node leads the stream. */
   stepDown(stream: string): Promise<void>;
-  /** Resolves when all copies of the stream, or of all streams, are as new as their leader's. */
-  settled(stream?: string): Promise<void>;
+  /** Resolves when all copies of the stream are as new as its leader's. */
+  settled(stream: string): Promise<void>;
+  /**
+   * Resolves when most copies of every stream are as new as their leader's. Waits for no more, since a server of 2.9 that
+   * was killed may never take up some of its copies again (in two of ten runs on a busy machine).
+   */
+  inQuorum(): Promise<void>;
 }
 
 export async function startNatsCluster(): Promise<NatsCluster> {
@@ -64,22 +69,26 @@ function clusterOf(nodes: readonly NatsNode[], url: string): Omit<NatsCluster, k
       await until(`another leader of ${stream}`, async () => (await leaderOf(stream)) !== before, START_MS);
     },
     async settled(stream) {
-      const areAll = async (): Promise<boolean> => {
-        const found = await askAny(nodes, async ({ streams }) =>
-          stream === undefined ? streams.list().next() : [await streams.info(stream)],
-        );
-        return found !== undefined && found.every(isSettled);
+      const isSettled = async (): Promise<boolean> => {
+        const info = await infoOf(stream);
+        return info !== undefined && currentCopies(info) >= info.config.num_replicas;
       };
-      await until('all copies to be as new as their leaders', areAll, 2 * START_MS);
+      await until(`all copies of ${stream} to be as new as its leader's`, isSettled, 2 * START_MS);
+    },
+    async inQuorum() {
+      const haveMost = async (): Promise<boolean> => {
+        const found = await askAny(nodes, ({ streams }) => streams.list().next());
+        return found?.every((info) => currentCopies(info) > info.config.num_replicas / 2) === true;
+      };
+      await until('most copies of each stream to be as new as its leader', haveMost, 2 * START_MS);
     },
   };
 }
 
-function isSettled({ config, cluster }: StreamInfo): boolean {
-  const copies = cluster?.replicas ?? [];
-  return (
-    cluster?.leader !== undefined && copies.length + 1 >= config.num_replicas && copies.every((copy) => copy.current)
-  );
+/** The leader is one of them; without one there is none. */
+function currentCopies({ cluster }: StreamInfo): number {
+  if (cluster?.leader === undefined) return 0;
+  return 1 + (cluster.replicas ?? []).filter(({ current }) => current).length;
 }
 
 type Manager = Awaited<ReturnType<typeof jetstreamManager>>;

@@ -42,7 +42,7 @@ export const BROKER_FAULTS = {
       // eslint-disable-next-line no-await-in-loop -- as above
       await node.restart();
       // eslint-disable-next-line no-await-in-loop -- as above
-      await cluster.settled();
+      await cluster.inQuorum();
     }
   },
 } as const satisfies Readonly<Record<string, (cluster: NatsCluster) => Promise<void>>>;

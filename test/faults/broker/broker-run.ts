@@ -42,10 +42,11 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
   opened.defer(() => rmSync(folder, { recursive: true, force: true }));
   const cluster = opened.use(await startNatsCluster());
   const roles = opened.use(await startRoles({ folder, natsUrl: cluster.url, answerMs: 50 }));
-  await cluster.settled();
+  await cluster.inQuorum();
   const sinceMs = Date.now();
   const chats = startChats(roles, CHAT_EVERY_MS);
-  // Else a run that fails would go on asking for ever.
+  const stopping = new AbortController();
+  // Else a run that fails would go on asking.
   opened.defer(async () => void (await chats.stop()));
   const healed: { fault: BrokerFault; ms: number }[] = [];
   const logPath = join(folder, 'accepted.ndjson');
@@ -61,6 +62,11 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
     overMs,
     logPath,
     callers: 'patient',
+    signal: stopping.signal,
+  });
+  opened.defer(async () => {
+    stopping.abort();
+    await submitting;
   });
   for (const fault of faults) {
     const startedMs = performance.now();
@@ -70,7 +76,7 @@ export async function runBroker({ faults, seed, drainMs }: BrokerRunOptions): Pr
     await until(`healing of ${fault}`, () => works(roles), HEAL_MS);
     healed.push({ fault, ms: Math.round(performance.now() - startedMs) });
     // eslint-disable-next-line no-await-in-loop -- as above
-    await cluster.settled();
+    await cluster.inQuorum();
   }
   const submitted = await submitting;
   const answers = await chats.stop();

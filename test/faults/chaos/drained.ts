@@ -1,6 +1,6 @@
 // Waits until nothing is under way any more: every accepted job has ended, and the streams have no reader who owes
 // something. Then says of each job how it ended, as its own events tell it.
-import { jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fleet } from './fleet.ts';
@@ -10,6 +10,7 @@ const ENDS: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', '
 const AT_ONCE = 16;
 const LOOK_MS = 250;
 const SETTLED_MS = 2_000;
+const TROUBLE_MS = 30_000;
 const CONSUMERS = [
   ['CAF_ASSIGN', 'caf-workers'],
   ['CAF_RESULT', 'router-results'],
@@ -97,7 +98,22 @@ async function loseDeliveries(natsUrl: string, ackWaitMs: number): Promise<void>
   const { consumers } = await jetstreamManager(nc);
   for (const [stream, durable] of CONSUMERS) {
     // eslint-disable-next-line no-await-in-loop -- three of them
-    await consumers.update(stream, durable, { ack_wait: ackWaitMs * 1_000_000 });
+    await afterTrouble(() => consumers.update(stream, durable, { ack_wait: ackWaitMs * 1_000_000 }));
+  }
+}
+
+/** Asks again while a server that has just started answers that it cannot tell yet. */
+async function afterTrouble<T>(ask: () => Promise<T>): Promise<T> {
+  const untilMs = performance.now() + TROUBLE_MS;
+  for (;;) {
+    try {
+      // eslint-disable-next-line no-await-in-loop -- one try after the other
+      return await ask();
+    } catch (fault) {
+      if (!(fault instanceof JetStreamApiError) || performance.now() > untilMs) throw fault;
+    }
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await sleep(LOOK_MS);
   }
 }
 
@@ -113,7 +129,9 @@ async function readersAreDone(natsUrl: string, untilMs: number): Promise<number 
   let sinceMs = performance.now();
   for (;;) {
     // eslint-disable-next-line no-await-in-loop -- waits for a condition
-    const infos = await Promise.all(CONSUMERS.map(([stream, durable]) => consumers.info(stream, durable)));
+    const infos = await afterTrouble(() =>
+      Promise.all(CONSUMERS.map(([stream, durable]) => consumers.info(stream, durable))),
+    );
     const held = infos.reduce((sum, { num_ack_pending: count }) => sum + count, 0);
     const isRead = infos.every(({ num_pending: count }) => count === 0);
     if (isRead && held === 0) return 0;

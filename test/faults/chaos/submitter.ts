@@ -23,6 +23,8 @@ export interface SubmitOptions {
   readonly logPath: string;
   /** `fickle` ones cancel some of their jobs, and give some too little time. */
   readonly callers: 'patient' | 'fickle';
+  /** Ends it early: nothing more is ordered, or asked again. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Submitted {
@@ -67,7 +69,7 @@ export const readAccepted = (path: string): readonly AcceptedLine[] =>
     .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as AcceptedLine]));
 
 export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
-  const { jobs, overMs, random, logPath } = options;
+  const { jobs, overMs, random, logPath, signal } = options;
   const again: Record<string, number> = {};
   const faults: string[] = [];
   let [repeats, cancels, hurried] = [0, 0, 0];
@@ -91,7 +93,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
   };
   const startedMs = performance.now();
   const running = new Set<Promise<void>>();
-  for (let n = 0; n < jobs; n++) {
+  for (let n = 0; n < jobs && signal?.aborted !== true; n++) {
     const waitMs = startedMs + (n * overMs) / jobs - performance.now();
     // eslint-disable-next-line no-await-in-loop -- the pace
     if (waitMs > 1) await sleep(waitMs);
@@ -107,7 +109,7 @@ export async function submitJobs(options: SubmitOptions): Promise<Submitted> {
 
 /** Undefined, with a fault, for one that was refused or never accepted. */
 async function accepted(
-  { url, keys, seed, callers }: SubmitOptions,
+  { url, keys, seed, callers, signal }: SubmitOptions,
   n: number,
   again: Record<string, number>,
   faults: string[],
@@ -128,7 +130,7 @@ async function accepted(
     body: JSON.stringify(fate.kind === 'hurried' ? { task, deadline_ms: fate.afterMs } : { task }),
   };
   const untilMs = performance.now() + GIVE_UP_MS;
-  while (performance.now() < untilMs) {
+  while (performance.now() < untilMs && signal?.aborted !== true) {
     // eslint-disable-next-line no-await-in-loop -- one order after the other
     const answer = await answered(`${url}/api/v1/jobs`, request);
     if (answer.status === 202) return { tenant, key, id: (JSON.parse(answer.text) as { id: string }).id };
@@ -147,7 +149,7 @@ async function accepted(
 
 /** Asks for the end of a job until somebody has heard it; one that has ended by then says so. */
 async function cancelled(
-  { url, keys }: SubmitOptions,
+  { url, keys, signal }: SubmitOptions,
   { tenant, key, id }: AcceptedLine,
   afterMs: number,
   faults: string[],
@@ -155,7 +157,7 @@ async function cancelled(
   await sleep(afterMs);
   const request = { method: 'POST', headers: { authorization: `Bearer ${keys[tenant]}` } };
   const untilMs = performance.now() + GIVE_UP_MS;
-  while (performance.now() < untilMs) {
+  while (performance.now() < untilMs && signal?.aborted !== true) {
     // eslint-disable-next-line no-await-in-loop -- one try after the other
     const { status, text } = await answered(`${url}/api/v1/jobs/${id}/cancel`, request);
     if (status === 200 || status === 202 || status === 409) return;
