@@ -107,7 +107,17 @@ export function linesOf(file: PolicyFile): readonly string[] {
 
 /** A key that should not be there is shown itself, everything else by its value. */
 export const placed = (yaml: YamlFile, issues: readonly Issue[]): readonly PlacedIssue[] =>
-  issues.map((issue) => ({ at: yaml.locate(keysOf(issue.path, yaml.tree), isAboutKey(issue)), ...issue }));
+  issues
+    .map((issue) => ({ at: yaml.locate(keysOf(issue.path, yaml.tree), isAboutKey(issue)), ...issue }))
+    .toSorted((one, other) => comparePlaces(one.at, other.at));
+
+/** As their author reads them: `file:line:col` of one file. */
+function comparePlaces(one: string, other: string): number {
+  const [[line = 0, col = 0], [otherLine = 0, otherCol = 0]] = [lineAndColumn(one), lineAndColumn(other)];
+  return line - otherLine || col - otherCol;
+}
+
+const lineAndColumn = (place: string): readonly number[] => place.split(':').slice(-2).map(Number);
 
 const isAboutKey = ({ code }: Issue): boolean => code === 'unknown_key' || code === 'requires_version_2';
 

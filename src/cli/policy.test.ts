@@ -35,6 +35,7 @@ fallbacks:
   'warned.yaml': `version: '1.0'\nproviders: [{ name: alder, weight: 1 }]\ndefaults: {}\n`,
   'twice.yaml': `version: '1.0'\nversion: '2.0'\n`,
   'anchored.yaml': `version: '1.0'\nproviders: [ &a { name: alder, weight: 1 }]\n`,
+  'order.yaml': `version: '1.0'\nstratgey: cost\nproviders: [{ nam: alder, name: alder, weight: 1 }]\ntimeoutms: 5\n`,
   'config.yaml': `providers:\n  list:\n    - { id: brich, type: sim }\n`,
 })) {
   writeFileSync(join(folder, name), text);
@@ -47,7 +48,7 @@ test('check tells every fault and warning of every file with its place', () => {
     'bad.yaml:3:28 /providers/0/weight range must be a number from 0 to 100',
     "bad.yaml:4:32 /providers/1/pool requires_version_2 'pool' needs version 2",
     "bad.yaml:5:1 /fallbaks unknown_key unknown key; did you mean 'fallbacks'?",
-    "bad.yaml:7:34 /fallbacks/0/to unknown_provider provider 'brich' is not defined",
+    "bad.yaml:7:34 /fallbacks/0/to unknown_provider provider 'brich' is not defined; did you mean 'birch'?",
     'warned.yaml:3:11 /defaults warning no_effect is accepted and has no effect',
     'warned.yaml is valid',
     'good.yaml is valid',
@@ -75,7 +76,18 @@ const checks: readonly (readonly [what: string, args: readonly string[], status:
   ['with a catalogue, weights must be in it', ['other.json', '--providers', 'alder'], 1, /unknown_provider/],
   ['the catalogue can be that of a configuration', ['bad.yaml', '--config', 'config.yaml'], 1, /^(?!.*brich)/s],
   ['a file that is not there is exit 2', ['good.yaml', 'nowhere.yaml'], 2, /nowhere\.yaml:1:1 cannot be read/],
-  ['a key that stands twice makes a file unreadable', ['twice.yaml'], 2, /twice\.yaml:2:1 .*unique/],
+  [
+    'a key that stands twice makes a file unreadable',
+    ['twice.yaml'],
+    2,
+    /twice\.yaml:2:1 the key version is there twice/,
+  ],
+  [
+    'faults come in the order of the file',
+    ['order.yaml'],
+    1,
+    /^order\.yaml:2:1 .*\norder\.yaml:3:15 .*\norder\.yaml:4:1 /,
+  ],
   ['an anchor is not part of a policy', ['anchored.yaml'], 1, /anchored\.yaml:2:17 \/ not_plain .*'&a'/],
   ['a bad configuration is exit 78', ['good.yaml', '--config', 'bad.yaml'], 78, /^$/],
 ];

@@ -188,7 +188,7 @@ const refused: readonly (readonly [what: string, yaml: string, faults: readonly 
     'frames: { silence_ms: 100, heartbeat_ms: 100 }',
     ['1:23 frames.silence_ms must be longer than frames.heartbeat_ms'],
   ],
-  ['a key that stands twice', 'log_level: info\nlog_level: warn', ['2:1 Map keys must be unique']],
+  ['a key that stands twice', 'log_level: info\nlog_level: warn', ['2:1 the key log_level is there twice']],
   ['an alias of itself', 'a: &a [*a]', ['1:8 An alias inside its own anchor']],
   ['a foreign tag', 'log_level: !!js/function x', ['1:12 Unresolved tag: tag:yaml.org,2002:js/function']],
   [

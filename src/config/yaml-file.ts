@@ -81,7 +81,10 @@ function parse(file: string, text: string): YamlFile {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
-  const faults = [...document.errors, ...document.warnings].map((fault) => `${at(fault.pos[0])} ${fault.message}`);
+  const faults = [...document.errors, ...document.warnings].map(
+    ({ pos: [start], code, message }) =>
+      `${at(start)} ${code === 'DUPLICATE_KEY' ? `the key ${keyAt(text, start)} is there twice` : message}`,
+  );
   visit(document, {
     Alias(_, alias, holders) {
       const target = alias.resolve(document);
@@ -101,6 +104,10 @@ function parse(file: string, text: string): YamlFile {
     },
   };
 }
+
+/** As it is written, cut where a line or a long key would be. */
+const keyAt = (text: string, start: number): string =>
+  /^(?:"[^"\n]{0,64}"|'[^'\n]{0,64}'|[^\s:,]{1,64})/.exec(text.slice(start, start + 66))?.[0] ?? '';
 
 function notPlainIn(document: Document.Parsed, at: (offset: number) => string): readonly NotPlain[] {
   const found: NotPlain[] = [];

@@ -9,6 +9,8 @@ const INT_END = 2 ** 63;
 const NUMERAL = /^[+-]?(?:\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?|nan)$/i;
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 const NAMES = ['request', 'tenant', 'task', 'time', 'budget', 'provider'] as const;
+/** Those that every expression knows, and `provider`. */
+export const VARIABLES: readonly string[] = ['context', ...NAMES];
 const SYNC = { async: false };
 
 const made: { withProvider?: Environment; without?: Environment; data?: Environment } = {};

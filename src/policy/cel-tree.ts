@@ -1,6 +1,7 @@
 // What an expression may be made of (policy 3.3): how large and how deep it is, which functions it calls, and that its
 // patterns are literals. The evaluator knows more functions than the language; those are refused here.
 import type { ASTNode, BinaryOperator } from '@marcbachmann/cel-js';
+import { nearest } from '../core/nearest.ts';
 import type { ErrorIssueCode } from './issue.ts';
 
 /** Why an expression is not accepted. */
@@ -98,7 +99,7 @@ function refusalOf(node: ASTNode): Refusal | undefined {
 }
 
 function functionRefusal(name: string, args: readonly ASTNode[]): Refusal | undefined {
-  if (!FUNCTIONS.has(name)) return refused('unsupported_function', `'${name}' is not a function of the language`);
+  if (!FUNCTIONS.has(name)) return refused('unsupported_function', absent('function', name, FUNCTIONS));
   if (name === 'matches') return patternRefusal(args[1]);
   const isLong = name === 'duration' && (textOf(args[0])?.length ?? Number.POSITIVE_INFINITY) > DURATION_CHARS_MAX;
   return isLong ? refused('unsupported_function', `'duration' takes a literal text such as "90s"`) : undefined;
@@ -108,7 +109,14 @@ function methodRefusal(node: Extract<ASTNode, { readonly op: 'rcall' }>): Refusa
   const [name, , args] = node.args;
   if (name === 'matches') return patternRefusal(args[0]);
   if (METHODS.has(name) || MACROS.has(name)) return undefined;
-  return refused('unsupported_function', `'${name}' is not a method of the language`);
+  return refused('unsupported_function', absent('method', name, [...METHODS, ...MACROS]));
+}
+
+function absent(what: 'function' | 'method', name: string, names: Iterable<string>): string {
+  const is = `'${name}' is not a ${what} of the language`;
+  if (what === 'function' && METHODS.has(name)) return `${is}; as a method it follows its text and a dot`;
+  const guess = nearest(name, names);
+  return `${is}; ${guess === undefined ? `there are ${[...names].join(', ')}` : `did you mean '${guess}'?`}`;
 }
 
 const patternRefusal = (pattern: ASTNode | undefined): Refusal | undefined =>

@@ -4,6 +4,7 @@
 import { EvaluationError, ParseError, TypeError as CelTypeError, type TypeCheckResult } from '@marcbachmann/cel-js';
 import { Recent } from '../core/recent.ts';
 import { environmentOf } from './cel-environment.ts';
+import { faultIn } from './cel-hint.ts';
 import { begin, isCutOff } from './cel-meter.ts';
 import type { Pattern } from './cel-pattern.ts';
 import { writeProbe, writeProgram } from './cel-program.ts';
@@ -59,33 +60,37 @@ function compile(text: string, withProvider: boolean): Compiled | Refusal {
   try {
     const environment = environmentOf(withProvider);
     const parsed = environment.parse(text);
-    const unfit = refusalIn(parsed.ast) ?? typeRefusal(parsed.check());
+    const unfit = refusalIn(parsed.ast) ?? typeRefusal(parsed.check(), text);
     if (unfit !== undefined) return unfit;
     const probe = writeProbe(parsed.ast);
-    const missing = probe === undefined ? undefined : typeRefusal(environment.check(probe));
+    const missing = probe === undefined ? undefined : typeRefusal(environment.check(probe), probe);
     if (missing !== undefined) return missing;
     const program = writeProgram(parsed.ast);
     if (program.kind === 'refused') return program;
     const evaluate = environment.parse(program.text);
-    return typeRefusal(evaluate.check()) ?? { kind: 'compiled', expression: expressionOf(evaluate, program.patterns) };
+    return (
+      typeRefusal(evaluate.check(), program.text) ?? {
+        kind: 'compiled',
+        expression: expressionOf(evaluate, program.patterns),
+      }
+    );
   } catch (fault) {
-    return refusalOf(fault);
+    return refusalOf(fault, text);
   }
 }
 
-function typeRefusal({ type, error }: TypeCheckResult): Refusal | undefined {
-  if (error !== undefined) return refusalOf(error);
+function typeRefusal({ type, error }: TypeCheckResult, text: string): Refusal | undefined {
+  if (error !== undefined) return refusalOf(error, text);
   if (type === 'bool') return undefined;
   const what = type === 'dyn' ? 'of a type that only the request knows: compare it, for example == true' : `${type}`;
   return refused('not_boolean', `must be true or false, and is ${what}`);
 }
 
-function refusalOf(fault: unknown): Refusal {
+function refusalOf(fault: unknown, text: string): Refusal {
   if (!(fault instanceof ParseError) && !(fault instanceof CelTypeError)) {
     return refused('invalid_expression', fault instanceof Error ? fault.message : 'cannot be read');
   }
-  const at = fault.range === undefined ? '' : ` (at character ${fault.range.start + 1})`;
-  return refused(CODES[fault.code] ?? 'invalid_expression', `${fault.summary}${at}`);
+  return refused(CODES[fault.code] ?? 'invalid_expression', faultIn(text, fault));
 }
 
 const expressionOf =

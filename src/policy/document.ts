@@ -13,6 +13,7 @@ import {
   spanMs,
   strategy,
   text,
+  textLike,
   weight,
   when,
   where,
@@ -31,6 +32,7 @@ import {
   type RetryDocument,
 } from './resilience-document.ts';
 import { rule, type RuleDocument } from './rule-document.ts';
+import { mustBe } from './must-be.ts';
 import type { Shape } from './shape.ts';
 import {
   canary,
@@ -98,7 +100,7 @@ const TTL_SECONDS_MAX = 86_400;
 const ttl: Shape = {
   kind: 'own',
   check(value, path, { findings }) {
-    if (typeof value !== 'string') return findings.error(path, 'type', 'must be a text');
+    if (typeof value !== 'string') return findings.error(path, 'type', mustBe('a text', value));
     const seconds = ttlSeconds(value);
     if (seconds === undefined) findings.error(path, 'pattern', 'must be a number with s, m or h, for example 15m');
     else if (seconds < 1 || seconds > TTL_SECONDS_MAX) findings.error(path, 'range', 'must be from 1s to 24h');
@@ -108,7 +110,7 @@ const ttl: Shape = {
 const timezone: Shape = {
   kind: 'own',
   check(value, path, { findings }) {
-    if (typeof value !== 'string') findings.error(path, 'type', 'must be a text');
+    if (typeof value !== 'string') findings.error(path, 'type', mustBe('a text', value));
     else if (!isTimeZone(value)) findings.error(path, 'pattern', 'must be an IANA name, for example Europe/Berlin');
   },
 };
@@ -171,7 +173,7 @@ const compactFallback: Shape = {
 export const POLICY_SHAPE: Shape = {
   kind: 'record',
   fields: {
-    version: { shape: text(1, 32, /^[12]\.\d+$/), isRequired: true },
+    version: { shape: textLike(1, 32, /^[12]\.\d+$/, 'be 1.N or 2.N, for example "2.0"'), isRequired: true },
     policy_id: { shape: id },
     tenant_id: { shape: id },
     description: { shape: text(0, 1_024) },

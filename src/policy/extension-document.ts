@@ -1,6 +1,6 @@
 // The keys of the programs of others: pre-processors and validators before a decision, post-processors on the output
 // (policy 2, 10).
-import { integer, list, text, when, word } from './document-parts.ts';
+import { integer, list, textLike, when, word } from './document-parts.ts';
 import { isMembers, type Shape } from './shape.ts';
 
 interface ItemDocument {
@@ -22,7 +22,10 @@ export const EXTENSION_ID = /^[a-z][a-z0-9_]{0,63}$/;
 const ITEMS_MAX = 5;
 
 const item = {
-  id: { shape: text(1, 64, EXTENSION_ID), isRequired: true },
+  id: {
+    shape: textLike(1, 64, EXTENSION_ID, 'have small letters, digits and _ only, and begin with a letter'),
+    isRequired: true,
+  },
   config: { shape: { kind: 'open' } },
   timeout_ms: { shape: integer(1, 300_000) },
   retry: { shape: integer(0, 10) },

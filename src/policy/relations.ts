@@ -2,9 +2,11 @@
 import { checkExtensions, type KnownExtensions } from './extension-relations.ts';
 import { checkBudgets } from './budget-document.ts';
 import { complexityOf } from './complexity.ts';
+import { nameHint } from './cel-hint.ts';
 import { type Findings, pathTo } from './issue.ts';
 import { itemsOf, referencesIn } from './references.ts';
 import { isMembers } from './shape.ts';
+import { checkStatusWord } from './status-words.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -86,7 +88,8 @@ function checkNames(entries: readonly Entry[], { knownProviders }: Surroundings,
   const listed = new Set<string>();
   for (const { path, name, isCompact } of entries) {
     if (typeof name !== 'string') continue;
-    if (isCompact && !listed.has(name) && !knownProviders.has(name)) notDefined(path, name, findings);
+    if (isCompact && !listed.has(name) && !knownProviders.has(name))
+      notDefined(path, name, [...listed, ...knownProviders], findings);
     if (!isCompact && listed.has(name)) findings.error(path, 'duplicate', `provider '${name}' is listed twice`);
     if (!isCompact) listed.add(name);
   }
@@ -111,7 +114,7 @@ function checkReferences(
 ): void {
   const names = new Set(entries.map(({ name }) => name));
   for (const { path, name } of referencesIn(document)) {
-    if (!names.has(name) && !knownProviders.has(name)) notDefined(path, name, findings);
+    if (!names.has(name) && !knownProviders.has(name)) notDefined(path, name, [...names, ...knownProviders], findings);
   }
 }
 
@@ -138,6 +141,10 @@ function checkFallbacks(document: Members, entries: readonly Entry[], findings: 
     return { path: `${path}/to`, to, from: current ?? only };
   });
   const compact = document['fallback'];
+  const words: unknown = isMembers(compact) ? compact['conditions'] : undefined;
+  for (const [index, word] of (Array.isArray(words) ? words : []).entries()) {
+    if (typeof word === 'string') checkStatusWord(word, `/fallback/conditions/${index}`, findings);
+  }
   if (isMembers(compact)) items.push({ path: '/fallback/provider', to: compact['provider'], from: only });
   for (const { path, to, from } of items) {
     if (typeof to === 'string' && to === from)
@@ -190,5 +197,8 @@ function checkIds(
   }
 }
 
-const notDefined = (path: string, name: string, findings: Findings): void =>
-  findings.error(path, 'unknown_provider', `provider '${name}' is not defined`);
+function notDefined(path: string, name: string, known: Iterable<unknown>, findings: Findings): void {
+  if (findings.isFull) return;
+  const names = [...known].filter((one) => typeof one === 'string');
+  findings.error(path, 'unknown_provider', `provider '${name}' is not defined${nameHint(name, names)}`);
+}

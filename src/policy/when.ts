@@ -12,12 +12,15 @@ import {
   readContext,
   type Scope,
 } from './condition.ts';
-import { pathTo } from './issue.ts';
+import { type Findings, pathTo } from './issue.ts';
+import { mustBe } from './must-be.ts';
 import type { Target } from './policy.ts';
 import { type Context, isMembers } from './shape.ts';
+import { checkStatusWord } from './status-words.ts';
 import { Variables } from './variables.ts';
 
 const CONTEXT = 'context.';
+const LOGIC: ReadonlySet<string> = new Set(['and', 'or', 'not', 'any', 'all', 'none']);
 const never = (): boolean => false;
 
 /** Compiles a condition; what is wrong with it is reported, and then the condition is of no use. */
@@ -28,7 +31,7 @@ export function compileWhen(when: unknown, path: string, context: Context): Cond
     return (scope) => expression(variablesOf(scope));
   }
   if (!isMembers(when)) {
-    findings.error(path, 'type', 'must be an object');
+    findings.error(path, 'type', mustBe('an object or an expression', when));
     return never;
   }
   return all(
@@ -43,7 +46,7 @@ export function compileWhen(when: unknown, path: string, context: Context): Cond
 /** Compiles an expression about a candidate, in which `provider.*` may be used. */
 export function compileWhere(text: unknown, path: string, context: Context): (scope: Scope, target: Target) => boolean {
   if (typeof text !== 'string') {
-    context.findings.error(path, 'type', 'must be a text');
+    context.findings.error(path, 'type', mustBe('a text', text));
     return never;
   }
   const expression = expressionIn(text, path, context, true);
@@ -67,9 +70,25 @@ function expressionIn(text: string, path: string, { findings, major }: Context, 
 
 function equality(key: string, value: unknown, path: string, { findings }: Context): Condition {
   const wanted: readonly unknown[] = Array.isArray(value) ? value : [value];
+  checkName(key, path, findings);
+  if (key === 'status') {
+    for (const [index, word] of wanted.entries()) {
+      if (isScalar(word)) checkStatusWord(word, Array.isArray(value) ? pathTo(path, index) : path, findings);
+    }
+  }
   if (wanted.every(isScalar)) return equalsAny(key, wanted);
   findings.error(path, 'type', 'must be a text, a number, true, false or null, or a list of these');
   return never;
+}
+
+/** A name of the context may be anything, and these are mostly meant otherwise. */
+function checkName(name: string, path: string, findings: Findings): void {
+  if (!/\w/.test(name) || LOGIC.has(name)) {
+    const ways = LOGIC.has(name) ? 'an expression has && || and !' : 'there are == != > < >= <= in';
+    findings.warning(path, 'no_effect', `is a name of the context, since there is no operator '${name}': ${ways}`);
+  } else if (name.includes('.')) {
+    findings.warning(path, 'no_effect', 'is one name of the context: for its parts write an expression');
+  }
 }
 
 function comparison(operator: Operator, value: unknown, path: string, context: Context): Condition {

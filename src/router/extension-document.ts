@@ -2,7 +2,7 @@
 import { EXTENSION_TYPES, type ExtensionDocument } from '../contracts/extension-descriptor.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Condition } from '../policy/condition.ts';
-import { boolean, integer, list, text, word } from '../policy/document-parts.ts';
+import { boolean, integer, list, textLike, word } from '../policy/document-parts.ts';
 import { Findings, pathTo } from '../policy/issue.ts';
 import { readSettingsSchema, type SettingsSchema } from '../policy/settings-schema.ts';
 import { check, type Shape } from '../policy/shape.ts';
@@ -15,7 +15,7 @@ const RESERVED: ReadonlySet<string> = new Set(['health']);
 const CONFIG_BYTES_MAX = 16_384;
 const WHEN_CHARS_MAX = 1_024;
 
-const part = text(1, 32, /^[a-z0-9_]{1,32}$/);
+const part = textLike(1, 32, /^[a-z0-9_]{1,32}$/, 'have small letters, digits and _ only');
 
 const condition: Shape = {
   kind: 'own',
