@@ -12,6 +12,7 @@ import { Timers } from '../core/timers.ts';
 import { administerOver } from '../gateway/admin-client.ts';
 import { openEdge } from '../gateway/edge-fixture.ts';
 import { memoryPolicies } from '../router/admin-fixture.ts';
+import { ExtensionRegistry } from '../router/extension-registry.ts';
 import type { Descriptor } from '../router/extensions.ts';
 import { startRouter } from '../router/router.ts';
 import { openLog } from '../telemetry/log.ts';
@@ -49,20 +50,28 @@ async function open(role: Role = 'admin') {
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const edge = await openEdge({ role, bus, administer: administerOver(bus) });
-  const policies = await memoryPolicies(['acme', 'zeta'], systemClock, telemetry);
+  const registries: ExtensionRegistry[] = [];
+  const registryOf = async (): Promise<ExtensionRegistry> => {
+    const configured = new Map([['fixed', FIXED]]);
+    const registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured });
+    registries.push(registry);
+    return registry;
+  };
+  const own = await registryOf();
+  const policies = await memoryPolicies(['acme', 'zeta'], systemClock, telemetry, own);
   const administration = administrationOf(policies, edge.authenticator, systemClock);
-  const start = (id: string, administered: boolean) =>
+  const start = (id: string, administered: boolean, registry: ExtensionRegistry) =>
     startRouter({
       bus,
       timers,
       telemetry: { ...telemetry, metrics: new Metrics() },
       policies: policies.replica,
       settings: { ...SETTINGS, id },
-      extensions: new Map([['fixed', FIXED]]),
+      registry,
       ...(administered ? { administration } : {}),
     });
   // Requests are shared by both, and only one of them is told of what changes.
-  const routers = [await start('r-1', true), await start('r-2', false)];
+  const routers = [await start('r-1', true, own), await start('r-2', false, await registryOf())];
   const ask = async (method: string, path: string, { body, headers }: Asked = {}) => {
     const response = await fetch(`${edge.url}/api/v1/extensions${path}`, {
       method,
@@ -98,7 +107,7 @@ async function open(role: Role = 'admin') {
     writePolicy,
     async [Symbol.asyncDispose]() {
       await edge[Symbol.asyncDispose]();
-      for (const router of routers) await router[Symbol.asyncDispose]();
+      for (const opened of [...routers, ...registries]) await opened[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
       timers[Symbol.dispose]();
     },

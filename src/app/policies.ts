@@ -8,6 +8,7 @@ import type { Config } from '../config/schema.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { builtInPolicy, type ParsePolicy, parsePolicy } from '../policy/parse.ts';
 import { descriptorOf } from '../router/extension-document.ts';
+import { ExtensionRegistry } from '../router/extension-registry.ts';
 import { openPolicyKv } from '../router/policy-kv.ts';
 import { PolicyReplica } from '../router/policy-replica.ts';
 import { PolicySnapshot } from '../router/policy-snapshot.ts';
@@ -26,6 +27,8 @@ export interface OpenedPolicies extends AsyncDisposable {
   readonly store: PolicyStore;
   /** The parser that replica and store use. */
   readonly parse: ParsePolicy;
+  /** The extensions that documents are held against. */
+  readonly registry: ExtensionRegistry;
   /** Warns of models without a price by this book from now on; until then by the prices of the configuration. */
   readonly pricedBy: (book: PriceBook) => void;
 }
@@ -41,7 +44,9 @@ export async function openPolicies(
 ): Promise<OpenedPolicies> {
   const { config, timers, telemetry } = ground;
   let prices = openPriceBook(priceLines(config.providers.list));
-  const parse = parserOf(config, () => prices);
+  await using opening = new AsyncDisposableStack();
+  const registry = opening.use(await openRegistry(ground, bus));
+  const parse = parserOf(config, registry, () => prices);
   const kind = policySourceOf(config);
   const builtIns = builtInsOf(config);
   const replica = new PolicyReplica({
@@ -52,7 +57,6 @@ export async function openPolicies(
     clock: timers.clock,
     telemetry,
   });
-  await using opening = new AsyncDisposableStack();
   const snapshot =
     of.dataDir === undefined
       ? undefined
@@ -60,6 +64,10 @@ export async function openPolicies(
           new PolicySnapshot({ replica, source: kind, timers, log: telemetry.log, file: fileIn(of.dataDir) }),
         );
   const source = opening.use(await openSource(ground, bus, { dataDir: of.dataDir, parse, replica }));
+  registry.whenChanged((id) => {
+    source.judgeAgain?.();
+    (snapshot ?? replica).extensionChanged(id);
+  });
   await source.watch(snapshot ?? replica);
   if (!replica.isReady) await snapshot?.restore();
   if (!replica.isReady && kind === 'files') {
@@ -72,6 +80,7 @@ export async function openPolicies(
     kind,
     replica,
     parse,
+    registry,
     store: new PolicyStore({ source, replica, parse, policiesMax: policiesMaxOf(config) }),
     pricedBy: (book) => (prices = book),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
@@ -123,14 +132,18 @@ const builtInsOnly: PolicySource = {
 
 const notBuilt = (what: string): BeamlineError => new BeamlineError('not_implemented', `there is no ${what} here`);
 
-function parserOf({ providers, extensions }: Config, prices: () => PriceBook): ParsePolicy {
+function parserOf({ providers }: Config, registry: ExtensionRegistry, prices: () => PriceBook): ParsePolicy {
   const knownProviders = new Set(providers.list.map(({ id }) => id));
-  const configured = new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)]));
   const isPriced = (provider: string, model: string): boolean => prices().lineOf(provider, model) !== undefined;
   // Who has no prices at all does not count money.
   const hasPrices = priceLines(providers.list).length > 0;
   const around = { knownProviders, isPriced: hasPrices ? isPriced : undefined };
-  return (document, key, knownExtensions = configured) => parsePolicy(document, { ...key, ...around, knownExtensions });
+  return (document, key, knownExtensions = registry) => parsePolicy(document, { ...key, ...around, knownExtensions });
+}
+
+function openRegistry({ config, timers, telemetry }: Ground, bus: Bus): Promise<ExtensionRegistry> {
+  const configured = new Map(config.extensions.map((extension) => [extension.id, descriptorOf(extension)]));
+  return ExtensionRegistry.open({ bus, timers, log: telemetry.log.for('policies'), configured });
 }
 
 const policiesMaxOf = ({ gateway }: Config): ReadonlyMap<string, number> =>

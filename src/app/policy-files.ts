@@ -51,10 +51,19 @@ interface Known {
   seen: string | undefined;
   /** What was judged last, if it has faults. */
   refused: FoundPolicy | undefined;
+  /** Another extension could make it good. */
+  isOfExtensions: boolean;
   files: readonly FoundFile[];
 }
 
-const UNKNOWN: Known = { record: undefined, judged: '', seen: '', refused: undefined, files: NO_FILES };
+const UNKNOWN: Known = {
+  record: undefined,
+  judged: '',
+  seen: '',
+  refused: undefined,
+  isOfExtensions: false,
+  files: NO_FILES,
+};
 
 class PolicyFiles implements PolicySource {
   readonly kind = 'files';
@@ -85,6 +94,13 @@ class PolicyFiles implements PolicySource {
     this.#listener = listener;
     if (this.#away === undefined) listener.all(this.#records());
     else listener.unreachable(this.#away.fault);
+    this.#schedule(0);
+  }
+
+  judgeAgain(): void {
+    for (const known of this.#known.values()) {
+      if (known.refused !== undefined && known.isOfExtensions) known.judged = undefined;
+    }
     this.#schedule(0);
   }
 
@@ -238,6 +254,7 @@ class PolicyFiles implements PolicySource {
     const judged = judgeFiles(found, this.#deps.parse);
     if (judged.kind === 'invalid') {
       known.refused = found;
+      known.isOfExtensions = judged.isOfExtensions;
       this.#deps.refuse(found.tenantId, found.policyId, judged.lines);
       return undefined;
     }

@@ -8,7 +8,6 @@ import { type Check, mustHold, shouldHold } from '../core/health.ts';
 import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
-import { descriptorOf } from '../router/extension-document.ts';
 import { administrationOf } from './administration.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
@@ -31,7 +30,7 @@ export async function openRouter(
   authenticator: Authenticator,
   presenceKey: string | undefined,
 ): Promise<Role> {
-  const { router, frames, worker, extensions, gateway } = ground.config;
+  const { router, frames, worker, gateway } = ground.config;
   const decisions = await openDecisionLog(ground);
   const peers = presenceKey === undefined ? undefined : await openPeers(bus, ground.timers, presenceKey);
   const prices = await openLivePrices(ground, bus, ground.telemetry.log.for('router'));
@@ -45,7 +44,7 @@ export async function openRouter(
     decisions,
     prices,
     spill: letters.spill,
-    extensions: new Map(extensions.map((extension) => [extension.id, descriptorOf(extension)])),
+    registry: policies.registry,
     administration: administrationOf(policies, authenticator, ground.timers.clock),
     settings: {
       ...router,

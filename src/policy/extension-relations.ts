@@ -1,6 +1,6 @@
 // What the items of all three stages say together, and beside the registry (policy 10.3, 11.5).
 import type { ExtensionType } from '../contracts/extension-descriptor.ts';
-import type { Findings } from './issue.ts';
+import type { Findings, Issue } from './issue.ts';
 import type { SettingsSchema } from './settings-schema.ts';
 import { isMembers } from './shape.ts';
 import { itemsOf } from './references.ts';
@@ -23,9 +23,8 @@ interface KnownExtension {
   readonly settings?: SettingsSchema | undefined;
 }
 
-/** Those of the configuration by id; `isRegistry`: and those that are registered beside them. */
+/** Those of the configuration and those that are registered beside them, by id. */
 export interface KnownExtensions {
-  readonly isRegistry?: boolean;
   get(id: string): KnownExtension | undefined;
 }
 
@@ -55,7 +54,7 @@ export function checkExtensions(
       seen.add(id);
       const extension = known?.get(id);
       if (extension === undefined) {
-        if (known !== undefined) findings.warning(`${path}/id`, 'unknown_extension', absent(id, known));
+        if (known !== undefined) findings.warning(`${path}/id`, 'unknown_extension', absent(id));
       } else if (extension.type !== stage) {
         findings.error(`${path}/id`, 'unknown_extension', `there is no ${stage} extension '${id}'`);
       } else if (config === undefined || isMembers(config)) {
@@ -66,7 +65,11 @@ export function checkExtensions(
   }
 }
 
-const absent = (id: string, { isRegistry }: KnownExtensions): string =>
-  isRegistry === true
-    ? `no extension '${id}' is registered, nor does the configuration have it`
-    : `the configuration has no '${id}': it must be registered`;
+/** Nothing is held against them. */
+export const NO_EXTENSIONS: KnownExtensions = { get: () => undefined };
+
+/** Whether another registry could make a difference: some of it is not about the document alone. */
+export const isOfExtensions = (issues: readonly Pick<Issue, 'code'>[]): boolean =>
+  issues.some(({ code }) => code === 'unknown_extension' || code === 'invalid_config');
+
+const absent = (id: string): string => `no extension '${id}' is registered, nor does the configuration have it`;

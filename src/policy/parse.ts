@@ -16,7 +16,7 @@ export type Parsed =
   | { readonly kind: 'valid'; readonly policy: Policy; readonly warnings: readonly Issue[] }
   | { readonly kind: 'invalid'; readonly errors: readonly Issue[]; readonly warnings: readonly Issue[] };
 
-/** A parser with its surroundings; `extensions` in place of those that it knows itself. */
+/** A parser with its surroundings; `extensions` in place of those that there are. */
 export type ParsePolicy = (document: unknown, key: PolicyKey, extensions?: KnownExtensions) => Parsed;
 
 /** Checks and compiles a document; never throws. */

@@ -1,5 +1,6 @@
 // The policy that a simulation asks: a given document, a stored revision, or what decides now.
 import { BeamlineError } from '../core/errors.ts';
+import { NO_EXTENSIONS } from '../policy/extension-relations.ts';
 import type { Parsed } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import { absent, type PolicyAdmin, recordOf } from './admin-policy-reads.ts';
@@ -21,13 +22,13 @@ export async function candidateOf(
   { tenantId, policyId, document, revision }: Named,
 ): Promise<Policy> {
   const key = { tenantId, policyId, revision: NO_REVISION };
-  if (document !== undefined) return compiled(policies.check(document, key, policies.extensions));
+  if (document !== undefined) return compiled(policies.check(document, key));
   if (revision === undefined) return policies.find(tenantId, policyId);
   const stored = { ...key, revision };
   const record = await recordOf(policies, stored);
   if (record === undefined || record.deleted) throw absent();
   // It decides as it stands, whatever was registered since.
-  return compiled(policies.check(record.policy, stored));
+  return compiled(policies.check(record.policy, stored, NO_EXTENSIONS));
 }
 
 function compiled(parsed: Parsed): Policy {

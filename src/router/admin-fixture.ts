@@ -2,6 +2,7 @@
 import type { Bus } from '../bus/bus.ts';
 import type { EndpointHealth } from '../bus/extension-health.ts';
 import type { Clock } from '../core/clock.ts';
+import type { KnownExtensions } from '../policy/extension-relations.ts';
 import { builtInPolicy, parsePolicy } from '../policy/parse.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -36,8 +37,14 @@ export async function memoryExtensions(of: ExtensionsOf): Promise<ExtensionAdmin
 
 const PROVIDERS = ['alder', 'birch', 'cedar'];
 
-export async function memoryPolicies(tenants: readonly string[], clock: Clock, telemetry: Telemetry) {
-  const parse: PolicyAdmin['check'] = (document, key, knownExtensions) =>
+/** `registry`: what documents are held against. */
+export async function memoryPolicies(
+  tenants: readonly string[],
+  clock: Clock,
+  telemetry: Telemetry,
+  registry?: KnownExtensions,
+) {
+  const parse: PolicyAdmin['check'] = (document, key, knownExtensions = registry) =>
     parsePolicy(document, { ...key, knownProviders: new Set(PROVIDERS), knownExtensions });
   const builtIns = (['default', 'direct'] as const).map((policyId) =>
     builtInPolicy(

@@ -4,7 +4,6 @@ import type { ExtensionDocument } from '../contracts/extension-descriptor.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
 import { listsProvider, namesExtension } from '../policy/extension-document.ts';
-import type { KnownExtensions } from '../policy/extension-relations.ts';
 import type { ParsePolicy } from '../policy/parse.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
 import type { Policies } from './policies.ts';
@@ -25,15 +24,13 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
   history(tenantId: string, policyId: string): Promise<readonly PolicyRecord[]>;
   /** Throws `validation_failed` with `errors` and `warnings` in the details, `precondition_failed`, `capacity_exceeded`, `unavailable`. */
-  put(write: PolicyWrite, document: unknown, extensions?: KnownExtensions): Promise<Written>;
+  put(write: PolicyWrite, document: unknown): Promise<Written>;
   /** Writes the document of an old revision as a new one; throws `not_found` too. */
-  rollback(write: PolicyWrite, toRevision: number, extensions?: KnownExtensions): Promise<Written>;
+  rollback(write: PolicyWrite, toRevision: number): Promise<Written>;
   /** Throws `not_found` for what is absent, `precondition_failed`, `unavailable`. */
   delete(write: PolicyWrite): Promise<PolicyRecord>;
   /** Checks a document as a write would; never throws. */
   readonly check: ParsePolicy;
-  /** What new documents are held against; absent: the extensions of the configuration. */
-  readonly extensions?: KnownExtensions;
 }
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
@@ -55,20 +52,12 @@ export function policyAdminOf(
     },
     count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),
-    put: (write, document, extensions) => store.put(write, document, extensions),
-    rollback: (write, toRevision, extensions) => store.rollback(write, toRevision, extensions),
+    put: (write, document) => store.put(write, document),
+    rollback: (write, toRevision) => store.rollback(write, toRevision),
     delete: (write) => store.delete(write),
     check,
   };
 }
-
-/** The same, with new documents held against the registry of extensions. */
-export const knowing = (policies: PolicyAdmin, extensions: KnownExtensions): PolicyAdmin => ({
-  ...policies,
-  put: (write, document) => policies.put(write, document, extensions),
-  rollback: (write, toRevision) => policies.rollback(write, toRevision, extensions),
-  extensions,
-});
 
 const LIMIT = 50;
 

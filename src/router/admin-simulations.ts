@@ -45,7 +45,7 @@ export const simulations = ({
 }: SimulationDeps): Operations<'validate_policy' | 'get_complexity' | 'dry_run'> => ({
   validate_policy(params) {
     const document = documentOf(policies, params);
-    const parsed = policies.check(document, keyOf(params, document), policies.extensions);
+    const parsed = policies.check(document, keyOf(params, document));
     const { warnings } = parsed;
     return parsed.kind === 'valid'
       ? { valid: true, errors: [], warnings }

@@ -5,7 +5,6 @@ import type { RouterShare } from '../policy/router-share.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type Administration, serveAdmin } from './admin.ts';
 import { momentOf } from './admin-moment.ts';
-import { knowing } from './admin-policy-reads.ts';
 import type { Rehearse } from './admin-simulations.ts';
 import type { BreakerOverrides } from './breaker-overrides.ts';
 import type { DecisionLog } from './decision-log.ts';
@@ -39,7 +38,6 @@ export function administer(administration: Administration | undefined, of: Admin
   const { live, overrides, extensions, settings, decisions, routers } = of;
   return serveAdmin({
     ...administration,
-    policies: knowing(administration.policies, { isRegistry: true, get: (id) => of.registry.get(id) }),
     bus: of.bus,
     telemetry: of.telemetry,
     timers: of.timers,

@@ -48,6 +48,7 @@ export class ExtensionRegistry implements AsyncDisposable {
   readonly #deps: ExtensionRegistryDeps;
   readonly #bucket: KeyValue;
   readonly #held = new Map<string, Held>();
+  #onChange: (id: string) => void = () => undefined;
   readonly #closing = new AbortController();
 
   static async open(deps: ExtensionRegistryDeps): Promise<ExtensionRegistry> {
@@ -62,6 +63,11 @@ export class ExtensionRegistry implements AsyncDisposable {
     const { timers, log } = deps;
     const hear = this.#hear.bind(this);
     void followBucket({ bucket, signal: this.#closing.signal, timers, log, unwatched: 'extensions_unwatched', hear });
+  }
+
+  /** Hears the id of each extension that is registered, changed or gone from now on. */
+  whenChanged(listener: (id: string) => void): void {
+    this.#onChange = listener;
   }
 
   get(id: string): Descriptor | undefined {
@@ -117,7 +123,7 @@ export class ExtensionRegistry implements AsyncDisposable {
     if (stored === undefined) throw absent();
     mustBe(expectedRevision, stored.revision);
     await this.#bucket.delete(stored.key);
-    this.#held.delete(id);
+    if (this.#held.delete(id)) this.#onChange(id);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -154,14 +160,18 @@ export class ExtensionRegistry implements AsyncDisposable {
 
   #hold(held: Held): void {
     const { id } = held.descriptor;
-    if ((this.#held.get(id)?.revision ?? 0) < held.revision) this.#held.set(id, held);
+    if ((this.#held.get(id)?.revision ?? 0) >= held.revision) return;
+    this.#held.set(id, held);
+    this.#onChange(id);
   }
 
   #hear(entry: Entry): void {
     const { log, configured } = this.#deps;
     const { key, revision } = entry;
     if (entry.deleted) {
-      for (const [id, held] of this.#held) if (held.key === key && held.revision < revision) this.#held.delete(id);
+      for (const [id, held] of this.#held) {
+        if (held.key === key && held.revision < revision && this.#held.delete(id)) this.#onChange(id);
+      }
       return;
     }
     const record = recordIn(entry);

@@ -5,6 +5,7 @@ import { type ExecAssignment, type ExecAssignmentAck, execCall } from '../contra
 import { at } from '../contracts/contract.ts';
 import { decideV2 } from '../contracts/decide.ts';
 import { attemptOutcome } from '../contracts/outcome.ts';
+import { ExtensionRegistry } from './extension-registry.ts';
 import { BAD, live, markOf, openReplica, recordOf, tombstone } from './policy-fixture.ts';
 import type { PolicyRecord } from './policy-source.ts';
 import { startRouter } from './router.ts';
@@ -165,6 +166,7 @@ test('a snapshot serves until the source is heard, and counts as stale', () => {
 test('no request mixes two revisions, in its decision or between its attempts, through 1000 swaps', async () => {
   const { replica, timers, telemetry } = openReplica();
   await using bus = openMemoryBus({ timers, telemetry });
+  await using registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured: new Map() });
   const pushed: ExecAssignment[] = [];
   bus.serve(
     at(execCall, { pool: 'default' }),
@@ -184,6 +186,7 @@ test('no request mixes two revisions, in its decision or between its attempts, t
     timers,
     telemetry,
     policies: replica,
+    registry,
     settings: {
       id: 'r-1',
       accept_wait_ms: 60_000,

@@ -4,10 +4,14 @@
 // R3. A policy that was invalid when the process started, without a good revision, is not decided by the built-in one:
 //     its author meant something else. Others go on.
 // R4. A record is applied only over a lower revision, tombstones included; a full list removes what it does not name.
+// R5. A change of an extension is no change of a policy: what was refused because of it is judged again, and what is in force
+//     stays and is told of, since its item fails by itself when it is called. So it is at a start: what other routers may
+//     have in force is not withheld because of an extension.
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
-import type { PolicyKey } from '../policy/compile.ts';
-import type { Parsed } from '../policy/parse.ts';
+import { namesExtension } from '../policy/extension-document.ts';
+import { isOfExtensions, NO_EXTENSIONS } from '../policy/extension-relations.ts';
+import type { ParsePolicy } from '../policy/parse.ts';
 import type { Issue } from '../policy/issue.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -26,7 +30,7 @@ export interface ReplicaOptions {
   readonly tenants: ReadonlySet<string>;
   /** What every known tenant has, unless a stored policy of that id replaces it. */
   readonly builtIns: readonly Policy[];
-  readonly parse: (document: unknown, key: PolicyKey) => Parsed;
+  readonly parse: ParsePolicy;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -35,6 +39,12 @@ interface Held {
   readonly record: PolicyRecord;
   /** Undefined for a tombstone. */
   readonly policy: Policy | undefined;
+}
+
+interface Refused {
+  readonly revision: number;
+  /** Kept where another extension could make it good. */
+  readonly record: PolicyRecord | undefined;
 }
 
 /** `away`: the source was heard, or a snapshot was read, and it is out of reach since a moment of the clock. */
@@ -51,10 +61,12 @@ export class PolicyReplica implements Policies, PolicyListener {
   readonly #held = new Map<string, Map<string, Held>>();
   /** Ids of the policies that are there, for names of models. */
   readonly #ids = new Map<string, Set<string>>();
-  /** The revision that was refused last, so that a list that repeats it is not told again. */
-  readonly #refused = new Map<string, number>();
+  /** What was refused last, so that a list that repeats it is not told again. */
+  readonly #refused = new Map<string, Refused>();
   /** Those whose newest document was refused, and whether they are withheld until it is mended. */
   readonly #faulty = new Map<string, 'withheld' | 'as before'>();
+  /** Those in force that extensions do not fit any more. */
+  readonly #unfit = new Set<string>();
   #reach: Reach = { kind: 'unheard' };
 
   constructor(options: ReplicaOptions) {
@@ -75,7 +87,7 @@ export class PolicyReplica implements Policies, PolicyListener {
     metrics.beforeRender(() => age.of(options.source).set(this.ageMs(options.clock.nowMs()) / 1_000));
     const faulty = metrics.gauge({
       name: 'router_policies_faulty',
-      help: 'Policies whose newest document has faults and was refused.',
+      help: 'Policies whose newest document has faults and was refused, or that extensions do not fit any more.',
     });
     metrics.beforeRender(() => faulty.of().set(this.faulty));
   }
@@ -104,9 +116,9 @@ export class PolicyReplica implements Policies, PolicyListener {
     return policy;
   }
 
-  /** How many policies have a newest document that was refused. */
+  /** How many policies have a newest document that was refused, or are in force and do not fit their extensions. */
   get faulty(): number {
-    return this.#faulty.size;
+    return this.#faulty.size + this.#unfit.size;
   }
 
   get isReady(): boolean {
@@ -185,6 +197,30 @@ export class PolicyReplica implements Policies, PolicyListener {
     for (const fault of findings) this.#log.error('policy_refused', { tenant_id: tenantId, policy: policyId, fault });
   }
 
+  /** The extension was registered, changed or deleted. */
+  extensionChanged(id: string): void {
+    for (const [name, { record }] of this.#refused) {
+      if (record === undefined || !namesExtension(record.policy, id)) continue;
+      this.#refused.delete(name);
+      // What is refused still is told again: its faults may be others.
+      if (!this.#apply(record)) continue;
+      this.#faulty.delete(name);
+      this.#log.info('policy_accepted', { tenant_id: record.tenant_id, policy: record.policy_id, source: id });
+    }
+    for (const held of this.#held.values()) {
+      for (const { record } of held.values()) if (namesExtension(record.policy, id)) this.#judgeAgain(record);
+    }
+  }
+
+  #judgeAgain(record: PolicyRecord): void {
+    const { tenant_id: tenantId, policy_id: policyId, revision } = record;
+    const parsed = this.#options.parse(record.policy, { tenantId, policyId, revision });
+    if (parsed.kind === 'valid') return void this.#unfit.delete(nameOf(record));
+    this.#unfit.add(nameOf(record));
+    for (const fault of linesOf(parsed.errors))
+      this.#log.error('policy_unfit', { tenant_id: tenantId, policy: policyId, fault });
+  }
+
   /** What was refused is good again, or gone, without another revision. */
   mended(tenantId: string, policyId: string): void {
     this.#faulty.delete(`${tenantId} ${policyId}`);
@@ -207,11 +243,22 @@ export class PolicyReplica implements Policies, PolicyListener {
       this.#warned(record, parsed.warnings);
       return this.#put(record, parsed.policy);
     }
-    if (this.#refused.get(nameOf(record)) === revision) return false;
-    this.#refused.set(nameOf(record), revision);
-    const lines = parsed.errors.map(({ path, code, message }) => `${path} ${code} ${message}`);
-    this.refuse(tenantId, policyId, lines);
+    if (this.#isTakenUnfit(record, held)) return true;
+    if (this.#refused.get(nameOf(record))?.revision === revision) return false;
+    this.#refused.set(nameOf(record), { revision, record: isOfExtensions(parsed.errors) ? record : undefined });
+    this.refuse(tenantId, policyId, linesOf(parsed.errors));
     return false;
+  }
+
+  /** At a start, and for want of another: a document of which only extensions are the fault. */
+  #isTakenUnfit(record: PolicyRecord, held: Held | undefined): boolean {
+    if (this.#reach.kind !== 'unheard' || held !== undefined) return false;
+    const { tenant_id: tenantId, policy_id: policyId, revision } = record;
+    const parsed = this.#options.parse(record.policy, { tenantId, policyId, revision }, NO_EXTENSIONS);
+    if (parsed.kind === 'invalid') return false;
+    this.#put(record, parsed.policy);
+    this.#judgeAgain(record);
+    return true;
   }
 
   /** One line for a policy, however many findings it has: a start reads thousands. */
@@ -227,6 +274,7 @@ export class PolicyReplica implements Policies, PolicyListener {
     const held = this.#held.get(tenantId) ?? new Map<string, Held>();
     const ids = this.#ids.get(tenantId) ?? new Set<string>();
     this.#held.set(tenantId, held.set(policyId, { record, policy }));
+    this.#unfit.delete(nameOf(record));
     if (policy === undefined) ids.delete(policyId);
     else this.#ids.set(tenantId, ids.add(policyId));
     // A folder says itself when its file is mended: its older revision may stand here while the file has faults.
@@ -238,6 +286,7 @@ export class PolicyReplica implements Policies, PolicyListener {
   #remove({ tenant_id: tenantId, policy_id: policyId }: PolicyRecord): void {
     const held = this.#held.get(tenantId);
     held?.delete(policyId);
+    this.#unfit.delete(`${tenantId} ${policyId}`);
     if (held?.size === 0) this.#held.delete(tenantId);
     const ids = this.#ids.get(tenantId);
     ids?.delete(policyId);
@@ -245,6 +294,9 @@ export class PolicyReplica implements Policies, PolicyListener {
     this.#results.of('removed').add();
   }
 }
+
+const linesOf = (errors: readonly Issue[]): readonly string[] =>
+  errors.map(({ path, code, message }) => `${path} ${code} ${message}`);
 
 /** Ids have no spaces. */
 const nameOf = ({ tenant_id, policy_id }: PolicyRecord): string => `${tenant_id} ${policy_id}`;

@@ -54,6 +54,11 @@ export class PolicySnapshot implements PolicyListener, AsyncDisposable {
     this.#soon();
   }
 
+  extensionChanged(id: string): void {
+    this.#options.replica.extensionChanged(id);
+    this.#soon();
+  }
+
   unreachable(fault: unknown): void {
     this.#options.replica.unreachable(fault);
   }

@@ -39,6 +39,8 @@ export interface PolicySource extends AsyncDisposable {
   /** Resolves after the first attempt to read everything, whether it succeeded or not. */
   watch(listener: PolicyListener): Promise<void>;
   put(write: PolicyWrite, document: unknown): Promise<PolicyRecord>;
+  /** Looks again at what it refused itself because of an extension; absent where the listener judges. */
+  judgeAgain?(): void;
   /** Throws `not_found` for what is absent. */
   delete(write: PolicyWrite): Promise<PolicyRecord>;
   /** The newest 64 revisions, newest first; throws `not_found`. */

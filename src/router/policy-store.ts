@@ -1,7 +1,6 @@
 // What may be done to policies, over any source: the one place where a write is judged before it leaves (policy 12.1).
 import { BeamlineError } from '../core/errors.ts';
 import type { Issue } from '../policy/issue.ts';
-import type { KnownExtensions } from '../policy/extension-relations.ts';
 import type { ParsePolicy } from '../policy/parse.ts';
 import { noSuchPolicy } from './policy-record.ts';
 import type { PolicyReplica } from './policy-replica.ts';
@@ -37,10 +36,10 @@ export class PolicyStore {
    * Throws `validation_failed` with every finding in `details.errors` and `details.warnings`, `capacity_exceeded`
    * above the tenant's quota, `precondition_failed`, and `unavailable` when the source did not confirm.
    */
-  async put(write: PolicyWrite, document: unknown, extensions?: KnownExtensions): Promise<Written> {
+  async put(write: PolicyWrite, document: unknown): Promise<Written> {
     const { source, parse } = this.#options;
     const { tenantId, policyId } = write;
-    const { kind, ...found } = parse(document, { tenantId, policyId, revision: 0 }, extensions);
+    const { kind, ...found } = parse(document, { tenantId, policyId, revision: 0 });
     if (kind === 'invalid') {
       throw new BeamlineError('validation_failed', 'the policy is not valid', {
         details: { errors: 'errors' in found ? found.errors : [], warnings: found.warnings },
@@ -61,11 +60,11 @@ export class PolicyStore {
   }
 
   /** Writes the document of an old revision as a new one. Throws as `put`, and `not_found` for a revision without one. */
-  async rollback(write: PolicyWrite, toRevision: number, extensions?: KnownExtensions): Promise<Written> {
+  async rollback(write: PolicyWrite, toRevision: number): Promise<Written> {
     const history = await this.history(write.tenantId, write.policyId);
     const old = history.find(({ revision, deleted }) => revision === toRevision && !deleted);
     if (old === undefined) throw noSuchPolicy();
-    return this.put(write, old.policy, extensions);
+    return this.put(write, old.policy);
   }
 
   #assertRoom(tenantId: string, policyId: string): void {

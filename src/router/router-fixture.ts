@@ -21,6 +21,7 @@ import { Metrics } from '../telemetry/metrics.ts';
 import type { RequestRecord } from '../policy/decision-record.ts';
 import { DecisionLog } from './decision-log.ts';
 import type { DecisionRing } from './decision-ring.ts';
+import { ExtensionRegistry } from './extension-registry.ts';
 import type { Descriptor } from './extensions.ts';
 import { openPolicies, type Policies } from './policies.ts';
 import { startRouter } from './router.ts';
@@ -112,10 +113,13 @@ export async function openRouter(
   const policies = policiesWith(document);
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
   const routers: Role[] = [];
+  const registries: ExtensionRegistry[] = [];
   /** Another router on the same bus. */
   const join = async (): Promise<void> => {
     const settings = { ...times, ...JOBS, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
-    const given = { extensions, decisions, routers: share, ...(prices && { prices }) };
+    const registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured: extensions });
+    registries.push(registry);
+    const given = { registry, decisions, routers: share, ...(prices && { prices }) };
     const deps = { bus, timers, telemetry, policies, settings, ...given };
     routers.push(await startRouter(deps));
   };
@@ -155,6 +159,7 @@ export async function openRouter(
     const wait = async (): Promise<unknown> => isStopped || pass(50).then(wait);
     await wait();
     await stopped;
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };

@@ -22,9 +22,9 @@ import { BreakerOverrides } from './breaker-overrides.ts';
 import { CanaryAborts } from './canary-aborts.ts';
 import { Decider } from './decider.ts';
 import type { DecisionLog } from './decision-log.ts';
-import { ExtensionRegistry } from './extension-registry.ts';
+import type { ExtensionRegistry } from './extension-registry.ts';
 import { ExtensionResets } from './extension-resets.ts';
-import { type Descriptor, Extensions } from './extensions.ts';
+import { Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
 import { startJobs } from './jobs/jobs.ts';
 import { LiveState } from './live-state.ts';
@@ -55,8 +55,8 @@ export interface RouterDeps {
   readonly settings: RouterSettings;
   /** Absent: decisions are not recorded. */
   readonly decisions?: DecisionLog | undefined;
-  /** Extensions of the configuration by id; absent: none. */
-  readonly extensions?: ReadonlyMap<string, Descriptor>;
+  /** The extensions that there are; who opened it closes it. */
+  readonly registry: ExtensionRegistry;
   /** Absent: no decision knows a cost. */
   readonly prices?: PriceBook;
   /** Where dead letters wait that the bus refuses. */
@@ -87,9 +87,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const budgets = opened.use(await openBudgets(deps, telemetry));
   const fleetSlots = (slotClass: SlotClass): number => fleet.slots(DEFAULT_POOL, slotClass);
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live, inFlight }));
-  const configured = deps.extensions ?? new Map<string, Descriptor>();
-  const registry = opened.use(await ExtensionRegistry.open({ bus, timers, log, configured }));
-  const extensions = new Extensions({ bus, timers, telemetry, registry });
+  const extensions = new Extensions({ bus, timers, telemetry, registry: deps.registry });
   const resets = opened.use(
     await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => extensions.reset(extensionId) }),
   );
@@ -115,7 +113,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
     ...limited,
     unreported,
   });
-  const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, registry, resets };
+  const parts = { ...deps, telemetry, live, bindings, budgets, overrides, extensions, resets };
   const administered = administer(deps.administration, parts);
   for (const served of administered) opened.use(served);
   const decides = serveDecide(bus, decider, timers.clock);

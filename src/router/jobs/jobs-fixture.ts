@@ -21,6 +21,7 @@ import { openLog } from '../../telemetry/log.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
 import { DecisionLog } from '../decision-log.ts';
 import type { DecisionRing } from '../decision-ring.ts';
+import { ExtensionRegistry } from '../extension-registry.ts';
 import type { Descriptor } from '../extensions.ts';
 import { CORRELATION, policiesWith, settled } from '../router-fixture.ts';
 import { startRouter } from '../router.ts';
@@ -136,6 +137,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     : { orders: [], held: [], script: [], report: async () => undefined };
   const policies = { ...policiesWith(document), isStale: () => options.isStale === true };
   const routers: Role[] = [];
+  const registries: ExtensionRegistry[] = [];
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
 
   const start = async (on: Bus = bus): Promise<Role> => {
@@ -143,7 +145,9 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000, ...bounds };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
-    const deps = { timers, telemetry, policies, settings, extensions, decisions, ...(prices && { prices }) };
+    const registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured: extensions });
+    registries.push(registry);
+    const deps = { timers, telemetry, policies, settings, registry, decisions, ...(prices && { prices }) };
     const router = await startRouter({ ...deps, bus: on });
     if (on === bus) routers.push(router);
     return router;
@@ -165,6 +169,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const stopped = Promise.all(routers.map((router) => router[Symbol.asyncDispose]()));
     await pass(1_000);
     await stopped;
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };
