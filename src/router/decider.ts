@@ -24,6 +24,7 @@ import { type ExperimentCounts, experimentCounts } from './experiment-counts.ts'
 import { factsOf } from './facts-of.ts';
 import type { Acceptance } from './jobs/acceptance.ts';
 import { DurableDecide } from './jobs/durable-decide.ts';
+import { isBounded } from './jobs/job-flights.ts';
 import { isDurable } from './jobs/durable-request.ts';
 import type { Policies } from './policies.ts';
 import type { PolicyBudgets } from './policy-budgets.ts';
@@ -55,6 +56,8 @@ interface How {
   readonly explain: ExplanationLevel;
   readonly version: 'v1' | 'v2';
   readonly isDry?: boolean;
+  /** A job: it waits where a provider has as many as it may. */
+  readonly isQueued?: boolean;
 }
 
 /** One question for a decision. */
@@ -82,7 +85,7 @@ export class Decider {
         // It takes no place among those that run: a job waits for its turn.
         deps.rateLimits.admit(policy, facts, deps.timers.clock.nowMs(), false);
         return this.#told(policy, facts, (budgets) => {
-          const decided = this.#decide(facts, policy, { explain: 'none', version }, budgets);
+          const decided = this.#decide(facts, policy, { explain: 'none', version, isQueued: true }, budgets);
           this.#bind(decided, policy);
           return { decided, decision: decisionOf(decided, policy) };
         });
@@ -259,11 +262,16 @@ export class Decider {
     return response;
   }
 
-  #decide(facts: Facts, policy: Policy, { explain, version, isDry = false }: How, budgets?: RequestBudgets): Chosen {
+  #decide(facts: Facts, policy: Policy, how: How, budgets?: RequestBudgets): Chosen {
+    const { explain, version, isDry = false, isQueued = false } = how;
     const key = policy.sticky === undefined ? undefined : stickyKey(policy, facts);
     const bound = key === undefined ? undefined : this.#deps.bindings.get(key);
-    const snapshot = this.#deps.live.first(facts.tenantId, policy, bound, budgets);
-    const verdict = decide(policy, facts, snapshot, explain === 'verbose' ? explain : explain !== 'none');
+    let snapshot = this.#deps.live.first(facts.tenantId, policy, bound, budgets);
+    let verdict = decide(policy, facts, snapshot, explain === 'verbose' ? explain : explain !== 'none');
+    if (isQueued && verdict.kind === 'none' && isBounded(policy)) {
+      snapshot = this.#deps.live.waiting(facts.tenantId, policy, bound, budgets);
+      verdict = decide(policy, facts, snapshot, false);
+    }
     if (!isDry) this.#deps.decisions?.decided(policy, facts, snapshot, verdict);
     if (!isDry) this.#decisions.of(version, verdict.kind === 'chosen' ? verdict.reason : verdict.code).add();
     if (verdict.kind === 'chosen') return verdict;

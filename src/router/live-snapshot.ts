@@ -74,6 +74,12 @@ export class LiveSnapshot implements Snapshot {
     return this;
   }
 
+  /** For who waits until something has ended. */
+  withRoom(): this {
+    this.#inFlight = NOTHING;
+    return this;
+  }
+
   /** What the budgets of the policy say of the request. */
   within({ over, tightest }: BudgetStanding): this {
     this.overBudget = over;

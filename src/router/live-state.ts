@@ -7,8 +7,8 @@ import type { PriceBook } from '../catalog/price-book.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Live, Snapshot } from '../policy/facts.ts';
 import type { History } from '../policy/history.ts';
-import type { Policy } from '../policy/policy.ts';
-import { ALONE, type RouterShare } from '../policy/router-share.ts';
+import type { Policy, Target } from '../policy/policy.ts';
+import { ALONE, partOf, type RouterShare } from '../policy/router-share.ts';
 import type { Failure } from '../policy/status-words.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { Breakers, type BreakerView } from './breakers.ts';
@@ -44,6 +44,7 @@ export class LiveState {
   readonly #budgets: RetryBudgets;
   readonly #canaries: Canaries;
   readonly #snapshot: LiveSnapshot;
+  readonly #routers: () => RouterShare;
 
   constructor(of: {
     readonly clock: Clock;
@@ -62,6 +63,7 @@ export class LiveState {
     this.#inFlight = new InFlight(metrics);
     this.#budgets = new RetryBudgets(metrics);
     this.#canaries = new Canaries(of.telemetry, of.canaryAborts);
+    this.#routers = of.routers ?? (() => ALONE);
     this.#snapshot = new LiveSnapshot({
       breakers: this.#breakers,
       cooldowns: this.#cooldowns,
@@ -69,7 +71,7 @@ export class LiveState {
       inFlight: this.#inFlight,
       fleet: of.fleet,
       prices: of.prices,
-      routers: of.routers ?? (() => ALONE),
+      routers: this.#routers,
     });
     of.telemetry.metrics.beforeRender(() => this.#breakers.elapse(of.clock.nowMs()));
   }
@@ -80,6 +82,12 @@ export class LiveState {
     if (policy.canary !== undefined) snapshot.canaryAborted = this.#canaries.isAborted(policy);
     if (budgets !== undefined) snapshot.within(budgets.standing());
     return snapshot;
+  }
+
+  /** The same for a job, which waits where a provider has as many as it may. */
+  waiting(tenantId: string, policy: Policy, sticky: string | undefined, budgets?: RequestBudgets): Snapshot {
+    this.first(tenantId, policy, sticky, budgets);
+    return this.#snapshot.withRoom();
   }
 
   /** For the draw that follows a failed attempt. */
@@ -112,6 +120,21 @@ export class LiveState {
 
   letGo({ tenantId, provider, assignmentId }: Hold): void {
     this.#breakers.release(tenantId, provider, assignmentId);
+    this.#inFlight.ended(tenantId, provider);
+  }
+
+  /** Whether the tenant may have one more attempt at the provider. */
+  hasRoom(tenantId: string, { name, maxInFlight }: Target): boolean {
+    if (maxInFlight === undefined) return true;
+    return (this.#inFlight.of(tenantId).get(name)?.count ?? 0) < partOf(maxInFlight, this.#routers());
+  }
+
+  /** Takes a place in flight for the attempt of a job, which needs no permit. */
+  begin(tenantId: string, provider: string): void {
+    this.#inFlight.begun(tenantId, provider, this.#clock.nowMs());
+  }
+
+  end(tenantId: string, provider: string): void {
     this.#inFlight.ended(tenantId, provider);
   }
 

@@ -159,7 +159,7 @@ export async function openRouter(
     const wait = async (): Promise<unknown> => isStopped || pass(50).then(wait);
     await wait();
     await stopped;
-    for (const registry of registries) await registry[Symbol.asyncDispose]();
+    await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };

@@ -174,12 +174,15 @@ export class Dispatcher {
     switch (plan.kind) {
       case 'wait':
         keeper.wakeAt(item, this.#nowMs() + plan.waitMs);
+        places.wait(found, plan.policy);
         return 'left';
       case 'refused':
         await endings.give(item, 'failed', plan.error);
         return 'left';
       case 'go':
-        return held.whileOut(found, { plan, budgets }, () => this.#send(item, found, plan, asked?.verdict));
+        return held.whileOut(found, { plan, budgets }, async () =>
+          places.begin(found, plan) ? this.#send(item, found, plan, asked?.verdict) : 'left',
+        );
     }
   }
 

@@ -59,6 +59,7 @@ export class Endings {
 
   /** A worker told how the attempt ended; false for a job that is not there. Throws `unavailable`. */
   async attemptEnded(ref: JobRef, heard: HeardEnd): Promise<boolean> {
+    this.#deps.places.ended(ref.assignmentId, heard.attempt);
     const changed = await this.#deps.store.change(ref, (found) => {
       const state = this.#caughtUp(found, heard);
       const attempt = heard.attempt ?? state.attempt;
@@ -78,6 +79,7 @@ export class Endings {
       const out = state === undefined ? undefined : attemptOut(state);
       if (state === undefined || out === undefined) return undefined;
       if (dueOf(request, state, this.#nowMs()).kind !== 'lose') return undefined;
+      this.#deps.places.ended(ref.assignmentId, out.attempt);
       const failure = statedFailure('WORKER_LOST');
       const message = 'no result came in time';
       const isUnclaimed = out.status === 'published';

@@ -182,7 +182,8 @@ test('among several routers only what was sent earlier under its own name is cou
   const rateLimits = new RateLimits(new Metrics(), () => ({ count: 2, rank: 0 }));
   const planner = { limitOf: () => limit, outMs: () => 1_000 };
   const keeper = { look: () => undefined, wakeAt: () => undefined };
-  using places = new JobPlaces({ timers, routerId: 'r-1', planner, keeper, rateLimits });
+  const live = { hasRoom: () => true, begin: () => undefined, end: () => undefined };
+  using places = new JobPlaces({ timers, routerId: 'r-1', planner, keeper, rateLimits, live });
   const isFree = (): boolean => {
     const place = rateLimits.place(limit.policy, FACTS, 0);
     place?.end(undefined);

@@ -51,7 +51,7 @@ export type Plan =
       /** Undefined where a decision made the attempt, and for blocks. */
       readonly follows: Follows | undefined;
     }
-  | { readonly kind: 'wait'; readonly waitMs: number }
+  | { readonly kind: 'wait'; readonly waitMs: number; readonly policy: Policy }
   | { readonly kind: 'refused'; readonly error: JobFailure };
 
 /** Why an attempt is made that no decision made. */
@@ -91,7 +91,7 @@ export class Planner {
     const facts = this.#factsOf(record);
     const drawn =
       kept === undefined
-        ? this.#first(request, decided ?? this.#decide.bind(this, facts, found, budgets))
+        ? this.#first(request, found, decided ?? this.#decide.bind(this, facts, found, budgets))
         : this.#further(kept, facts, found, budgets);
     if ('kind' in drawn) return drawn;
     const { chosen, history } = drawn;
@@ -224,11 +224,11 @@ export class Planner {
     return postOrdersFor(policy, facts, to, live.now(facts.tenantId, policy), extensions.registry);
   }
 
-  #first(request: DecideRequest, decided: Decided | (() => Verdict)): Drawn | Plan {
+  #first(request: DecideRequest, policy: Policy, decided: Decided | (() => Verdict)): Drawn | Plan {
     if (!isRouted(request.task.type)) return { chosen: blockChoice, history: begun(blockChoice.target) };
     const verdict = typeof decided === 'function' ? decided() : decided;
     if (verdict.kind === 'chosen') return { chosen: verdict, history: begun(verdict.target) };
-    if (errorRow(verdict.code).retry) return { kind: 'wait', waitMs: NOBODY_WAIT_MS };
+    if (errorRow(verdict.code).retry) return { kind: 'wait', waitMs: NOBODY_WAIT_MS, policy };
     return refused(new BeamlineError(verdict.code, verdict.message));
   }
 

@@ -169,7 +169,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
     const stopped = Promise.all(routers.map((router) => router[Symbol.asyncDispose]()));
     await pass(1_000);
     await stopped;
-    for (const registry of registries) await registry[Symbol.asyncDispose]();
+    await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
     await bus[Symbol.asyncDispose]();
     timers[Symbol.dispose]();
   };

@@ -75,7 +75,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const keeper: Keeper = new Keeper({ timers, telemetry, onLook: (look) => tend(look, parts) });
   const onPoison = (job: FoundJob): Promise<void> => bury(job, planner, deps);
   const { rateLimits } = deps;
-  const places = new JobPlaces({ timers, routerId, planner, keeper, rateLimits });
+  const places = new JobPlaces({ timers, routerId, planner, keeper, rateLimits, live: deps.live });
   const known = { store, approvals, planner, keeper, slots, places, outstanding, metrics };
   const shared = { bus, timers, telemetry, routerId, ...known };
   const endings = new Endings({ ...shared, onPoison });
