@@ -584,6 +584,7 @@ export type DecideRequestV2 = {
     readonly input_tokens?: number;
     readonly max_output_tokens?: number;
     readonly size_bytes?: number;
+    readonly task_size_bytes?: number;
   };
   readonly reask?: number;
   readonly job?: {

@@ -104,9 +104,14 @@ export const DecideRequestV2 = Type.Object({
       weight: maybe(Type.Integer({ minimum: 1, maximum: 1_000 })),
     }),
   ),
-  // `size_bytes`: of the body as the caller sent it.
+  // `size_bytes`: of the body as the caller sent it; `task_size_bytes`: of the payload, where it is not the body.
   estimate: maybe(
-    Type.Object({ input_tokens: maybe(Count), max_output_tokens: maybe(Count), size_bytes: maybe(Count) }),
+    Type.Object({
+      input_tokens: maybe(Count),
+      max_output_tokens: maybe(Count),
+      size_bytes: maybe(Count),
+      task_size_bytes: maybe(Count),
+    }),
   ),
   reask: maybe(Type.Integer({ minimum: 0, maximum: 1 })),
   // Set for durable work: what its record keeps beside the task.

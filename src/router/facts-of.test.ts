@@ -41,6 +41,18 @@ test('tools and images are seen without being kept', () => {
   assert.deepEqual([plain.hasTools, plain.hasImages], [false, false]);
 });
 
+test('the task is as large as its body unless it is told apart, and of a reference nobody knows', () => {
+  const sizes = (estimate: DecideRequest['estimate'], more: Partial<DecideRequest['task']> = {}) => {
+    const order = request({}, estimate === undefined ? {} : { estimate });
+    const { sizeBytes, taskSizeBytes } = factsOf({ ...order, task: { ...order.task, ...more } }, NOW_MS);
+    return [sizeBytes, taskSizeBytes];
+  };
+  assert.deepEqual(sizes({ size_bytes: 9 }), [9, 9]);
+  assert.deepEqual(sizes({ size_bytes: 9, task_size_bytes: 4 }), [9, 4]);
+  assert.deepEqual(sizes({ size_bytes: 9 }, { payload_ref: 'blob:1' }), [9, undefined]);
+  assert.deepEqual(sizes(undefined), [undefined, undefined]);
+});
+
 test('a fallback reads parameters also where nothing else in the policy does', async () => {
   const { decide, fail, pass, providers, stop } = await openRouter({
     weights: { alder: 1, birch: 0 },

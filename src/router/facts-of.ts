@@ -9,7 +9,8 @@ type Payload = Readonly<Record<string, unknown>>;
 /** Context merges over metadata, metadata over constraints. `timeMs` is the epoch's, taken once. */
 export function factsOf(request: DecideRequest | DecideRequestV1, timeMs: number): Facts {
   const { metadata, context, options } = request;
-  const { payload, type, model } = request.task;
+  const { payload, payload_ref: ref, type, model } = request.task;
+  const isReferred = ref !== undefined;
   const more: Partial<DecideRequest> = request.version === '2' ? request : {};
   const constraints: DecideRequest['constraints'] = request.constraints;
   const costUsd = constraints?.max_cost;
@@ -30,7 +31,7 @@ export function factsOf(request: DecideRequest | DecideRequestV1, timeMs: number
     maxCostMicroUsd: constraints?.max_cost_micro_usd ?? (costUsd === undefined ? undefined : costUsd * MICRO),
     maxLatencyMs: constraints?.max_latency_ms,
     sizeBytes: more.estimate?.size_bytes,
-    taskSizeBytes: more.estimate?.size_bytes,
+    taskSizeBytes: more.estimate?.task_size_bytes ?? (isReferred ? undefined : more.estimate?.size_bytes),
     durable: request.push_assignment === true && more.deliver_to === undefined,
     dialect: more.dialect,
     priority: options?.priority,

@@ -13,7 +13,7 @@ const refusing = (id: string, when: string): object => ({
   then: { reject: { code: 'forbidden', message: id } },
 });
 
-test('rules may ask for the scopes of the key and the size of the body', async () => {
+test('rules may ask for the scopes of the key, the size of the body and that of the task, of requests and of jobs', async () => {
   await using opened = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), 'beamline-facts-'));
   opened.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,7 +21,7 @@ test('rules may ask for the scopes of the key and the size of the body', async (
   mkdirSync(policies, { recursive: true });
   const rules = [
     refusing('unscoped', "!('ai:invoke' in request.scopes)"),
-    refusing('small', 'request.size_bytes < 1000 || task.size_bytes != request.size_bytes'),
+    refusing('small', 'task.size_bytes < 1000 || request.size_bytes < task.size_bytes'),
   ];
   writeFileSync(
     join(policies, 'told.json'),
@@ -35,14 +35,23 @@ test('rules may ask for the scopes of the key and the size of the body', async (
   await up.until(/Ctrl-C drains and stops/);
   const [, url = ''] = /^ {2}curl (\S+)/m.exec(up.output()) ?? [];
   const [, key = ''] = /Bearer (\S+)'/.exec(up.output()) ?? [];
-  const ask = async (content: string): Promise<number> => {
-    const answer = await fetch(url, {
+  const send = async (to: string, body: object): Promise<number> => {
+    const answer = await fetch(to, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'x-beamline-policy': 'told' },
-      body: JSON.stringify({ model: 'sim-small', messages: [{ role: 'user', content }] }),
+      body: JSON.stringify(body),
     });
     await answer.text();
     return answer.status;
   };
+  const chat = (content: string): object => ({ model: 'sim-small', messages: [{ role: 'user', content }] });
+  const ask = (content: string): Promise<number> => send(url, chat(content));
+  // The note makes the body large, and not the task.
+  const order = (content: string): Promise<number> =>
+    send(new URL('/api/v1/jobs', url).href, {
+      task: { type: 'ai.chat', payload: chat(content) },
+      metadata: { note: 'n'.repeat(1_000) },
+    });
   assert.deepEqual([await ask('x'.repeat(1_000)), await ask('x')], [200, 403]);
+  assert.deepEqual([await order('x'.repeat(1_000)), await order('x')], [202, 403]);
 });

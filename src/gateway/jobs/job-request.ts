@@ -39,12 +39,16 @@ const DIALECTS: ReadonlyMap<string, string> = new Map([
   ['ai.embed', 'openai.embeddings'],
 ]);
 
-/** Throws `forbidden` for what the key may not order, `invalid_request` for a body that makes no legal message. */
+/**
+ * `sizeBytes` is that of the body. Throws `forbidden` for what the key may not order, `invalid_request` for a body that
+ * makes no legal message.
+ */
 export function requestOfDraft(
   call: Call,
   draft: JobDraft,
   setting: JobSetting,
   headers: Pick<OrderHeaders, 'policyId' | 'attemptsMax' | 'wishes' | 'tags'>,
+  sizeBytes: number,
 ): JobDecide {
   const policyId = draft.policyId ?? headers.policyId;
   const task = withModel(draft.task);
@@ -72,7 +76,11 @@ export function requestOfDraft(
   // What comes in the words of a dialect needs no translation on its way to a provider of it.
   const dialect = DIALECTS.get(task.type);
   if (dialect !== undefined) request.dialect = dialect;
-  if (isModelWork) request.estimate = { input_tokens: tokensOf(task) };
+  const text = task.payload === undefined ? undefined : JSON.stringify(task.payload);
+  request.estimate = { size_bytes: sizeBytes };
+  if (text !== undefined) request.estimate.task_size_bytes = Buffer.byteLength(text);
+  // A payload that nobody here has seen may be as large as one is read.
+  if (isModelWork) request.estimate.input_tokens = Math.ceil((text?.length ?? REFERRED_BYTES_MAX) / CHARS_PER_TOKEN);
   return checked(call, request);
 }
 
@@ -173,10 +181,6 @@ function withModel(task: JobDraft['task']): JobDraft['task'] {
   if (model !== '' && model.length <= 256) return { ...task, model };
   throw invalidField('task.payload.model', 'must be a model name of 1 to 256 characters');
 }
-
-/** A payload that nobody here has seen may be as large as one is read. */
-const tokensOf = ({ payload }: JobDraft['task']): number =>
-  Math.ceil((payload === undefined ? REFERRED_BYTES_MAX : JSON.stringify(payload).length) / CHARS_PER_TOKEN);
 
 /** `fault` is a pointer of the message, a colon and what is wrong there. */
 function asField(fault: string): BeamlineError {

@@ -39,6 +39,18 @@ test('a job is accepted with its place, and read back as it was ordered', async 
   assert.deepEqual((await send('GET', `/api/v1/jobs/${String(body['id'])}`)).body, body);
 });
 
+test('the sizes of the body and of the task are told with the work, those of blocks too', async () => {
+  const { send, router } = shared;
+  const body = { task: { ...TASK, payload: { ...TASK.payload, note: 'é' } }, idempotency_key: 'sizes' };
+  const bytes = Buffer.byteLength(JSON.stringify(body));
+  assert.equal((await send('POST', '/api/v1/jobs', body)).status, 202);
+  const { size_bytes, task_size_bytes } = router.asked.at(-1)?.estimate ?? {};
+  assert.deepEqual([size_bytes, task_size_bytes], [bytes, Buffer.byteLength(JSON.stringify(body.task.payload))]);
+  await send('POST', '/api/v1/jobs', { task: { type: 'test.echo', payload: { a: 1 } } });
+  const { estimate } = router.asked.at(-1) ?? {};
+  assert.deepEqual(Object.keys(estimate ?? {}).toSorted(), ['size_bytes', 'task_size_bytes']);
+});
+
 test('a message is a job whose type is the message type', async () => {
   const { send, router } = shared;
   const answer = await send('POST', '/api/v1/messages', {

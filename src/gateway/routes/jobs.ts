@@ -56,7 +56,7 @@ const createIn = (base: JobsBase): Route<JobNeeds> => ({
   async handle(call, { jobs, settings, bodyLimits }) {
     const headers = readOrderHeaders(call.req.headers, settings.http.deadline_ms);
     const header = keyHeader(call);
-    const { value: body } = await readJson(call, bodyLimits.native);
+    const { value: body, bytes } = await readJson(call, bodyLimits.native);
     if (base === '/api/v1/messages') refuseForeignForm(body);
     const draft = readJobBody(body, call.tenantId, jobs.timers.clock.epochMs());
     const setting = settingOf(jobs, call, {
@@ -64,7 +64,7 @@ const createIn = (base: JobsBase): Route<JobNeeds> => ({
       key: keyOfRepeats(header, body),
       webhookId: webhookNamed(call, jobs, draft.webhookId),
     });
-    const request = requestOfDraft(call, draft, setting, headers);
+    const request = requestOfDraft(call, draft, setting, headers, bytes);
     answerAccepted(call, await submitted(jobs, call, request, headers.deadlineMs));
   },
 });
