@@ -28,6 +28,9 @@ const BREAKER: BreakerSettings = Object.freeze({
   latencyMs: 0,
 });
 
+/** Whether an endpoint is one of the extension: itself, a version or an instance. */
+export const isEndpointOf = (endpoint: string, id: string): boolean => endpoint === id || endpoint.startsWith(`${id}-`);
+
 export type ExtensionStatus = 'healthy' | 'degraded' | 'unhealthy';
 
 export interface EndpointHealth {
@@ -83,10 +86,10 @@ export class ExtensionHealth {
     });
   }
 
-  /** Closes the breakers of these endpoints and forgets what was counted. */
-  reset(isMeant: (endpoint: string) => boolean, nowMs: number): void {
+  /** Closes the breakers of the extension and forgets what was counted against it. */
+  reset(extensionId: string, nowMs: number): void {
     for (const [endpoint, kept] of this.#kept) {
-      if (!isMeant(endpoint)) continue;
+      if (!isEndpointOf(endpoint, extensionId)) continue;
       kept.counts = new SlidingCounts(KINDS, WINDOW_SECONDS);
       kept.breaker.force('force_closed', nowMs);
       kept.breaker.force('auto', nowMs);

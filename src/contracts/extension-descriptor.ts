@@ -68,5 +68,5 @@ export const extensionResetKeys: KeyPattern = keyPattern(RESET, undefined, undef
 const ExtensionReset = Type.Object({ version: Type.Literal('2'), extension_id: ExtensionId, set_at_ms: Count });
 export type ExtensionReset = Type.Static<typeof ExtensionReset>;
 
-/** Every router closes the breakers of the extension once for each of them. */
+/** Every router and every worker closes the breakers of the extension once for each of them. */
 export const extensionReset = payload('beamline.control.ExtensionReset', '2', ExtensionReset);

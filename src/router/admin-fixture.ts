@@ -9,7 +9,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { ExtensionAdmin } from './admin-extensions.ts';
 import type { PolicyAdmin } from './admin-policy-reads.ts';
 import { ExtensionRegistry } from './extension-registry.ts';
-import { ExtensionResets } from './extension-resets.ts';
+import { ExtensionResets } from '../bus/extension-resets.ts';
 import type { Descriptor } from './extensions.ts';
 import { noSuchPolicy, recordAfter, tombstoneAfter } from './policy-record.ts';
 import { PolicyReplica } from './policy-replica.ts';

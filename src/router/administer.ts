@@ -9,7 +9,7 @@ import type { Rehearse } from './admin-simulations.ts';
 import type { BreakerOverrides } from './breaker-overrides.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { ExtensionRegistry } from './extension-registry.ts';
-import type { ExtensionResets } from './extension-resets.ts';
+import type { ExtensionResets } from '../bus/extension-resets.ts';
 import type { Extensions } from './extensions.ts';
 import type { LiveState } from './live-state.ts';
 import type { RouterSettings } from './settings.ts';

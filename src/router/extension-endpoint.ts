@@ -35,9 +35,6 @@ interface Choosable {
 export const endpointId = (id: string, version: string | undefined, instance: string | undefined): string =>
   `${id}${version === undefined ? '' : `-v${version}`}${instance === undefined ? '' : `-i${instance}`}`;
 
-/** Whether an endpoint is one of the extension: itself, a version or an instance. */
-export const isEndpointOf = (endpoint: string, id: string): boolean => endpoint === id || endpoint.startsWith(`${id}-`);
-
 /**
  * The first enabled version whose condition holds, else the extension itself; of its instances one by weight among the
  * healthy ones, or among all if none is. Equal seeds choose equally while the health is the same.

@@ -14,7 +14,7 @@ import { Timers } from '../core/timers.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { ExtensionRegistry } from './extension-registry.ts';
-import { ExtensionResets } from './extension-resets.ts';
+import { ExtensionResets } from '../bus/extension-resets.ts';
 import type { Descriptor } from './extensions.ts';
 
 const GUARD: ExtensionDocument = {

@@ -22,7 +22,7 @@ import type { ExtensionItem } from '../policy/policy.ts';
 import type { SettingsSchema } from '../policy/settings-schema.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { settingsFor } from './extension-settings.ts';
-import { endpointOf, isEndpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
+import { endpointOf, type ExtensionInstance, type ExtensionVersion } from './extension-endpoint.ts';
 
 /** The registry's entry of one extension (policy 10.1). */
 export interface Descriptor {
@@ -107,7 +107,7 @@ export class Extensions {
   /** Closes the breakers of the extension, and forgets what was counted against it. */
   reset(extensionId: string): void {
     const nowMs = this.#deps.timers.clock.nowMs();
-    this.#caller.health.reset((endpoint) => isEndpointOf(endpoint, extensionId), nowMs);
+    this.#caller.health.reset(extensionId, nowMs);
   }
 
   /** The request as the pre-processors left it; throws what ends it. `items` are those whose condition holds. */

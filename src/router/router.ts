@@ -23,7 +23,7 @@ import { CanaryAborts } from './canary-aborts.ts';
 import { Decider } from './decider.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { ExtensionRegistry } from './extension-registry.ts';
-import { ExtensionResets } from './extension-resets.ts';
+import { ExtensionResets } from '../bus/extension-resets.ts';
 import { Extensions } from './extensions.ts';
 import { Fleet } from './fleet.ts';
 import { startJobs } from './jobs/jobs.ts';

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ExtensionResets } from '../bus/extension-resets.ts';
 import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { at } from '../contracts/contract.ts';
 import { type ExtensionReply, type ExtensionRequest, extensionPost } from '../contracts/extension.ts';
+import { openLog } from '../telemetry/log.ts';
 import { CORRELATION, kinds, openWorker, settled } from './worker-fixture.ts';
 
 type Answer = (request: ExtensionRequest) => ExtensionReply | Promise<ExtensionReply>;
@@ -205,5 +207,27 @@ test('one that keeps failing is not asked any more until its breaker lets it', a
   await once(8);
   assert.equal(asked.length, 6);
   assert.equal(results().filter(([status]) => status === 'success').length, 8);
+  await stop();
+});
+
+test('a reset that an administrator told to a router is obeyed by workers, for that extension alone', async () => {
+  const ill: Answer = () => ({ ok: false, error: { code: 'processing_error', message: 'no' } });
+  const { bus, timers, call, answered, asked, stop } = await open({ bad: ill, worse: ill });
+  const log = openLog('silent', { write: () => undefined });
+  const times = async (id: string, count: number): Promise<number> => {
+    const before = asked.length;
+    for (let n = 0; n < count; n++) {
+      // eslint-disable-next-line no-await-in-loop -- one after the other
+      await call([item(id, 'optional')], { assignment_id: `${id}-${before}-${n}` });
+      await answered(); // eslint-disable-line no-await-in-loop -- as above
+    }
+    return asked.length - before;
+  };
+  assert.deepEqual([await times('bad', 7), await times('worse', 7)], [5, 5]);
+  const resets = await ExtensionResets.open({ bus, timers, log, reset: () => undefined });
+  await resets.reset('bad');
+  await settled();
+  assert.deepEqual([await times('bad', 1), await times('worse', 1)], [1, 0]);
+  await resets[Symbol.asyncDispose]();
   await stop();
 });

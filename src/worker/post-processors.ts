@@ -26,10 +26,12 @@ const SUBJECT = /^beamline\.ext\.post\.([a-z0-9_-]{1,128})\.v1$/;
 
 export class PostProcessors {
   readonly #telemetry: Telemetry;
+  readonly #timers: Timers;
   readonly #caller: ExtensionCaller;
 
   constructor(deps: { readonly bus: Bus; readonly timers: Timers; readonly telemetry: Telemetry }) {
     this.#telemetry = deps.telemetry;
+    this.#timers = deps.timers;
     const { metrics, log } = deps.telemetry;
     const breakers = metrics.gauge({
       name: 'worker_extension_breaker_state',
@@ -42,6 +44,11 @@ export class PostProcessors {
       labels: ['extension', 'result'],
     });
     this.#caller = new ExtensionCaller({ ...deps, log, metrics: { calls, breakers } });
+  }
+
+  /** Closes the breakers of the extension, and forgets what was counted against it. */
+  reset(extensionId: string): void {
+    this.#caller.health.reset(extensionId, this.#timers.clock.nowMs());
   }
 
   /** What they left of the output, which is the very object if none of them changed it; or why it may not leave. */

@@ -1,6 +1,7 @@
 // The worker role: takes calls and jobs of its pool, runs them, and says what became of them.
 import type { Bus, Subscription } from '../bus/bus.ts';
 import type { LetterSpill } from '../bus/dead-letters.ts';
+import { ExtensionResets } from '../bus/extension-resets.ts';
 import { at } from '../contracts/contract.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { execCall } from '../contracts/assignment.ts';
@@ -112,6 +113,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   gaugeWorker(deps.telemetry.metrics, { slots, bus, level: () => watch.level });
   if (outbox === undefined) log.info('worker_without_outbox', { worker_id: settings.id });
   await jobs.begin();
+  const resets = await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => posts.reset(extensionId) });
   log.info('worker_ready', { worker_id: settings.id });
 
   let abandoned = 0;
@@ -132,6 +134,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
       if (abandoned > 0) log.warn('work_abandoned', { worker_id: settings.id, count: abandoned });
       await reporter.flush();
       beats.stop();
+      await resets[Symbol.asyncDispose]();
       await cancels.drain();
     },
   };

@@ -182,19 +182,20 @@ const resetBreaker = route({
   method: 'POST',
   path: `${ONE}/breaker/reset`,
   access: 'breaker:reset',
-  summary: 'Close the breakers of an extension on every router and let them judge anew; not those of post-processors.',
+  summary: 'Close the breakers of an extension on every router and every worker and let them judge anew.',
   response: {
     type: 'object',
     required: ['states'],
     properties: {
       states: {
         type: 'object',
-        description: 'By version and instance, as the answering router knows them.',
+        description:
+          'By version and instance, as the answering router knows them; it knows none of post-processors, which workers ask.',
         additionalProperties: { type: 'object', properties: { state: { enum: ['closed', 'half_open', 'open'] } } },
       },
     },
   },
-  errors: [...ERRORS, 'not_implemented'],
+  errors: ERRORS,
   async handle(call, { administer }, params) {
     const { health } = await administer('reset_extension_breaker', { extension_id: idIn(params) }, callerOf(call));
     const states = health.map(({ endpoint, breaker }) => [endpoint, { state: breaker }]);

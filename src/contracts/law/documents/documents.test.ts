@@ -133,6 +133,7 @@ const DENIED: readonly (readonly [module: string, subject: string])[] = [
   ['worker', '$KV.beamline_jobs.acme.a1.state'],
   ['worker', '$KV.beamline_policies.acme.default'],
   ['worker', '$KV.beamline_extensions.pii_guard'],
+  ['worker', '$KV.beamline_control.extension.-.pii_guard'],
   ['worker', '$JS.API.STREAM.DELETE.CAF_RESULT'],
   ['worker', '$JS.API.STREAM.PURGE.CAF_ASSIGN'],
   ['worker', '$JS.API.CONSUMER.MSG.NEXT.CAF_RESULT.router-results'],

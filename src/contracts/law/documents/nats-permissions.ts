@@ -24,7 +24,7 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     webhooks: { writers: ['gateway'], readers: [] },
     budgets: { writers: ['gateway', 'router', 'ledger'], readers: [] },
     prices: { writers: ['ledger'], readers: ['gateway', 'router', 'worker'] },
-    control: { writers: ['router', 'cli'], readers: ['gateway'] },
+    control: { writers: ['router', 'cli'], readers: ['gateway', 'worker'] },
     presence: { writers: ['gateway', 'router', 'worker', 'ledger'], readers: ['cli'] },
   };
 

@@ -1,7 +1,6 @@
-// Breakers of extensions that an administrator closed: told to one router, heard by all, each time once.
+// Breakers of extensions that an administrator closed: told to one router, heard by every router and, since these ask
+// post-processors, by every worker; each time once.
 // A record says that it happened: one that was obeyed is not obeyed again when a watch starts anew.
-import type { Bus, Entry, KeyValue } from '../bus/bus.ts';
-import { followBucket } from '../bus/follow-bucket.ts';
 import { controlBucket } from '../contracts/contract-switch.ts';
 import {
   type ExtensionReset,
@@ -11,6 +10,8 @@ import {
 } from '../contracts/extension-descriptor.ts';
 import type { Timers } from '../core/timers.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Bus, Entry, KeyValue } from './bus.ts';
+import { followBucket } from './follow-bucket.ts';
 
 /** As many as configuration and registry have together; one that is forgotten may be obeyed again. */
 const OBEYED_MAX = 2_000;
