@@ -77,3 +77,14 @@ test('sleep ends with the signal', async () => {
   await assert.rejects(asleep, /stopped/);
   assert.equal(timers.pending, 0);
 });
+
+test('what is closed keeps no process alive, whoever still asks for a moment', () => {
+  const { timers } = open();
+  const standing = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = standing();
+  timers.after(10, () => undefined);
+  assert.equal(standing(), before + 1);
+  timers[Symbol.dispose]();
+  timers.after(10, () => undefined);
+  assert.equal(standing(), before);
+});
