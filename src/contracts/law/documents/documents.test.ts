@@ -140,6 +140,7 @@ const DENIED: readonly (readonly [module: string, subject: string])[] = [
   ['gateway', 'caf.exec.result.v1'],
   ['gateway', 'caf.exec.call.v2.default'],
   ['gateway', '$KV.beamline_policies.acme.default'],
+  ['gateway', '$KV.beamline_extensions.pii_guard'],
   ['gateway', '$KV.beamline_jobs.acme.a1.state'],
   ['ledger', 'beamline.router.v2.decide'],
   ['ledger', 'caf.exec.cancel.v2'],

@@ -19,7 +19,7 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
     approvals: { writers: ['router'], readers: ['gateway'] },
     attempts: { writers: ['worker'], readers: [] },
     blobs: { writers: ['worker', 'gateway'], readers: [] },
-    extensions: { writers: ['router'], readers: ['worker'] },
+    extensions: { writers: ['router'], readers: ['worker', 'gateway'] },
     sticky: { writers: ['router'], readers: [] },
     webhooks: { writers: ['gateway'], readers: [] },
     budgets: { writers: ['gateway', 'router', 'ledger'], readers: [] },
