@@ -6,9 +6,9 @@
 // A4. If no attempt is left, exactly one `error` frame leaves here.
 // A5. An attempt holds its place at the provider from before its push until it is over; a repeat of A3 keeps it.
 import { tryPublish } from '../bus/try-publish.ts';
-import { type Address, addressIn, at, atEach } from '../contracts/contract.ts';
+import { type Address, addressIn, atEach } from '../contracts/contract.ts';
 import { type ExecAssignment, type ExecAssignmentAck, execCall, type PostOrder } from '../contracts/assignment.ts';
-import { cancel, type CancelReason } from '../contracts/cancel.ts';
+import type { CancelReason } from '../contracts/cancel.ts';
 import { frames } from '../contracts/frames.ts';
 import type { Correlation } from '../contracts/headers.ts';
 import type { AttemptOutcome } from '../contracts/outcome.ts';
@@ -16,7 +16,7 @@ import { BeamlineError, type ErrorCode } from '../core/errors.ts';
 import { answerCode } from '../core/execution-errors.ts';
 import type { Timer } from '../core/timers.ts';
 import { decide } from '../policy/decide.ts';
-import { type Expectations, expectationsOf, expectedCost } from '../policy/expectations.ts';
+import { expectationsOf, expectedCost } from '../policy/expectations.ts';
 import type { Facts, Live } from '../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../policy/history.ts';
 import { nextStep, type Step } from '../policy/next-step.ts';
@@ -25,37 +25,16 @@ import { REASONS } from '../policy/reasons.ts';
 import type { Failure } from '../policy/status-words.ts';
 import { failureOf, isOfWorkers, statedFailure, WORKER_TRIES_MAX } from './attempt-failure.ts';
 import { AttemptLimits } from './attempt-limits.ts';
-import type { AttemptsDeps } from './attempts-deps.ts';
-import { cancelOf, errorFrameOf, type Head } from './attempt-messages.ts';
+import type { AttemptsDeps, First, Whole } from './attempts-deps.ts';
+import { errorFrameOf, type Head, sendCancel, sendError } from './attempt-messages.ts';
 import type { Ended } from './decision-log.ts';
 import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { Hold } from './live-state.ts';
 import { postOrdersFor } from './post-orders.ts';
-import type { RequestBudgets } from './request-budgets.ts';
 import type { RetryBudget } from './retry-budgets.ts';
 import type { Unreported } from './unreported-attempts.ts';
 
 export const callTo = atEach(execCall, {});
-const cancelTo = at(cancel);
-
-export interface First extends Expectations {
-  readonly target: Target;
-  readonly model: string | undefined;
-  readonly reason: string;
-  readonly priority: number;
-}
-
-/** One request, from its first attempt to its last. */
-interface Whole {
-  readonly ordered: Ordered;
-  readonly facts: Facts;
-  readonly first: First;
-  /** Of the policy; undefined for most. Whoever made this settles it. */
-  readonly budgets?: RequestBudgets | undefined;
-  /** On the monotonic clock. */
-  readonly deadlineMs: number;
-  readonly onOver: (attempts: Attempts) => void;
-}
 
 type NextTry = Exclude<Step, { kind: 'end' }>;
 
@@ -237,7 +216,8 @@ export class Attempts {
     this.#ended(failure.class === 'timeout' ? 'timed_out' : 'failed', failure.code);
     // A worker in this process answers a cancel before this returns: that must not be the end of the request.
     this.#phase = { kind: 'given_up' };
-    if (cancelAs !== undefined) this.#cancelAttempt(cancelAs);
+    if (cancelAs !== undefined)
+      sendCancel(this.#deps, this.ordered, this.#history.attempt, cancelAs, this.#correlation);
     this.#failed(failure, message);
   }
 
@@ -418,10 +398,7 @@ export class Attempts {
     details?: Readonly<Record<string, unknown>>,
   ): void {
     const frame = errorFrameOf(this.#head(), { code, message, failure, details });
-    const fault = tryPublish(this.#deps.bus, this.#deliverTo, frame, this.#correlation);
-    if (fault !== undefined) {
-      this.#deps.telemetry.log.warn('error_frame_not_sent', { request_id: this.ordered.request.request_id, fault });
-    }
+    sendError(this.#deps, this.#deliverTo, frame, this.ordered, this.#correlation);
     this.#over();
   }
 
@@ -438,15 +415,6 @@ export class Attempts {
     const { inputTokens = 0 } = this.#facts;
     if (this.#taken !== undefined) this.#deps.unreported.add(this.#taken, { status, inputTokens, outputTokens });
     this.#taken = undefined;
-  }
-
-  #cancelAttempt(reason: CancelReason): void {
-    const { bus, timers, telemetry } = this.#deps;
-    if (bus.state !== 'connected') return;
-    const message = cancelOf(this.ordered, this.#history.attempt, timers.clock.epochMs(), reason);
-    const fault = tryPublish(bus, cancelTo, message, this.#correlation);
-    if (fault === undefined) return;
-    telemetry.log.warn('attempt_cancel_not_sent', { request_id: this.ordered.request.request_id, fault });
   }
 
   #head(): Head {
