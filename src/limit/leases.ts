@@ -3,6 +3,7 @@
 import { type Budget, type BudgetAccount, budgetKey } from '../contracts/budget.ts';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timer, Timers } from '../core/timers.ts';
+import type { Counter } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { type BudgetBucket, LeasedBudget } from './leased-budget.ts';
 import { windowEndMs, windowStartMs } from './window.ts';
@@ -29,12 +30,16 @@ export class Leases implements AsyncDisposable {
   readonly #deps: LeasesDeps;
   /** By key of the entry. */
   readonly #known = new Map<string, Known>();
+  readonly #warnings: Counter;
   #timer: Timer | undefined;
   #tending: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps;
+    const { metrics } = deps.telemetry;
+    const help = 'Budgets whose use passed the share at which they warn, once for each window.';
+    this.#warnings = metrics.counter({ name: 'budget_warnings_total', help }).of();
   }
 
   /** The window of now. */
@@ -104,6 +109,7 @@ export class Leases implements AsyncDisposable {
     const { id, tenant_id, warn_at } = known.budget;
     if (known.isWarned || known.leased.usedShare < warn_at) return;
     known.isWarned = true;
+    this.#warnings.add();
     this.#deps.telemetry.log.for('budgets').warn('budget_warning', { tenant_id, source: id });
   }
 }

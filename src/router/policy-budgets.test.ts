@@ -19,9 +19,12 @@ after(() => {
 });
 
 async function open(budgets: readonly object[]) {
-  const timers = new Timers(new ManualClock(1_790_000_000_000));
+  const clock = new ManualClock(1_790_000_000_000);
+  const timers = new Timers(clock);
   running.push(timers);
-  const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
+  const lines: string[] = [];
+  const metrics = new Metrics();
+  const telemetry = { log: openLog('warn', { write: (line) => void lines.push(line) }), metrics };
   const bucket = await openMemoryBus({ timers, telemetry }).openBucket(budgetBucket);
   let isAway = false;
   const away = () => Promise.reject(new BeamlineError('unavailable', 'away'));
@@ -41,8 +44,34 @@ async function open(budgets: readonly object[]) {
     assert.ok(found);
     return found;
   };
-  return { all, policy, request, goAway: () => (isAway = true) };
+  const pass = (ms: number): void => {
+    clock.advance(ms);
+    timers.tick();
+  };
+  return { all, policy, request, goAway: () => (isAway = true), pass, lines, metrics };
 }
+
+test('a budget that is used as far as its share says warns once, in a line and in a count', async () => {
+  const { request, pass, lines, metrics } = await open([
+    { id: 'near', limit_micro_usd: 100, warn_at: 0.5 },
+    { id: 'far', limit_micro_usd: 1_000 },
+  ]);
+  const warned = (): readonly string[] => lines.filter((line) => line.includes('budget_warning'));
+  const tended = async (): Promise<void> => {
+    pass(5_000);
+    // A look at the leases goes over the bus.
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate); // eslint-disable-line no-await-in-loop -- turns
+  };
+  const one = request();
+  await one.hold('alder', 40);
+  await tended();
+  assert.deepEqual(warned(), []);
+  await request().hold('alder', 20);
+  await tended();
+  await tended();
+  assert.equal(warned().length, 1);
+  assert.match(metrics.render(), /^budget_warnings_total 1$/m);
+});
 
 const codeOf = (fault: unknown): string => BeamlineError.from(fault).code;
 
