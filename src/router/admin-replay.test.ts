@@ -90,7 +90,8 @@ test('a filter leaves out decisions before they are counted; its faults are told
   const { error } = await records.ask('replay', { ...NAMED, policy: TO_BIRCH, filter: 'request.colour == 1' });
   assert.ok(error !== undefined);
   assert.equal(error.code, 'invalid_request');
-  const [fault, ...others] = error.details?.['fields'] as readonly { path: string; code: string; message: string }[];
+  const faults = error.details?.['fields'] as readonly { path: string; code: string; message: string }[] | undefined;
+  const [fault, ...others] = faults ?? [];
   assert.deepEqual([fault?.path, fault?.code, others], ['/filter', 'unknown_variable', []]);
   assert.match(fault?.message ?? '', /^No such key: colour \(at character 9\); request has id, model, /);
 });
