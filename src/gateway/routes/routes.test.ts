@@ -156,6 +156,7 @@ test('every route is declared once, and stands in the OpenAPI document with perm
 /** What they do is said by their path. */
 const BODILESS = new Set([
   'POST /api/v1/dlq/:id/replay',
+  'POST /api/v1/extensions/:id/breaker/reset',
   'POST /api/v1/providers/:id/breaker/reset',
   ...['jobs', 'messages'].flatMap((base) => [`POST /api/v1/${base}/:id/retry`, `POST /api/v1/${base}/:id/cancel`]),
   'POST /api/v1/webhooks/:id/deliveries/:event/resend',
