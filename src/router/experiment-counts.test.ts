@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cancel } from '../contracts/cancel.ts';
 import { at } from '../contracts/contract.ts';
+import { assignmentIdOf } from '../contracts/job.ts';
+import { type ExecResult, execResult } from '../contracts/result.ts';
 import { Metrics } from '../telemetry/metrics.ts';
+import { until } from '../../test/until.ts';
 import { experimentCounts } from './experiment-counts.ts';
 import { CORRELATION, openRouter } from './router-fixture.ts';
 
@@ -88,6 +91,68 @@ test('a request of no experiment, or one that its router left to another, is not
   assert.deepEqual(countsIn(router.metrics), []);
 });
 
+const linesOf = (metrics: Metrics, name: string): readonly string[] =>
+  metrics
+    .render()
+    .split('\n')
+    .filter((line) => line.startsWith(`router_experiment_${name}`));
+
+test('of a request that was answered the latency and the time to the first chunk are measured, of others neither', async () => {
+  const router = await openRouter(DOCUMENT);
+  await router.decide(ENROLLED);
+  await router.outcome({ state: 'succeeded', latency_ms: 700, ttft_ms: 90 });
+  await router.decide(ENROLLED);
+  await router.outcome({ state: 'succeeded', latency_ms: 300 });
+  await router.decide(ENROLLED);
+  await router.fail('INVALID_INPUT', { class: 'validation', retryable: false });
+  const sums = (name: string): readonly string[] =>
+    linesOf(router.metrics, name).filter((line) => /_(?:sum|count)/.test(line));
+  assert.deepEqual(sums('latency_seconds'), [
+    'router_experiment_latency_seconds_sum{experiment="smaller",arm="control"} 1',
+    'router_experiment_latency_seconds_count{experiment="smaller",arm="control"} 2',
+  ]);
+  assert.deepEqual(sums('first_chunk_seconds'), [
+    'router_experiment_first_chunk_seconds_sum{experiment="smaller",arm="control"} 0.09',
+    'router_experiment_first_chunk_seconds_count{experiment="smaller",arm="control"} 1',
+  ]);
+  await router.stop();
+});
+
+test('tokens and cost of every attempt are counted in the arm, once for each, and those of jobs are not', async () => {
+  const router = await openRouter(DOCUMENT);
+  const { bus, heard, metrics } = router;
+  await router.decide(ENROLLED);
+  const [pushed] = heard.pushed;
+  assert.ok(pushed);
+  const took = async (assignmentId: string, attempt: number, messageId: string): Promise<void> => {
+    const result: ExecResult = {
+      version: '1',
+      assignment_id: assignmentId,
+      request_id: pushed.request_id,
+      tenant_id: 'acme',
+      status: attempt === 1 ? 'error' : 'success',
+      attempt,
+      job: { type: 'ai.chat', metadata: pushed.metadata ?? {} },
+      usage: { model: 'small', input_tokens: 30, output_tokens: attempt, cost_micro_usd: 500 },
+    };
+    await bus.append(at(execResult), result, { messageId, timeoutMs: 1_000, correlation: CORRELATION });
+  };
+  await took(pushed.assignment_id, 1, 'one');
+  await took(pushed.assignment_id, 2, 'two');
+  await took(pushed.assignment_id, 2, 'two, delivered again');
+  await took(assignmentIdOf('acme', 'a job'), 1, 'of a job');
+  const events = 'router_usage_events_total{result="sent"} 4';
+  await until('the usage events', () => metrics.render().includes(events));
+  assert.deepEqual(linesOf(metrics, 'tokens_total'), [
+    'router_experiment_tokens_total{experiment="smaller",arm="control",kind="input"} 60',
+    'router_experiment_tokens_total{experiment="smaller",arm="control",kind="output"} 3',
+  ]);
+  assert.deepEqual(linesOf(metrics, 'cost'), [
+    'router_experiment_cost_micro_usd_total{experiment="smaller",arm="control"} 1000',
+  ]);
+  await router.stop();
+});
+
 test('experiments without end are counted together above the bound', () => {
   const metrics = new Metrics();
   const counts = experimentCounts(metrics);
@@ -99,4 +164,9 @@ test('experiments without end are counted together above the bound', () => {
   const lines = countsIn(metrics);
   assert.equal(lines.length, 2_001);
   assert.equal(lines.at(-1), 'router_experiment_total{experiment="other",arm="other",result="other"} 1000');
+  const measured = linesOf(metrics, 'latency_seconds_count');
+  assert.deepEqual(
+    [measured.length, measured.at(-1)],
+    [2_001, 'router_experiment_latency_seconds_count{experiment="other",arm="other"} 1000'],
+  );
 });

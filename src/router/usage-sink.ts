@@ -5,6 +5,7 @@ import { usageStream } from '../contracts/streams.ts';
 import { type UsageEvent, usageMessageId, usageMetered } from '../contracts/usage.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { DecisionLog } from './decision-log.ts';
+import { experimentCounts } from './experiment-counts.ts';
 
 const CONFIRM_MS = 20_000;
 
@@ -28,6 +29,7 @@ export async function openUsageSink({ bus, telemetry, decisions }: UsageSinkDeps
     help: 'Usage events by what became of them.',
     labels: ['result'],
   });
+  const experiments = experimentCounts(telemetry.metrics);
   const sent = emitted.of('sent');
   const nothing = emitted.of('nothing_consumed');
   const failed = emitted.of('failed');
@@ -37,8 +39,9 @@ export async function openUsageSink({ bus, telemetry, decisions }: UsageSinkDeps
       const correlation = { traceId: event.trace_id ?? '-', tenantId: event.tenant_id };
       const messageId = usageMessageId(event);
       try {
-        await bus.append(to, event, { messageId, timeoutMs: CONFIRM_MS, correlation, urgency: 'batched' });
+        const { duplicate } = await bus.append(to, event, { messageId, timeoutMs: CONFIRM_MS, correlation, urgency: 'batched' });
         sent.add();
+        if (event.experiments !== undefined && !duplicate) experiments.metered(event, event.experiments);
         decisions?.metered(event);
       } catch (fault) {
         failed.add();
