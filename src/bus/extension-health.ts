@@ -1,8 +1,9 @@
-// How extensions do, per endpoint, as this process sees them: the share of good answers in five minutes, and a breaker
-// (policy 10.3).
+// How extensions do, per endpoint, as this process sees them: the share of good answers in five minutes, how long the newest
+// ones took, and a breaker (policy 10.3).
 // H1. A rejection by a validator is a good answer: it did its work.
 import { Breaker, type BreakerState } from '../core/breaker.ts';
 import type { BreakerSettings } from '../core/breaker-settings.ts';
+import { NewestSamples, percentileOf } from '../core/newest-samples.ts';
 import { SlidingCounts } from '../core/sliding-counts.ts';
 
 const WINDOW_SECONDS = 300;
@@ -44,6 +45,8 @@ export interface EndpointHealth {
 
 interface Kept {
   counts: SlidingCounts;
+  /** Milliseconds of good answers. */
+  readonly times: NewestSamples;
   readonly breaker: Breaker;
 }
 
@@ -67,10 +70,12 @@ export class ExtensionHealth {
     endpoint: string,
     call: { readonly key: string; readonly nowMs: number; readonly sentMs: number; readonly isFailure: boolean },
   ): void {
-    const { counts, breaker } = this.#of(endpoint, call.nowMs);
+    const { counts, times, breaker } = this.#of(endpoint, call.nowMs);
+    const latencyMs = call.nowMs - call.sentMs;
     counts.add(CALLS, call.nowMs);
     if (call.isFailure) counts.add(FAILURES, call.nowMs);
-    breaker.record({ ...call, latencyMs: call.nowMs - call.sentMs });
+    else times.add(latencyMs);
+    breaker.record({ ...call, latencyMs });
   }
 
   status(endpoint: string, nowMs: number): ExtensionStatus {
@@ -84,6 +89,13 @@ export class ExtensionHealth {
       const calls = kept.counts.sum(CALLS, nowMs);
       return { endpoint, status: statusOf(successRate), successRate, calls, breaker: kept.breaker.state(nowMs) };
     });
+  }
+
+  /** Of the newest answers of all endpoints of the extension; undefined while there were few. */
+  p95Ms(extensionId: string): number | undefined {
+    const own = [...this.#kept].filter(([endpoint]) => isEndpointOf(endpoint, extensionId));
+    const times = own.map(([, kept]) => kept.times);
+    return percentileOf(times, 0.95, CALLS_MIN);
   }
 
   /** Closes the breakers of the extension and forgets what was counted against it. */
@@ -101,7 +113,7 @@ export class ExtensionHealth {
     if (kept === undefined) {
       const breaker = new Breaker((to, reason) => this.#onMove(endpoint, to, reason));
       breaker.configure(BREAKER, nowMs);
-      kept = { counts: new SlidingCounts(KINDS, WINDOW_SECONDS), breaker };
+      kept = { counts: new SlidingCounts(KINDS, WINDOW_SECONDS), times: new NewestSamples(), breaker };
       for (const oldest of this.#kept.keys()) {
         if (this.#kept.size < ENDPOINTS_MAX) break;
         this.#kept.delete(oldest);

@@ -20,6 +20,16 @@ for (const [pre, validators, post, score, level, latencyMs] of [
   });
 }
 
+test('what was measured counts instead, and of validators the slowest', () => {
+  const measured = new Map([
+    ['e0', 4],
+    ['e1', 70],
+  ]);
+  const document = { pre: items(3), validators: items(2), post: [{ id: 'e0' }, 'e1'] };
+  const { estimatedLatencyMs } = complexityOf(document, (id) => measured.get(id));
+  assert.equal(estimatedLatencyMs, 4 + 70 + 30 + 70 + 4 + 30);
+});
+
 test('what is no document has no extensions', () => {
   for (const document of [null, 7, [], { pre: 'all' }]) assert.equal(complexityOf(document).score, 0);
 });

@@ -17,13 +17,21 @@ export interface Complexity {
   readonly isWarned: boolean;
 }
 
+/** What an extension was measured to take; undefined: nothing is known. */
+type Measured = (extensionId: string) => number | undefined;
+
 /** Of any document, valid or not: what is no list counts as none. */
-export function complexityOf(document: unknown): Complexity {
-  const count = (stage: string): number => {
+export function complexityOf(document: unknown, measured: Measured = () => undefined): Complexity {
+  const itemsOf = (stage: string): readonly unknown[] => {
     const items = isMembers(document) ? document[stage] : undefined;
-    return Array.isArray(items) ? items.length : 0;
+    return Array.isArray(items) ? items : [];
   };
-  const extensions = { pre: count('pre'), validators: count('validators'), post: count('post') };
+  const timeOf = (item: unknown): number => {
+    const id = isMembers(item) ? item['id'] : undefined;
+    return (typeof id === 'string' ? measured(id) : undefined) ?? UNMEASURED_MS;
+  };
+  const [pre, validators, post] = [itemsOf('pre'), itemsOf('validators'), itemsOf('post')];
+  const extensions = { pre: pre.length, validators: validators.length, post: post.length };
   const stages = Object.values(extensions);
   const n = stages.reduce((sum, items) => sum + items, 0);
   const crowded = stages.reduce((sum, items) => sum + Math.max(0, items - STAGE_FREE), 0);
@@ -32,8 +40,9 @@ export function complexityOf(document: unknown): Complexity {
     extensions,
     score,
     level: score < 30 ? 'low' : score < 60 ? 'medium' : score < 80 ? 'high' : 'very_high',
-    // Validators run side by side, so all of them take the time of one.
-    estimatedLatencyMs: UNMEASURED_MS * (extensions.pre + extensions.post + Math.min(1, extensions.validators)),
+    // Validators run side by side, so all of them take the time of the slowest.
+    estimatedLatencyMs:
+      [...pre, ...post].reduce<number>((sum, item) => sum + timeOf(item), 0) + Math.max(0, ...validators.map(timeOf)),
     isWarned: score >= WARN_FROM,
   };
 }

@@ -12,6 +12,8 @@ import type { ExtensionRegistry } from './extension-registry.ts';
 export interface ExtensionAdmin {
   /** How those do that this router asked. */
   readonly health: () => readonly EndpointHealth[];
+  /** What they add to a request, as this router measured it; undefined: not known. */
+  readonly p95Ms: (extensionId: string) => number | undefined;
   readonly registry: Pick<ExtensionRegistry, 'list' | 'find' | 'put' | 'remove'>;
   /** On every router. */
   readonly resets: Pick<ExtensionResets, 'reset' | 'forget'>;

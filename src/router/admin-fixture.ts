@@ -21,15 +21,18 @@ interface ExtensionsOf {
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly health?: readonly EndpointHealth[];
+  readonly p95Ms?: ExtensionAdmin['p95Ms'];
   readonly configured?: ReadonlyMap<string, Descriptor>;
   readonly reset?: (extensionId: string) => void;
 }
 
 export async function memoryExtensions(of: ExtensionsOf): Promise<ExtensionAdmin> {
   const { bus, timers, telemetry, health = [], configured = new Map<string, Descriptor>(), reset = () => {} } = of;
+  const { p95Ms = () => undefined } = of;
   const { log } = telemetry;
   return {
     health: () => health,
+    p95Ms,
     registry: await ExtensionRegistry.open({ bus, timers, log, configured }),
     resets: await ExtensionResets.open({ bus, timers, log, reset }),
   };

@@ -15,6 +15,7 @@ import { scopeOf } from '../policy/scope-of.ts';
 import { check, isMembers } from '../policy/shape.ts';
 import { SNAPSHOT_SHAPE, type SnapshotDocument, snapshotOf } from '../policy/snapshot-document.ts';
 import { candidateOf, NO_REVISION } from './admin-candidate.ts';
+import type { ExtensionAdmin } from './admin-extensions.ts';
 import type { Moment } from './admin-moment.ts';
 import { absent, type PolicyAdmin } from './admin-policy-reads.ts';
 import type { Operations } from './admin-principal.ts';
@@ -35,6 +36,7 @@ export interface SimulationDeps {
   readonly moment: Moment;
   readonly clock: Clock;
   readonly rehearse: Rehearse;
+  readonly extensions: Pick<ExtensionAdmin, 'p95Ms'>;
 }
 
 export const simulations = ({
@@ -42,6 +44,7 @@ export const simulations = ({
   moment,
   clock,
   rehearse,
+  extensions,
 }: SimulationDeps): Operations<'validate_policy' | 'get_complexity' | 'dry_run'> => ({
   validate_policy(params) {
     const document = documentOf(policies, params);
@@ -54,7 +57,7 @@ export const simulations = ({
   get_complexity(params) {
     const { policy, tenant_id, policy_id } = params;
     const isBuiltIn = policy === undefined && isUnstored(policies, tenant_id, policy_id);
-    return complexity(isBuiltIn ? undefined : documentOf(policies, params));
+    return complexity(isBuiltIn ? undefined : documentOf(policies, params), extensions.p95Ms);
   },
   async dry_run(params) {
     const { request, policy: document, revision, time_ms: timeMs = clock.epochMs() } = params;
@@ -149,13 +152,13 @@ function readSnapshot(document: Readonly<Record<string, unknown>>): Snapshot {
   throw new BeamlineError('invalid_request', 'the snapshot cannot be read', { details: { reason: 'schema', fields } });
 }
 
-function complexity(document: unknown): Complexity {
-  const { extensions, score, level, estimatedLatencyMs, isWarned } = complexityOf(document);
+function complexity(document: unknown, p95Ms: ExtensionAdmin['p95Ms']): Complexity {
+  const { extensions, score, level, estimatedLatencyMs, isWarned } = complexityOf(document, p95Ms);
   return {
     extensions,
     score,
     level,
-    estimated_latency_ms: estimatedLatencyMs,
+    estimated_latency_ms: Math.round(estimatedLatencyMs),
     warnings: isWarned
       ? [{ path: '', code: 'complexity', message: `the extensions make a complexity of ${score}` }]
       : [],

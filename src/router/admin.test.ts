@@ -63,8 +63,9 @@ async function open() {
   ] as const)
     breakers.force(tenant, provider, mode, clock.nowMs());
   const { replica, store, parse } = await memoryPolicies(['acme'], clock, telemetry);
+  const p95Ms = (id: string) => (id === 'guard' ? 41.6 : undefined);
   const guard = { endpoint: 'guard', status: 'degraded', successRate: 0.9, calls: 10, breaker: 'closed' } as const;
-  const extensions = await memoryExtensions({ bus, timers, telemetry, health: [guard] });
+  const extensions = await memoryExtensions({ bus, timers, telemetry, health: [guard], p95Ms });
   let opened = 0;
   serveAdmin({
     bus,
@@ -207,6 +208,12 @@ test('a policy without extensions has no complexity, the built-in one included',
   assert.deepEqual(resultOf(await ask('get_complexity', { policy: DOCUMENT })), none);
   const { score, warnings } = resultOf(await ask('get_complexity', { policy: { pre: [1, 2, 3, 4] } }));
   assert.deepEqual([score, (warnings as { code: string }[]).map(({ code }) => code)], [70, ['complexity']]);
+});
+
+test('the estimate of a complexity takes what this router measured of an extension, else thirty milliseconds', async () => {
+  const { ask } = await open();
+  const policy = { pre: [{ id: 'guard' }, { id: 'fresh' }] };
+  assert.equal(resultOf(await ask('get_complexity', { policy }))['estimated_latency_ms'], 72);
 });
 
 test('a dry run decides with the stored policy and what the router knows, and explains it', async () => {

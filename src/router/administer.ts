@@ -44,7 +44,12 @@ export function administer(administration: Administration | undefined, of: Admin
     routerId: settings.id,
     breakers: { list: () => live.breakers(), force: overrides.force.bind(overrides) },
     moment: momentOf(live, of.bindings, of.budgets),
-    extensions: { health: () => extensions.health(), registry: of.registry, resets: of.resets },
+    extensions: {
+      health: () => extensions.health(),
+      p95Ms: (extensionId) => extensions.p95Ms(extensionId),
+      registry: of.registry,
+      resets: of.resets,
+    },
     rehearse: rehearsalsOf(of),
     records: async () => decisions?.kept(),
     isAlone: () => (routers?.().count ?? 1) <= 1,

@@ -222,6 +222,33 @@ test('after five failures its breaker refuses without asking, and lets try again
   assert.deepEqual([asked, health()[0]?.breaker], [7, 'closed']);
 });
 
+test('the p95 of an extension is that of its newest good answers, of all its instances, once there were five', async () => {
+  const instances = ['one', 'two'].map((id) => ({ id, weight: 1, enabled: true }));
+  let wait = (): Promise<void> => Promise.resolve();
+  const answer: Answer = async () => {
+    await wait();
+    return { status: 'ok' };
+  };
+  const served = { 'guard-ione': answer, 'guard-itwo': answer };
+  const { extensions, ask, advance } = open(served, [{ id: 'guard', instances }]);
+  const call = async (requestId: string, ms: number): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    wait = () => promise;
+    const asked = ask(requestId, item('guard', 'validator', { onFailure: 'ignore' }));
+    await advance(ms);
+    resolve();
+    await asked;
+  };
+  for (const ms of [40, 10, 20]) await call(`rq-${ms}`, ms);
+  await call('rq-late', 5_000);
+  await call('rq-30', 30);
+  assert.equal(extensions.p95Ms('guard'), undefined);
+  await call('rq-50', 50);
+  assert.equal(extensions.p95Ms('guard'), 50);
+  assert.equal(extensions.p95Ms('guar'), undefined);
+  assert.equal(extensions.health().length, 2);
+});
+
 test('a rejection is good work, however often', async () => {
   const { prepare, health } = open({ guard: () => ({ status: 'reject', reason: 'no' }) }, [{ id: 'guard' }]);
   for (let n = 0; n < 20; n++) await refusedWith('validator_blocked', prepare(item('guard', 'validator')));

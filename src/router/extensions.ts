@@ -104,6 +104,11 @@ export class Extensions {
     return this.#caller.health.list(this.#deps.timers.clock.nowMs());
   }
 
+  /** Of its newest answers to this router; undefined while there were few. */
+  p95Ms(extensionId: string): number | undefined {
+    return this.#caller.health.p95Ms(extensionId);
+  }
+
   /** Closes the breakers of the extension, and forgets what was counted against it. */
   reset(extensionId: string): void {
     const nowMs = this.#deps.timers.clock.nowMs();

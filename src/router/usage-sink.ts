@@ -39,7 +39,12 @@ export async function openUsageSink({ bus, telemetry, decisions }: UsageSinkDeps
       const correlation = { traceId: event.trace_id ?? '-', tenantId: event.tenant_id };
       const messageId = usageMessageId(event);
       try {
-        const { duplicate } = await bus.append(to, event, { messageId, timeoutMs: CONFIRM_MS, correlation, urgency: 'batched' });
+        const { duplicate } = await bus.append(to, event, {
+          messageId,
+          timeoutMs: CONFIRM_MS,
+          correlation,
+          urgency: 'batched',
+        });
         sent.add();
         if (event.experiments !== undefined && !duplicate) experiments.metered(event, event.experiments);
         decisions?.metered(event);
