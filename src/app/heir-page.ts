@@ -13,16 +13,21 @@ export interface HeirPage {
 /** `limit` of a list is 1 to 200 (gateway 0). */
 const ITEMS_MAX = 200;
 const CURSOR_CHARS_MAX = 4096;
-const TENANT = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
-const POLICY = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+/** What a gateway of ours takes as names. */
+const TENANT = /^[A-Za-z0-9_-]{1,128}$/;
+const POLICY = /^[A-Za-z0-9_.-][A-Za-z0-9._:-]{0,127}$/;
+/** As the segment of a path it is no name. */
+const DOTS = /^\.{1,2}$/;
 const FINDINGS_MAX = 100;
 const FINDING_CHARS_MAX = 512;
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Whether the store may have such a policy; what passes needs no escape in a path. */
+/** Whether the store can be asked for such a policy; what passes needs no escape in a path. */
 export const isPolicyKey = (tenantId: string, policyId: string): boolean =>
-  TENANT.test(tenantId) && POLICY.test(policyId);
+  isRecordKey(tenantId, policyId) && !DOTS.test(policyId);
+
+const isRecordKey = (tenantId: string, policyId: string): boolean => TENANT.test(tenantId) && POLICY.test(policyId);
 
 /** Throws `unavailable` for anything but a complete page. */
 export function readPage(body: unknown): HeirPage {
@@ -38,7 +43,7 @@ export function readPage(body: unknown): HeirPage {
 /** Throws `unavailable` for anything but a record; its policy is not looked into. */
 export function readRecord(value: unknown): PolicyRecord {
   const { tenant_id, policy_id, policy, digest, updated_by, deleted, ...rest } = membersOf(value, 'record');
-  if (typeof tenant_id !== 'string' || typeof policy_id !== 'string' || !isPolicyKey(tenant_id, policy_id)) {
+  if (typeof tenant_id !== 'string' || typeof policy_id !== 'string' || !isRecordKey(tenant_id, policy_id)) {
     throw unreadable('key');
   }
   if (typeof deleted !== 'boolean') throw unreadable('deleted');

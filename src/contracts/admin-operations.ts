@@ -22,6 +22,12 @@ const PARAMS = {
     cursor: maybe(Type.String({ maxLength: 512 })),
     limit: maybe(Type.Integer({ minimum: 1, maximum: 200 })),
   }),
+  /** Of all tenants; `since` is the `revision` of an earlier page, 0 or absent for everything. */
+  policy_changes: Type.Object({
+    since: maybe(Count),
+    cursor: maybe(Type.String({ maxLength: 512 })),
+    limit: maybe(Type.Integer({ minimum: 1, maximum: 200 })),
+  }),
   put_policy: Type.Object({ ...Write, policy_id: NewPolicyId, policy: Type.Unknown() }),
   rollback_policy: Type.Object({ ...Write, to_revision: Count }),
   delete_policy: Type.Object(Write),
@@ -119,6 +125,7 @@ const SCOPES: Readonly<Record<AdminOperation, AdminScope>> = {
   get_policy: 'policy:read',
   policy_history: 'policy:read',
   list_policies: 'policy:read',
+  policy_changes: 'policy:read',
   put_policy: 'policy:write',
   rollback_policy: 'policy:write',
   delete_policy: 'policy:delete',
@@ -193,6 +200,14 @@ export interface StoredPolicy {
 
 export type PolicyVersion = Pick<StoredPolicy, 'revision' | 'digest' | 'updated_at_ms' | 'updated_by' | 'deleted'>;
 export type PolicyItem = Pick<StoredPolicy, 'policy_id' | 'revision' | 'updated_at_ms'>;
+
+export interface PolicyChangesPage {
+  /** Tombstones included; each policy once, as it is now. */
+  readonly items: readonly StoredPolicy[];
+  /** Where the router stood when the first page was made. */
+  readonly revision: number;
+  readonly next_cursor?: string;
+}
 
 export interface PolicyWritten {
   readonly revision: number;
@@ -314,6 +329,7 @@ export interface AdminResults {
   readonly get_policy: StoredPolicy;
   readonly policy_history: { readonly revisions: readonly PolicyVersion[] };
   readonly list_policies: { readonly items: readonly PolicyItem[]; readonly next_cursor?: string };
+  readonly policy_changes: PolicyChangesPage;
   readonly put_policy: PolicyWritten;
   readonly rollback_policy: PolicyWritten;
   readonly delete_policy: { readonly revision: number };

@@ -30,9 +30,11 @@ export class Gate {
     const principal = this.#principal(call);
     call.principal = principal;
     if (access === 'key') return;
-    const header = tenantHeader(call.req.headers);
-    call.tenantId =
-      tenantIn === undefined ? selectTenant(principal, header) : tenantOfPath(principal, params['tenant'], header);
+    if (tenantIn !== 'none') {
+      const header = tenantHeader(call.req.headers);
+      call.tenantId =
+        tenantIn === undefined ? selectTenant(principal, header) : tenantOfPath(principal, params['tenant'], header);
+    }
     if (access !== 'tenant') requirePermission(principal, access);
   }
 

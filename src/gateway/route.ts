@@ -18,8 +18,11 @@ export interface Route<Needs = object> {
   readonly release: 'P1' | 'P2';
   /** Anybody; a verified key; one bound to a tenant; or one whose role holds the permission there. */
   readonly access: 'public' | 'key' | 'tenant' | Permission;
-  /** The path has a `:tenant` and the call is for it; one that the key does not serve is told as a missing policy. */
-  readonly tenantIn?: 'path';
+  /**
+   * `path`: it has a `:tenant` and the call is for it; one that the key does not serve is told as a missing policy.
+   * `none`: the call is for no tenant of its own.
+   */
+  readonly tenantIn?: 'path' | 'none';
   /** The permission in the words of the API, where the route does not check it yet. */
   readonly permission?: string;
   readonly summary: string;

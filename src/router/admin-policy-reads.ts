@@ -5,6 +5,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { PolicyKey } from '../policy/compile.ts';
 import { listsProvider, namesExtension } from '../policy/extension-document.ts';
 import type { ParsePolicy } from '../policy/parse.ts';
+import type { PolicyFeed } from './admin-policy-changes.ts';
 import type { AdminPrincipal, Operations } from './admin-principal.ts';
 import type { Policies } from './policies.ts';
 import type { PolicyReplica } from './policy-replica.ts';
@@ -21,6 +22,8 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
   naming(extension: Pick<ExtensionDocument, 'id' | 'type'>): readonly PolicyRecord[];
   /** Of all tenants. */
   count(): number;
+  /** Of all tenants, tombstones included, with what changed. */
+  readonly feed: PolicyFeed;
   /** The newest revisions, newest first, tombstones included; throws `not_found`. */
   history(tenantId: string, policyId: string): Promise<readonly PolicyRecord[]>;
   /** Throws `validation_failed` with `errors` and `warnings` in the details, `precondition_failed`, `capacity_exceeded`, `unavailable`. */
@@ -35,7 +38,7 @@ export interface PolicyAdmin extends Pick<Policies, 'find'> {
 
 /** Of what the router holds and of what writes to its source; `check` is the parser that both use. */
 export function policyAdminOf(
-  replica: Pick<PolicyReplica, 'find' | 'isReady' | 'records' | 'recordsOf'>,
+  replica: Pick<PolicyReplica, 'find' | 'isReady' | 'records'> & PolicyFeed,
   store: Pick<PolicyStore, 'history' | 'put' | 'rollback' | 'delete'>,
   check: PolicyAdmin['check'],
 ): PolicyAdmin {
@@ -50,6 +53,7 @@ export function policyAdminOf(
       const names = type === 'provider' ? listsProvider : namesExtension;
       return replica.records().filter(({ deleted, policy }) => !deleted && names(policy, id));
     },
+    feed: replica,
     count: () => replica.records().filter(({ deleted }) => !deleted).length,
     history: (tenantId, policyId) => store.history(tenantId, policyId),
     put: (write, document) => store.put(write, document),

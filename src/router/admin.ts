@@ -20,6 +20,7 @@ import { type BreakerAdmin, breakerOperations } from './admin-breakers.ts';
 import { decisionReads } from './admin-decisions.ts';
 import { type ExtensionAdmin, extensionOperations } from './admin-extensions.ts';
 import type { Moment } from './admin-moment.ts';
+import { policyChanges } from './admin-policy-changes.ts';
 import { type PolicyAdmin, policyReads } from './admin-policy-reads.ts';
 import { policyWrites } from './admin-policy-writes.ts';
 import type { AdminPrincipal, Authorize, Operations } from './admin-principal.ts';
@@ -57,6 +58,7 @@ export function serveAdmin(deps: AdminDeps): readonly Subscription[] {
   const { clock } = deps.timers;
   const operations: Operations = {
     ...policyReads(deps.policies),
+    ...policyChanges(deps.policies.feed),
     ...policyWrites(deps.policies),
     ...simulations({ ...deps, clock }),
     ...replays({ ...deps, clock }),

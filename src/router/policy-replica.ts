@@ -18,6 +18,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Policies } from './policies.ts';
+import { PolicyChanges } from './policy-changes.ts';
 import type { PolicyListener, PolicyRecord, PolicySource } from './policy-source.ts';
 
 /** Decisions carry `policy_stale` once the source has been away for this long. */
@@ -58,6 +59,7 @@ export class PolicyReplica implements Policies, PolicyListener {
   readonly #log: Log;
   readonly #results: Family<Counter>;
   readonly #builtIns: ReadonlyMap<string, Policy>;
+  readonly changes = new PolicyChanges();
   readonly #held = new Map<string, Map<string, Held>>();
   /** Ids of the policies that are there, for names of models. */
   readonly #ids = new Map<string, Set<string>>();
@@ -121,6 +123,15 @@ export class PolicyReplica implements Policies, PolicyListener {
     return this.#faulty.size + this.#unfit.size;
   }
 
+  get tenants(): ReadonlySet<string> {
+    return this.#options.tenants;
+  }
+
+  /** What is held is what the source holds, as far as it was heard. */
+  get isLive(): boolean {
+    return this.#reach.kind === 'live';
+  }
+
   get isReady(): boolean {
     return this.#reach.kind !== 'unheard';
   }
@@ -138,6 +149,11 @@ export class PolicyReplica implements Policies, PolicyListener {
   /** Ids of the tenant's stored policies now, without the built-in ones. */
   idsOf(tenantId: string): ReadonlySet<string> {
     return this.#ids.get(tenantId) ?? NO_IDS;
+  }
+
+  /** The newest that is held of a policy, which may be a tombstone. */
+  recordOf(tenantId: string, policyId: string): PolicyRecord | undefined {
+    return this.#held.get(tenantId)?.get(policyId)?.record;
   }
 
   /** Everything that is held of a tenant, tombstones included. */
@@ -273,6 +289,7 @@ export class PolicyReplica implements Policies, PolicyListener {
     const { tenant_id: tenantId, policy_id: policyId } = record;
     const held = this.#held.get(tenantId) ?? new Map<string, Held>();
     const ids = this.#ids.get(tenantId) ?? new Set<string>();
+    this.changes.changed(record, held.get(policyId)?.record);
     this.#held.set(tenantId, held.set(policyId, { record, policy }));
     this.#unfit.delete(nameOf(record));
     if (policy === undefined) ids.delete(policyId);
@@ -283,7 +300,9 @@ export class PolicyReplica implements Policies, PolicyListener {
     return true;
   }
 
-  #remove({ tenant_id: tenantId, policy_id: policyId }: PolicyRecord): void {
+  #remove(record: PolicyRecord): void {
+    const { tenant_id: tenantId, policy_id: policyId } = record;
+    this.changes.removed(record);
     const held = this.#held.get(tenantId);
     held?.delete(policyId);
     this.#unfit.delete(`${tenantId} ${policyId}`);

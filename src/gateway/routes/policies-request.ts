@@ -20,10 +20,19 @@ export function keyIn(call: Call, policyId: string | undefined): { tenant_id: st
   throw invalidField('policy', 'must be a policy id of 1 to 128 characters');
 }
 
+const queryOf = ({ req: { url = '' } }: Call): URLSearchParams =>
+  new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?')) : '');
+
+/** Where a follower of the change feed stood; 0 asks for everything. */
+export function sinceOf(call: Call): number {
+  const given = queryOf(call).get('since') ?? '0';
+  if (/^\d{1,16}$/.test(given) && Number.isSafeInteger(Number(given))) return Number(given);
+  throw invalidField('since', 'must be the revision of an earlier page, or 0');
+}
+
 /** `limit` and `cursor` of the query. */
 export function pageOf(call: Call): { readonly limit: number; readonly cursor?: string } {
-  const { url = '' } = call.req;
-  const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?')) : '');
+  const query = queryOf(call);
   const given = query.get('limit');
   const limit = given === null ? LIMIT : /^\d{1,3}$/.test(given) ? Number(given) : 0;
   if (limit < 1 || limit > LIMIT_MAX) throw invalidField('limit', `must be an integer from 1 to ${LIMIT_MAX}`);

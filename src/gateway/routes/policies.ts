@@ -6,14 +6,15 @@ import type { Call } from '../call.ts';
 import { type BodyLimits, readJson } from '../read-body.ts';
 import type { JsonSchema, PathParams, Route } from '../route.ts';
 import { etagOf, expectation, isFresh } from './policies-preconditions.ts';
-import { asConflict, invalidField, keyIn, pageOf } from './policies-request.ts';
+import { asConflict, invalidField, keyIn, pageOf, sinceOf } from './policies-request.ts';
 
 export interface PolicyNeeds {
   readonly administer: Administer;
   readonly bodyLimits: { readonly native: BodyLimits };
 }
 
-const BASE = '/api/v1/policies/:tenant';
+const ALL = '/api/v1/policies';
+const BASE = `${ALL}/:tenant`;
 const ONE = `${BASE}/:policy`;
 const ERRORS: readonly ErrorCode[] = ['policy_not_found', 'not_found', 'invalid_reply', 'timeout'];
 const WRITE_ERRORS: readonly ErrorCode[] = [...ERRORS, 'precondition_failed', 'validation_failed', 'capacity_exceeded'];
@@ -38,10 +39,11 @@ const written: JsonSchema = {
   required: ['revision', 'warnings'],
   properties: { revision: integer, warnings: { type: 'array' } },
 };
-const listOf = (properties: JsonSchema): JsonSchema => ({
+const listOf = (properties: JsonSchema, more: JsonSchema = {}): JsonSchema => ({
   type: 'object',
-  required: ['data', 'pagination'],
+  required: ['data', 'pagination', ...Object.keys(more)],
   properties: {
+    ...more,
     data: { type: 'array', items: { type: 'object', required: Object.keys(properties), properties } },
     pagination: {
       type: 'object',
@@ -51,8 +53,10 @@ const listOf = (properties: JsonSchema): JsonSchema => ({
   },
 });
 
-type Draft = Omit<Route<PolicyNeeds>, 'release' | 'tenantIn'>;
+type Draft = Omit<Route<PolicyNeeds>, 'release' | 'tenantIn'> & Pick<Route, 'tenantIn'>;
 const route = (draft: Draft): Route<PolicyNeeds> => ({ release: 'P1', tenantIn: 'path', ...draft });
+/** In the headers of a message about no tenant in particular. */
+const NO_TENANT = '-';
 
 const list = route({
   method: 'GET',
@@ -70,6 +74,24 @@ const list = route({
     );
     const pagination = { limit: page.limit, next_cursor: next_cursor ?? null, has_more: next_cursor !== undefined };
     call.json(200, { data: items, pagination });
+  },
+});
+
+const changes = route({
+  method: 'GET',
+  path: ALL,
+  access: 'policy:read',
+  tenantIn: 'none',
+  summary: 'The policies of all tenants, or those that changed since an earlier page; for a key of all tenants.',
+  response: listOf({ tenant_id: text, policy_id: text, policy: {}, ...version }, { revision: integer }),
+  errors: ['gone', 'invalid_reply', 'timeout'],
+  async handle(call, { administer }) {
+    const { limit, ...page } = pageOf(call);
+    const params = { since: sinceOf(call), limit, ...page };
+    const caller = { ...callerOf(call), tenantId: NO_TENANT };
+    const { items, revision, next_cursor } = await administer('policy_changes', params, caller);
+    const pagination = { limit, next_cursor: next_cursor ?? null, has_more: next_cursor !== undefined };
+    call.json(200, { data: items, revision, pagination });
   },
 });
 
@@ -197,6 +219,7 @@ function answer(call: Call, status: number, body: Revised, headers: readonly str
 }
 
 export const policyRoutes: readonly Route<PolicyNeeds>[] = [
+  changes,
   list,
   create,
   read,
