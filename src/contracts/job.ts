@@ -88,6 +88,8 @@ const JobAttempt = Type.Object({
   status: Type.Enum(['published', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled', 'lost']),
   worker_id: maybe(Id),
   published_at_ms: Count,
+  // Where it stands on the stream of its pool, so that a router can ask whether it still does.
+  stored_seq: maybe(Count),
   // The result must have come by then, else the attempt counts as lost.
   due_at_ms: Count,
   started_at_ms: maybe(Count),

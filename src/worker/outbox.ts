@@ -8,6 +8,7 @@ import { type ExecResult, execResult } from '../contracts/result.ts';
 import type { Timers } from '../core/timers.ts';
 import { type Journal, openJournal } from '../store/journal.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { ConfirmedResults } from './confirmed-results.ts';
 
 /** A smaller file is not worth writing anew. */
 const REWRITE_FROM_BYTES = 1_048_576;
@@ -38,6 +39,7 @@ export class Outbox implements AsyncDisposable {
   readonly #journal: Journal;
   /** The lines of what is not confirmed. */
   readonly #lines: Map<number, string>;
+  readonly #confirmed = new ConfirmedResults();
   #bytes: number;
   #nextId: number;
   #isBroken = false;
@@ -113,16 +115,23 @@ export class Outbox implements AsyncDisposable {
     });
   }
 
-  /** The result is confirmed. */
-  published({ id }: OutboxRecord): void {
+  /** The result is confirmed; under a key `confirmed` still finds it for a while. */
+  published({ id }: OutboxRecord, key?: string): void {
     const line = this.#lines.get(id);
     if (line === undefined) return;
+    if (key !== undefined) this.#confirmed.add(key, line);
     this.#lines.delete(id);
     this.#bytes -= line.length;
     if (this.#isBroken) return;
     // One that is lost is published once more, which changes nothing.
     this.#journal.appendUnsynced(JSON.stringify({ sent: id } satisfies Line));
     this.#rewriteIfWorth();
+  }
+
+  /** Undefined for one that is long ago, or of another process. */
+  confirmed(key: string): OutboxRecord | undefined {
+    const line = this.#confirmed.get(key);
+    return line === undefined ? undefined : recordIn(line);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

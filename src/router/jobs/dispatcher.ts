@@ -2,12 +2,10 @@
 // D1. First the stream, then the state: an attempt that is stored twice under one id is one message.
 // D2. What is due is read again before it is sent, so that two routers which have the same job send it once.
 // D3. A job that cannot be sent now stays in its record, and is looked at again.
-import type { Bus, PubAck } from '../../bus/bus.ts';
-import { DEFAULT_POOL, type ExecAssignment, execAssign, execAssignPool } from '../../contracts/assignment.ts';
-import { at } from '../../contracts/contract.ts';
+import type { PubAck } from '../../bus/bus.ts';
+import type { ExecAssignment } from '../../contracts/assignment.ts';
 import { isTerminal } from '../../contracts/job.ts';
 import { SLOT_CLASSES, type SlotClass, slotClassOf } from '../../contracts/slot-class.ts';
-import { assignStream } from '../../contracts/streams.ts';
 import { BeamlineError, errorRow } from '../../core/errors.ts';
 import { FairQueue } from '../../core/fair-queue.ts';
 import { LiveMap } from '../../core/live-map.ts';
@@ -26,7 +24,9 @@ import { type Decided, type Go, type Planner, UNCLAIMED_MS } from './job-plan.ts
 import { begun, published } from './job-state.ts';
 import type { FoundJob, JobRef, JobStore } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
+import type { OrderStreams } from './order-streams.ts';
 import type { Slots, Taking } from './slots.ts';
+import { CLAIM_MS } from './unclaimed.ts';
 
 /** Least window of a tenant. */
 const WINDOW_MIN = 4;
@@ -35,13 +35,11 @@ const SLOT_SHARE = 2;
 const PARALLEL_MAX = 64;
 /** Jobs in line; the others stay in the bucket until a sweep finds them. */
 const LINE_MAX = 100_000;
-const CONFIRM_MS = 20_000;
 const AGAIN_MS = 2_000;
 /** How long a decision of the acceptance is good. */
 const FRESH_MS = 1_000;
 
 export interface DispatcherDeps {
-  readonly bus: Bus;
   readonly timers: Timers;
   readonly telemetry: Telemetry;
   readonly routerId: string;
@@ -49,6 +47,7 @@ export interface DispatcherDeps {
   readonly windowSetting: number;
   readonly fleetSlots: (slotClass: SlotClass) => number;
   readonly store: JobStore;
+  readonly streams: OrderStreams;
   readonly approvals: Approvals;
   readonly planner: Planner;
   readonly held: HeldAttempts;
@@ -74,7 +73,6 @@ export class Dispatcher {
   /** Whose turn it is. */
   #turn = 0;
   readonly #inLine = new LiveMap<string, { isMissed: boolean }>();
-  readonly #pools = new Map<string, Promise<void>>();
   #sending = 0;
   #isClosed = false;
   #whenIdle: (() => void) | undefined;
@@ -187,15 +185,15 @@ export class Dispatcher {
   }
 
   async #send(ref: JobRef, found: FoundJob, plan: Go, verdict: ExecAssignment['approval']): Promise<Sent> {
-    const { endings, planner, canaries, shadows, routerId } = this.#deps;
+    const { streams, endings, planner, canaries, shadows, routerId } = this.#deps;
     const { attempt, policy } = plan;
     const priorCostMicroUsd = found.state?.cost_micro_usd ?? 0;
     const order = jobAssignmentOf(found.request, { attempt, policy, routerId, priorCostMicroUsd, verdict });
     // A worker may be faster than the answer of the stream.
     if (attempt.reason === 'canary') canaries.sent(ref.assignmentId, { attempt: attempt.attempt, policy });
-    let isRepeat = false;
+    let ack: PubAck;
     try {
-      isRepeat = (await this.#append(order, attempt.target.pool)).duplicate;
+      ack = await streams.append(order, attempt.target.pool);
     } catch (thrown) {
       const { code, message } = BeamlineError.from(thrown);
       if (code !== 'payload_too_large') throw thrown;
@@ -203,11 +201,11 @@ export class Dispatcher {
       return 'left';
     }
     planner.sent(found.request, plan);
-    if (!isRepeat) offerCopyOf(found.request, plan, shadows);
-    return this.#written(ref, found, plan);
+    if (!ack.duplicate) offerCopyOf(found.request, plan, shadows);
+    return this.#written(ref, found, plan, ack.seq);
   }
 
-  async #written(ref: JobRef, known: FoundJob, { attempt, policy, kept }: Go): Promise<Sent> {
+  async #written(ref: JobRef, known: FoundJob, { attempt, policy, kept }: Go, storedSeq: number): Promise<Sent> {
     const { store, keeper, endings, routerId } = this.#deps;
     const nowMs = this.#nowMs();
     const dueAtMs = Math.min(known.request.expires_at_ms, nowMs + kept.deadline_ms + UNCLAIMED_MS);
@@ -217,6 +215,7 @@ export class Dispatcher {
       model: attempt.model,
       pool: attempt.target.pool,
       reason: attempt.reason,
+      storedSeq,
       dueAtMs,
       policy: { id: policy.policyId, revision: policy.revision },
       history: { ...kept, router_id: routerId },
@@ -226,7 +225,7 @@ export class Dispatcher {
     if (changed?.state === undefined) return 'left';
     if (changed.isChanged) {
       const due = dueOf(changed.request, changed.state, nowMs);
-      keeper.wakeAt(ref, due.kind === 'wait' ? due.untilMs : nowMs);
+      keeper.wakeAt(ref, due.kind === 'wait' ? Math.min(due.untilMs, nowMs + CLAIM_MS) : nowMs);
       return 'out';
     }
     // Somebody was faster: another router with the same attempt, its result, or a cancel.
@@ -234,29 +233,6 @@ export class Dispatcher {
     endings.stop(ref, attempt.attempt, 'superseded');
     await endings.settle(ref, changed);
     return 'left';
-  }
-
-  async #append(order: ExecAssignment, pool: string): Promise<PubAck> {
-    const { bus } = this.#deps;
-    const { tenant_id: tenantId, assignment_id, attempt = 1, correlation } = order;
-    const options = {
-      messageId: `asg:${tenantId}:${assignment_id}:${attempt}`,
-      timeoutMs: CONFIRM_MS,
-      correlation: { tenantId, traceId: correlation?.trace_id ?? '-' },
-    };
-    await this.#ensure(pool);
-    if (pool === DEFAULT_POOL) return bus.append(at(execAssign), order, options);
-    return bus.append(at(execAssignPool, { pool }), order, options);
-  }
-
-  /** Pools are named by policies, so there are few; one that failed is asked for again. */
-  #ensure(pool: string): Promise<void> {
-    const known = this.#pools.get(pool);
-    if (known !== undefined) return known;
-    const ensured = this.#deps.bus.ensureStream(assignStream(pool));
-    this.#pools.set(pool, ensured);
-    ensured.catch(() => this.#pools.delete(pool));
-    return ensured;
   }
 
   #nowMs = (): number => this.#deps.timers.clock.epochMs();

@@ -18,6 +18,7 @@ import type { JobMetrics } from './job-metrics.ts';
 import type { JobPlaces } from './job-places.ts';
 import type { Planner } from './job-plan.ts';
 import {
+  addedLate,
   attemptOut,
   begun,
   cancelAsked,
@@ -25,6 +26,7 @@ import {
   given,
   type Next,
   published,
+  type PublishedAttempt,
   type TerminalStatus,
 } from './job-state.ts';
 import type { Changed, FoundJob, JobRef, JobStore } from './job-store.ts';
@@ -60,15 +62,24 @@ export class Endings {
   /** A worker told how the attempt ended; false for a job that is not there. Throws `unavailable`. */
   async attemptEnded(ref: JobRef, heard: HeardEnd): Promise<boolean> {
     this.#deps.places.ended(ref.assignmentId, heard.attempt);
+    const error = heard.failure === undefined ? undefined : failureTold(heard.failure, heard.message);
+    let isLate = false;
     const changed = await this.#deps.store.change(ref, (found) => {
-      const state = this.#caughtUp(found, heard);
-      const attempt = heard.attempt ?? state.attempt;
-      const next = this.#next({ ...found, state }, heard);
-      const error = heard.failure === undefined ? undefined : failureTold(heard.failure, heard.message);
-      return ended(state, { ...heard, attempt, error }, next, this.#nowMs());
+      const { state: known = begun(found.request) } = found;
+      const of = this.#unwritten(known, heard);
+      const nowMs = this.#nowMs();
+      isLate = isTerminal(known.status);
+      if (isLate) {
+        const end = { ...heard, attempt: known.attempt + 1, error };
+        return of === undefined ? undefined : addedLate(known, { of, end }, nowMs);
+      }
+      // Its router died, or was slower than the worker.
+      const state = (of === undefined ? undefined : published(known, of, nowMs)) ?? known;
+      const end = { ...heard, attempt: heard.attempt ?? state.attempt, error };
+      return ended(state, end, this.#next({ ...found, state }, heard), nowMs);
     });
     this.#recorded(changed, heard);
-    if (changed !== undefined) await this.settle(ref, changed);
+    if (changed !== undefined) await this.settle(ref, { ...changed, isChanged: changed.isChanged && !isLate });
     return changed !== undefined;
   }
 
@@ -170,23 +181,21 @@ export class Endings {
     }
   }
 
-  /** The state with the attempt that the result is of, where its router died or was slower than the worker. */
-  #caughtUp({ request, state = begun(request) }: FoundJob, heard: HeardEnd): JobState {
+  /** The attempt that the result is of, where the state does not have it yet. */
+  #unwritten(state: JobState, { attempt: heard, providerId, model }: HeardEnd): PublishedAttempt | undefined {
     const attempt = state.attempt + 1;
-    if (heard.attempt !== attempt && !(heard.attempt === undefined && state.attempt === 0)) return state;
-    const nowMs = this.#nowMs();
-    const { providerId, model } = heard;
-    const unwritten = {
+    if (heard !== attempt && !(heard === undefined && state.attempt === 0)) return undefined;
+    return {
       attempt,
       providerId,
       model,
       pool: 'default',
       reason: 'unwritten',
-      dueAtMs: nowMs,
+      storedSeq: undefined,
+      dueAtMs: this.#nowMs(),
       policy: undefined,
       history: undefined,
     };
-    return published(state, unwritten, nowMs) ?? state;
   }
 
   #next(found: FoundJob, heard: HeardEnd): Next {

@@ -169,6 +169,6 @@ function foundJob() {
     expires_at_ms: START_MS + 100_000,
   };
   const out = { attempt: 1, providerId: 'alder', model: undefined, pool: 'default', reason: 'weighted' };
-  const of = { ...out, dueAtMs: START_MS + 5_000, policy: undefined, history: undefined };
+  const of = { ...out, storedSeq: undefined, dueAtMs: START_MS + 5_000, policy: undefined, history: undefined };
   return { request, state: published(begun(request), of, START_MS), revision: 1 };
 }

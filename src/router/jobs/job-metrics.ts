@@ -9,7 +9,7 @@ export type JobMetrics = ReturnType<typeof declareMetrics>;
 export function declareMetrics({ metrics }: Telemetry, outstanding: Outstanding) {
   const total = metrics.counter({
     name: 'router_jobs_total',
-    help: 'Jobs that were accepted, and that ended, by how.',
+    help: 'Jobs that were accepted, that were sent again, and that ended, by how.',
     labels: ['result'],
   });
   const seconds = metrics.histogram(
@@ -25,6 +25,7 @@ export function declareMetrics({ metrics }: Telemetry, outstanding: Outstanding)
     duplicate: total.of('duplicate'),
     refused: total.of('queue_full'),
     full: total.of('jobs_full'),
+    sentAgain: total.of('sent_again'),
     ended({ status, created_at_ms, updated_at_ms }: JobState): void {
       total.of(status).add();
       seconds.of(status).observe(Math.max(0, updated_at_ms - created_at_ms) / 1_000);

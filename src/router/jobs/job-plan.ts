@@ -178,14 +178,17 @@ export class Planner {
     });
   }
 
-  /** The last attempt of a job that is over, from its record alone; undefined without one, or without its policy. */
-  last({ request: record, state }: FoundJob): { readonly policy: Policy; readonly attempt: Try } | undefined {
+  /** The last attempt of a job, from its record alone, as of a moment; undefined without one, or without its policy. */
+  last(
+    { request: record, state }: FoundJob,
+    nowMs = record.created_at_ms,
+  ): { readonly policy: Policy; readonly attempt: Try } | undefined {
     const last = state?.attempts.at(-1);
     const policy = this.#policyOf(record.request);
     if (last === undefined || policy instanceof BeamlineError) return undefined;
     const { attempt, provider_id, pool, model, reason } = last;
     const target = { ...bareTarget(provider_id), pool, model };
-    const timeLeftMs = attemptMsOf(record, policy, record.created_at_ms);
+    const timeLeftMs = attemptMsOf(record, policy, nowMs);
     const post = this.#post(policy, this.#factsOf(record), provider_id, attempt);
     // Without what it must pass it may never be sent again.
     if (post instanceof BeamlineError) return undefined;

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { isTerminal, type JobRequest, type JobState, jobState } from '../../contracts/job.ts';
 import {
   accepted,
+  addedLate,
   annotated,
   attemptOut,
   begun,
@@ -13,6 +14,7 @@ import {
   type Next,
   published,
   type PublishedAttempt,
+  sentAgain,
   waits,
 } from './job-state.ts';
 
@@ -48,6 +50,7 @@ const attemptOf = (attempt: number): PublishedAttempt => ({
   model: 'small',
   pool: 'default',
   reason: 'weighted',
+  storedSeq: 4,
   dueAtMs: 50_000,
   policy: { id: 'default', revision: 3 },
   history: KEPT,
@@ -131,7 +134,7 @@ test('what a job waits for before its first attempt is forgotten with it', () =>
 
 const word = fc.oneof(
   fc.record({
-    kind: fc.constantFrom('publish', 'accept', 'succeed', 'fail', 'lose'),
+    kind: fc.constantFrom('publish', 'resend', 'accept', 'succeed', 'fail', 'lose', 'late'),
     attempt: fc.integer({ min: 1, max: 4 }),
   }),
   fc.record({ kind: fc.constantFrom('cancel', 'expire', 'annotate', 'wait'), attempt: fc.constant(0) }),
@@ -142,6 +145,8 @@ function hear(state: JobState, { kind, attempt }: Word, nowMs: number): JobState
   switch (kind) {
     case 'publish':
       return published(state, attemptOf(attempt), nowMs);
+    case 'resend':
+      return sentAgain(state, { attempt, storedSeq: 9 }, nowMs);
     case 'accept':
       return accepted(state, { attempt, workerId: 'w-1', dueAtMs: nowMs }, nowMs);
     case 'succeed':
@@ -150,6 +155,12 @@ function hear(state: JobState, { kind, attempt }: Word, nowMs: number): JobState
       return ended(state, { attempt, status: 'failed', error: LOST, costMicroUsd: attempt }, RETRY, nowMs);
     case 'lose':
       return ended(state, { attempt, status: 'lost', error: LOST }, RETRY, nowMs);
+    case 'late':
+      return addedLate(
+        state,
+        { of: attemptOf(attempt), end: { attempt, status: 'succeeded', costMicroUsd: 3 } },
+        nowMs,
+      );
     case 'cancel':
       return cancelAsked(state, 'client_cancel', nowMs);
     case 'expire':
@@ -160,6 +171,35 @@ function hear(state: JobState, { kind, attempt }: Word, nowMs: number): JobState
       return annotated(state, { tags: ['t'] }, nowMs);
   }
 }
+
+/** Without what may be told later. */
+function endOf(state: JobState) {
+  const { tags: _, updated_at_ms: __, attempt: ___, attempts: ____, cost_micro_usd: _____, ...end } = state;
+  return end;
+}
+
+test('an attempt that is out is sent again only while nobody has claimed it', () => {
+  const resend = (state: JobState) => sentAgain(state, { attempt: 1, storedSeq: 9 }, 8_000);
+  const again = resend(after(publish(1)));
+  assert.deepEqual([again?.attempts[0]?.stored_seq, again?.attempts[0]?.status, again?.attempt], [9, 'published', 1]);
+  assert.equal(resend(after(publish(1), accept(1))), undefined);
+  assert.equal(resend(after(publish(1), fail(1))), undefined);
+  assert.equal(resend(after(publish(1), fail(1), publish(2))), undefined, 'that is another attempt');
+});
+
+test('what was sent and not written down before the end is told afterwards, and changes nothing else', () => {
+  const late = (state: JobState) =>
+    addedLate(state, { of: attemptOf(1), end: { attempt: 1, status: 'succeeded', costMicroUsd: 7 } }, 9_000);
+  const over = after((state) => given(state, 'timed_out', LOST, 5_000));
+  const told = late(over);
+  assert.deepEqual([told?.status, told?.transitions, told?.cost_micro_usd], ['timed_out', over.transitions, 7]);
+  assert.deepEqual(
+    told?.attempts.map(({ attempt, status }) => [attempt, status]),
+    [[1, 'succeeded']],
+  );
+  assert.equal(told && late(told), undefined, 'told once');
+  assert.equal(late(after()), undefined, 'a job that goes on is told by its steps');
+});
 
 test('words in any order, repeated and interleaved, lead to one terminal state', () => {
   fc.assert(
@@ -174,9 +214,8 @@ test('words in any order, repeated and interleaved, lead to one terminal state',
         if (isTerminal(state.status)) first ??= state;
       }
       assert.ok(first !== undefined && isTerminal(state.status));
-      const { tags: _, updated_at_ms: __, ...last } = state;
-      const { tags: ___, updated_at_ms: ____, ...end } = first;
-      assert.deepEqual(last, end, 'a terminal state never changes but for its annotations');
+      assert.deepEqual(endOf(state), endOf(first), 'a terminal state never changes but for its annotations');
+      assert.deepEqual(state.attempts.slice(0, first.attempt), first.attempts, 'and for attempts that are added');
       assert.equal(state.transitions.filter(({ status }) => isTerminal(status as JobState['status'])).length, 1);
       for (const [index, { seq }] of state.transitions.entries()) assert.equal(seq, index + 1);
       for (const [index, { attempt }] of state.attempts.entries()) assert.equal(attempt, index + 1);

@@ -1,5 +1,5 @@
 // What becomes of a job, one pure step at a time: each gives the new state, or undefined where the step does not apply.
-// S1. A terminal state never changes, but for its annotations.
+// S1. A terminal state never changes, but for its annotations and an attempt that nobody had written down before it.
 // S2. Only the newest attempt moves the state; it ends once, and attempts are numbered without gaps.
 // S3. An attempt is published only while none is out, so a late word of an older one is never taken for the newest.
 import { isTerminal, type JobAttempt, type JobFailure, type JobRequest, type JobState } from '../../contracts/job.ts';
@@ -30,6 +30,8 @@ export interface PublishedAttempt {
   readonly model: string | undefined;
   readonly pool: string;
   readonly reason: string;
+  /** Undefined if nobody knows. */
+  readonly storedSeq: number | undefined;
   readonly dueAtMs: number;
   readonly policy: { readonly id: string; readonly revision: number } | undefined;
   readonly history: Kept | undefined;
@@ -79,20 +81,21 @@ export function waits(
 export function published(state: JobState, of: PublishedAttempt, nowMs: number): JobState | undefined {
   if (isTerminal(state.status) || attemptOut(state) !== undefined || of.attempt !== state.attempt + 1) return undefined;
   const { waiting_for: _, next_at_ms: __, ...rest } = state;
-  const attempt: JobAttempt = {
-    attempt: of.attempt,
-    provider_id: of.providerId,
-    ...(of.model === undefined ? {} : { model: of.model }),
-    pool: of.pool,
-    reason: of.reason,
-    status: 'published',
-    published_at_ms: nowMs,
-    due_at_ms: of.dueAtMs,
-  };
-  const next: JobState = { ...rest, attempt: of.attempt, attempts: [...state.attempts, attempt] };
+  const next: JobState = { ...rest, attempt: of.attempt, attempts: [...state.attempts, attemptOf(of, nowMs)] };
   if (of.history !== undefined) next.history = { ...of.history };
   if (of.policy !== undefined) Object.assign(next, { policy_id: of.policy.id, policy_revision: of.policy.revision });
   return moved(next, state.status === 'retry_wait' ? 'running' : state.status, nowMs);
+}
+
+/** The attempt that is out, and that no worker has claimed, was sent again. */
+export function sentAgain(
+  state: JobState,
+  { attempt, storedSeq }: { readonly attempt: number; readonly storedSeq: number },
+  nowMs: number,
+): JobState | undefined {
+  const out = attemptOut(state);
+  if (isTerminal(state.status) || out?.status !== 'published' || out.attempt !== attempt) return undefined;
+  return { ...withAttempt(state, { ...out, stored_seq: storedSeq }), updated_at_ms: nowMs };
 }
 
 /** A worker has the attempt; another one may have it after a redelivery. */
@@ -113,17 +116,31 @@ export function accepted(
 export function ended(state: JobState, end: AttemptEnd, next: Next, nowMs: number): JobState | undefined {
   const out = attemptOut(state);
   if (isTerminal(state.status) || out === undefined || out.attempt !== end.attempt) return undefined;
-  const cost = end.costMicroUsd ?? 0;
-  const over: JobAttempt = { ...out, status: end.status, ended_at_ms: nowMs, cost_micro_usd: cost };
-  if (end.workerId !== undefined) over.worker_id = end.workerId;
-  if (end.error !== undefined) over.error = end.error;
-  const told: JobState = { ...withAttempt(state, over), cost_micro_usd: state.cost_micro_usd + cost };
+  const over = overBy(out, end, nowMs);
+  const told: JobState = { ...withAttempt(state, over), cost_micro_usd: state.cost_micro_usd + over.cost_micro_usd };
   if (next.kind === 'retry') {
     if (state.cancel !== undefined) return closed(told, 'cancelled', CANCELLED, nowMs);
     return moved({ ...told, next_at_ms: next.atMs, history: { ...next.history } }, 'retry_wait', nowMs);
   }
   if (next.status === 'succeeded' && end.result !== undefined) told.result = end.result;
   return closed(told, next.status, next.error, nowMs);
+}
+
+/** The end of an attempt that was sent, and not written down before its job was over: what it cost is told. */
+export function addedLate(
+  state: JobState,
+  { of, end }: { readonly of: PublishedAttempt; readonly end: AttemptEnd },
+  nowMs: number,
+): JobState | undefined {
+  if (!isTerminal(state.status) || of.attempt !== state.attempt + 1) return undefined;
+  const over = overBy(attemptOf(of, nowMs), end, nowMs);
+  return {
+    ...state,
+    attempt: of.attempt,
+    attempts: [...state.attempts, over],
+    cost_micro_usd: state.cost_micro_usd + over.cost_micro_usd,
+    updated_at_ms: nowMs,
+  };
 }
 
 /** Somebody wants no result. Without an attempt that is out this is the end; else its own end is. */
@@ -156,6 +173,29 @@ export function annotated(
 }
 
 const CANCELLED: JobFailure = { code: 'cancelled', message: 'the job was cancelled', retryable: false };
+
+function attemptOf(of: PublishedAttempt, nowMs: number): JobAttempt {
+  const { attempt, providerId, model, pool, reason, storedSeq, dueAtMs } = of;
+  return {
+    attempt,
+    provider_id: providerId,
+    ...(model === undefined ? {} : { model }),
+    pool,
+    reason,
+    status: 'published',
+    published_at_ms: nowMs,
+    ...(storedSeq === undefined ? {} : { stored_seq: storedSeq }),
+    due_at_ms: dueAtMs,
+  };
+}
+
+function overBy(attempt: JobAttempt, end: AttemptEnd, nowMs: number): JobAttempt & { cost_micro_usd: number } {
+  const { status, workerId, error, costMicroUsd: cost = 0 } = end;
+  const over = { ...attempt, status, ended_at_ms: nowMs, cost_micro_usd: cost };
+  if (workerId !== undefined) over.worker_id = workerId;
+  if (error !== undefined) over.error = error;
+  return over;
+}
 
 const withAttempt = (state: JobState, attempt: JobAttempt): JobState => ({
   ...state,

@@ -1,6 +1,7 @@
 // Kills the router between every two things that others can see of it, before and after each, and starts another one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { type DecideRequest } from '../../contracts/decide.ts';
 import { assignmentIdOf, isTerminal, type JobStatus } from '../../contracts/job.ts';
 import { crashingBus, type Crash } from './crashing-bus.ts';
@@ -29,8 +30,8 @@ interface Scenario {
   /** How long the second router has. */
   readonly patienceMs?: number;
   readonly status: JobStatus;
-  /** Attempts that the worker got. */
-  readonly attempts: number;
+  /** Attempts that the worker got, in each way in which it may come. */
+  readonly attempts: readonly (readonly number[])[];
   readonly usage: number;
 }
 
@@ -40,7 +41,7 @@ const SCENARIOS: readonly Scenario[] = [
     order: orderOf(),
     prepare: ({ script }) => script.push(DOWN),
     status: 'succeeded',
-    attempts: 2,
+    attempts: [[1, 2]],
     usage: 2,
   },
   {
@@ -51,7 +52,11 @@ const SCENARIOS: readonly Scenario[] = [
     // An attempt whose worker was never heard of is given ten minutes.
     patienceMs: 720_000,
     status: 'succeeded',
-    attempts: 2,
+    // Sent again where nobody had written that it was claimed.
+    attempts: [
+      [1, 2],
+      [1, 1],
+    ],
     usage: 1,
   },
   {
@@ -59,7 +64,7 @@ const SCENARIOS: readonly Scenario[] = [
     order: orderOf({}, { run_at_ms: 1_790_000_005_000 }),
     prepare: () => undefined,
     status: 'succeeded',
-    attempts: 1,
+    attempts: [[1]],
     usage: 1,
   },
   {
@@ -69,7 +74,7 @@ const SCENARIOS: readonly Scenario[] = [
     }),
     prepare: () => undefined,
     status: 'succeeded',
-    attempts: 1,
+    attempts: [[1]],
     usage: 1,
   },
 ];
@@ -96,15 +101,15 @@ async function live(
   assert.equal(state?.status, expected.status);
   assert.equal(state.transitions.filter(({ status }) => isTerminal(status as JobStatus)).length, 1);
   for (const [index, { seq }] of state.transitions.entries()) assert.equal(seq, index + 1);
-  assert.deepEqual(
-    opened.orders.map(({ attempt }) => attempt),
-    Array.from({ length: expected.attempts }, (_, index) => index + 1),
-    'each attempt is on the stream once',
+  const attempts = opened.orders.map(({ attempt }) => attempt);
+  assert.ok(
+    expected.attempts.some((known) => isDeepStrictEqual(known, attempts)),
+    `the worker got ${attempts.join(', ')}`,
   );
   const bills = (await opened.usage()).map(({ usage_id }) => usage_id);
   assert.equal(new Set(bills).size, bills.length, 'no attempt is billed twice');
   assert.equal(bills.length, expected.usage);
-  assert.ok(bills.includes(`acme:${assignmentIdOf('acme', JOB_ID)}:${expected.attempts}`));
+  assert.ok(bills.includes(`acme:${assignmentIdOf('acme', JOB_ID)}:${attempts.at(-1)}`));
   assert.equal(await opened.open(), 0, 'nothing is left for a sweep');
   if (!life.isDead) {
     const stopped = (await mortal)[Symbol.asyncDispose]();

@@ -117,6 +117,8 @@ export interface JobsOptions {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
   readonly records?: DecisionRing;
+  /** Absent: one in memory. */
+  readonly bus?: Bus;
   /** The source of its policies is out of reach. */
   readonly isStale?: boolean;
 }
@@ -128,7 +130,7 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
   const clock = new ManualClock(START_MS);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
-  const bus = openMemoryBus({ timers, telemetry });
+  const bus = options.bus ?? openMemoryBus({ timers, telemetry });
   const decisions = records && new DecisionLog({ sink: records, kept: records, timers, telemetry, sample: 1 });
   const cancels: Cancel[] = [];
   bus.subscribe(at(cancel), {}, (message) => void cancels.push(message));

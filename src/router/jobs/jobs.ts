@@ -34,10 +34,12 @@ import { JobRoom } from './job-room.ts';
 import { type FoundJob, JobStore } from './job-store.ts';
 import { HeldAttempts } from './held-attempts.ts';
 import { Keeper } from './keeper.ts';
+import { OrderStreams } from './order-streams.ts';
 import { Outstanding } from './outstanding.ts';
 import { Slots } from './slots.ts';
 import { Sweep } from './sweep.ts';
 import { tend } from './tending.ts';
+import { Unclaimed } from './unclaimed.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -76,7 +78,8 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const onPoison = (job: FoundJob): Promise<void> => bury(job, planner, deps);
   const { rateLimits } = deps;
   const places = new JobPlaces({ timers, routerId, planner, keeper, rateLimits, live: deps.live });
-  const known = { store, approvals, planner, keeper, slots, places, outstanding, metrics };
+  const streams = new OrderStreams(bus);
+  const known = { store, streams, approvals, planner, keeper, slots, places, outstanding, metrics };
   const shared = { bus, timers, telemetry, routerId, ...known };
   const endings = new Endings({ ...shared, onPoison });
   const dispatcher: Dispatcher = new Dispatcher({
@@ -88,7 +91,8 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
-  const parts = { timers, store, approvals, keeper, endings, dispatcher, places };
+  const unclaimed = new Unclaimed(shared);
+  const parts = { timers, store, approvals, keeper, endings, dispatcher, places, unclaimed };
   const outstandingMax = settings.jobs_outstanding;
   const room = new JobRoom({ timers, outstanding, metrics, status: () => bucket.status() });
   const lifeMaxMs = Math.floor((lifeMs * 8) / 9);

@@ -10,6 +10,7 @@ import { begun, waits } from './job-state.ts';
 import { type FoundJob, type JobRef, type JobStore, refOf } from './job-store.ts';
 import type { JobPlaces } from './job-places.ts';
 import type { Keeper, Look } from './keeper.ts';
+import type { Unclaimed } from './unclaimed.ts';
 
 /** An acceptance takes no longer between its two entries. */
 const HALF_ACCEPTED_MS = 60_000;
@@ -22,11 +23,12 @@ export interface TendingDeps {
   readonly endings: Endings;
   readonly dispatcher: Dispatcher;
   readonly places: JobPlaces;
+  readonly unclaimed: Unclaimed;
 }
 
 /** Throws `unavailable`. */
 export async function tend(look: Look, deps: TendingDeps): Promise<void> {
-  const { store, keeper, endings, dispatcher, places, timers } = deps;
+  const { store, keeper, endings, dispatcher, places, unclaimed, timers } = deps;
   const found = await store.read(look);
   if (found === undefined) {
     places.waitNoMore(look.assignmentId);
@@ -46,7 +48,7 @@ export async function tend(look: Look, deps: TendingDeps): Promise<void> {
     case 'wait':
       places.adopt(found);
       if (due.waitingFor !== undefined) await note(found, due.waitingFor, due.untilMs, deps);
-      return keeper.wakeAt(look, due.untilMs + look.patienceMs);
+      return keeper.wakeAt(look, Math.min(due.untilMs, await unclaimed.look(found)) + look.patienceMs);
     case 'ask':
       return ask(found, deps);
     case 'dispatch': {

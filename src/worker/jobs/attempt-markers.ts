@@ -22,6 +22,9 @@ export const attemptKeyOf = ({ tenant_id, assignment_id, attempt = 1 }: ExecAssi
   attempt,
 });
 
+export const attemptText = ({ tenantId, assignmentId, attempt }: AttemptKey): string =>
+  `${tenantId}\n${assignmentId}\n${attempt}`;
+
 /** `started`: it is ours to run. `lost`: another process began it, and nobody knows how far it came. */
 export type MarkerFound = 'started' | 'lost' | 'done';
 
@@ -69,6 +72,11 @@ export class AttemptMarkers {
     const marker = markerIn(entry.value);
     if (marker.state === 'done') return 'done';
     return marker.process === this.#processId ? 'started' : 'lost';
+  }
+
+  /** When a mark was written that is there, by the clock of its store. Throws `unavailable`. */
+  async writtenMs(key: AttemptKey): Promise<number | undefined> {
+    return this.#bucket.writtenMs(keyTo(key));
   }
 
   /** The result is on its stream. Throws `unavailable`. */

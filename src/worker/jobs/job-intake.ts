@@ -23,7 +23,7 @@ import { logRefusal } from '../log-refusal.ts';
 import type { ProviderMetrics } from '../provider-metrics.ts';
 import type { WorkerSettings } from '../settings.ts';
 import type { Slots } from '../slots.ts';
-import { type AttemptKey, attemptKeyOf } from './attempt-markers.ts';
+import { type AttemptKey, attemptKeyOf, attemptText } from './attempt-markers.ts';
 import { type Begun, begunElsewhere } from './begun-elsewhere.ts';
 import { type JobBlobs, referredPayload } from './job-blobs.ts';
 import { FinishedMarks } from './finished-marks.ts';
@@ -100,7 +100,7 @@ export class JobIntake {
         const { tenant_id: tenantId, assignment_id: assignmentId = '', attempt = 1 } = record.result;
         // eslint-disable-next-line no-await-in-loop -- the oldest first
         if ((await reporter.publish(record)) === 'ended') return;
-        outbox.published(record);
+        outbox.published(record, attemptText({ tenantId, assignmentId, attempt }));
         this.#finished.replace(idOf(tenantId, assignmentId), attempt);
       }
       this.#deps.telemetry.log.info('outbox_emptied', { count: left.length });
@@ -160,8 +160,8 @@ export class JobIntake {
     }
     // A router publishes attempt n + 1 only after the end of attempt n, or when it takes that one for lost.
     if (attempt <= (known?.key.attempt ?? this.#finished.get(id) ?? 0)) {
-      this.#counters.redelivered('finished');
-      return delivery.ack();
+      const isMissed = known === undefined && delivery.count === 1;
+      if (await this.#isOver(delivery, isMissed)) return;
     }
     known?.cancel('superseded');
     const { log } = this.#deps.telemetry;
@@ -171,6 +171,19 @@ export class JobIntake {
     if (this.#isDraining) return run.refuse();
     if (delivery.count > 1) this.#counters.redelivered('taken');
     await this.#admit(run);
+  }
+
+  /**
+   * What has ended here needs no work; its result is told again, in case it was lost. Where that is not at hand any more,
+   * one that a router may miss is taken as if it were new.
+   */
+  async #isOver(delivery: Delivery<ExecAssignment>, isMissed: boolean): Promise<boolean> {
+    const { outbox, reporter } = this.#deps;
+    const record = outbox?.confirmed(attemptText(attemptKeyOf(delivery.message)));
+    if (record === undefined && isMissed) return false;
+    this.#counters.redelivered('finished');
+    if (record === undefined || (await reporter.publish(record)) !== 'ended') delivery.ack();
+    return true;
   }
 
   /** Whether as many of its class wait as may: more would keep those of the other class from being fetched. */

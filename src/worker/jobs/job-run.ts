@@ -31,6 +31,9 @@ import { isDoneWith, type Standing } from './job-record.ts';
 /** No mark of an assignment that is so young has been taken away: that takes twice as long, and clocks may differ. */
 const YOUNG_MS = 2_500;
 
+/** A result that is stored has been taken by then, as a rule. */
+const RESULT_MS = 10_000;
+
 /**
  * How a delivery is done with: `given_back` is delivered again, `dropped` needs no work any more, `given_up` only if it
  * was begun.
@@ -213,8 +216,8 @@ export class JobRun implements SlotWaiter {
     if (effect === 'external') {
       try {
         const found = await this.#deps.markers.start(this.key);
-        if (found === 'done') return { kind: 'dropped' };
         this.#hasMarker = true;
+        if (found === 'done') return await this.#doneElsewhere(block, input);
         if (found === 'started' && this.#mayHaveRunElsewhere && isDoneWith(await this.#deps.standing(this.key))) {
           return { kind: 'dropped' };
         }
@@ -233,6 +236,19 @@ export class JobRun implements SlotWaiter {
     } catch (thrown) {
       return this.#failed(block, thrown);
     }
+  }
+
+  /**
+   * Its mark was closed after the result was stored. What was stored later than the mark was sent by a router that
+   * misses the result, and has waited for it: nobody else can tell it any more.
+   */
+  async #doneElsewhere(block: Block, input: unknown): Promise<RunEnd> {
+    const { markers, standing, timers } = this.#deps;
+    const { storedAtMs } = this.delivery;
+    if (storedAtMs <= ((await markers.writtenMs(this.key)) ?? Infinity)) return { kind: 'dropped' };
+    if (isDoneWith(await standing(this.key))) return { kind: 'dropped' };
+    if (timers.clock.epochMs() - storedAtMs < RESULT_MS) return { kind: 'given_back', delayMs: RESULT_MS };
+    return reported(LOST, estimateOf(block, input, this.assignment));
   }
 
   async #ended(block: Block, { output, usage, finishReason }: BlockResult, signal: AbortSignal): Promise<RunEnd> {

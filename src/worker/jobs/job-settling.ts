@@ -6,7 +6,7 @@ import type { Telemetry } from '../../telemetry/telemetry.ts';
 import { type AttemptEnd, outcomeOf, resultOf } from '../attempt-messages.ts';
 import type { Outbox, OutboxRecord } from '../outbox.ts';
 import type { Reporter } from '../reporter.ts';
-import type { AttemptMarkers } from './attempt-markers.ts';
+import { type AttemptMarkers, attemptText } from './attempt-markers.ts';
 import type { JobRun } from './job-run.ts';
 
 export interface SettlingDeps {
@@ -50,6 +50,6 @@ export async function settleJob(run: JobRun, end: AttemptEnd, deps: SettlingDeps
   }
   crash(6);
   run.delivery.ack();
-  outbox?.published(record);
+  outbox?.published(record, attemptText(key));
   return true;
 }

@@ -33,6 +33,8 @@ const ASKED: Readonly<Record<string, readonly string[]>> = {
   // Where the newest dead letter is, asked for a consumer that nobody makes.
   gateway: ['CONSUMER.INFO.BEAMLINE_DLQ.dead-letter-pages'],
   ledger: ['STREAM.INFO.CAF_RESULT', 'STREAM.MSG.GET.BEAMLINE_USAGE'],
+  // Whether an attempt still stands where it was stored.
+  router: ['STREAM.MSG.GET.CAF_ASSIGN', 'STREAM.MSG.GET.CAF_ASSIGN_<pool>'],
 };
 
 /** Tokens that are the module's own where it receives. A gateway names itself anew at each start, so its id is none. */

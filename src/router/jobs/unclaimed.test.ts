@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Bus } from '../../bus/bus.ts';
+import { assignmentIdOf } from '../../contracts/job.ts';
+import { assignStream, resultStream } from '../../contracts/streams.ts';
+import { JOB_ID, openJobs, orderOf } from './jobs-fixture.ts';
+
+const ASSIGNMENT = assignmentIdOf('acme', JOB_ID);
+const ORDERS = assignStream('default');
+
+/** What stands on the stream of orders. */
+const standing = async (bus: Bus): Promise<readonly unknown[]> =>
+  (await bus.read(ORDERS, { fromSeq: 1, limit: 10 })).map(({ seq, headers }) => [seq, headers['Nats-Msg-Id']]);
+
+test('an attempt that its stream has lost is sent again under its id, once nobody can know of it', async () => {
+  const { bus, start, ask, pass, state, metrics, stop } = await openJobs(undefined, { hasWorker: false });
+  await start();
+  await ask(orderOf());
+  const [sent] = (await state())?.attempts ?? [];
+  assert.deepEqual([sent?.status, sent?.stored_seq], ['published', 1]);
+  await bus.remove(ORDERS, 1);
+  await pass(39_000);
+  assert.deepEqual(await standing(bus), [], 'its end may be on its way');
+  // A stream that was not killed knows the id for two minutes.
+  await pass(120_000);
+  assert.deepEqual(await standing(bus), [[2, `asg:acme:${ASSIGNMENT}:1`]]);
+  const again = await state();
+  assert.deepEqual(
+    again?.attempts.map(({ attempt, status, stored_seq }) => [attempt, status, stored_seq]),
+    [[1, 'published', 2]],
+  );
+  assert.equal(again?.attempts[0]?.due_at_ms, sent?.due_at_ms, 'it has no more time than it had');
+  assert.match(metrics.render(), /router_jobs_total\{result="sent_again"\} 1\n/);
+  await stop();
+});
+
+test('an attempt that waits on its stream is left there', async () => {
+  const { bus, start, ask, pass, stop } = await openJobs(undefined, { hasWorker: false });
+  await start();
+  await ask(orderOf());
+  await pass(600_000);
+  assert.deepEqual(await standing(bus), [[1, `asg:acme:${ASSIGNMENT}:1`]]);
+  await stop();
+});
+
+test('while a result waits that is older than the loss, nothing is sent again', async () => {
+  const { bus, clock, start, ask, pass, stop } = await openJobs(undefined, { hasWorker: false });
+  let oldestAtMs: number | undefined = clock.epochMs();
+  const progress: Bus['progress'] = async (stream, consumer) =>
+    stream.name === resultStream.name ? { lastSeq: 1, settledSeq: 0, oldestAtMs } : bus.progress(stream, consumer);
+  const withResult = new Proxy(bus, {
+    get(target, name) {
+      if (name === 'progress') return progress;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const router = await start(withResult);
+  await ask(orderOf());
+  await bus.remove(ORDERS, 1);
+  await pass(300_000);
+  assert.deepEqual(await standing(bus), []);
+  oldestAtMs = undefined;
+  await pass(45_000);
+  assert.deepEqual(await standing(bus), [[2, `asg:acme:${ASSIGNMENT}:1`]]);
+  const stopped = router[Symbol.asyncDispose]();
+  await pass(1_000);
+  await stopped;
+  await stop();
+});
