@@ -14,6 +14,8 @@ const START_MS = 10_000;
 export interface NatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /** The folder in which it keeps streams. */
+  readonly store: string;
   /** SIGKILL; the store stays. */
   kill(): Promise<void>;
   /** SIGTERM, and waits for its end; the store stays. */
@@ -61,6 +63,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
+    store,
     kill,
     terminate: () => end('SIGTERM'),
     async restart() {

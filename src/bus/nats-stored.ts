@@ -41,8 +41,9 @@ const nextOf = (subject: string, seq: number): MsgRequest => ({ next_by_subj: su
 
 /**
  * The stream first and its consumer after it, so that a consumer with nothing left has settled all that the stream told of.
- * A queue keeps only what is left, and then its consumer is not asked: a 2.9 server that was killed may count deliveries
- * there that are gone.
+ * A queue keeps only what is left, which a 2.9 server that was killed does not know exactly: what was acknowledged may
+ * stand there again, below the consumer's floor, and deliveries may be counted that are gone. So both are asked, and
+ * whoever knows of more that is settled is right.
  */
 export function progressOf(link: NatsLink, stream: StreamSpec, { durable }: ConsumerSpec): Promise<Progress> {
   return managing(link, async ({ streams, consumers }) => {
@@ -50,12 +51,11 @@ export function progressOf(link: NatsLink, stream: StreamSpec, { durable }: Cons
     const { last_seq: lastSeq, first_seq: firstSeq, messages } = state;
     const done = { lastSeq, settledSeq: lastSeq, oldestAtMs: undefined };
     if (messages === 0) return done;
-    if (stream.retention === 'workqueue') {
-      return { lastSeq, settledSeq: firstSeq - 1, oldestAtMs: Date.parse(state.first_ts) };
-    }
     const consumer = await consumers.info(stream.name, durable).catch(absent);
     if (consumer?.num_pending === 0 && consumer.num_ack_pending === 0) return done;
     const settledSeq = Math.max(firstSeq - 1, consumer?.ack_floor.stream_seq ?? 0);
+    if (settledSeq >= lastSeq) return done;
+    if (settledSeq < firstSeq) return { lastSeq, settledSeq, oldestAtMs: Date.parse(state.first_ts) };
     const oldest = await streams.getMessage(stream.name, nextOf(stream.subject, settledSeq + 1));
     return oldest === null ? done : { lastSeq, settledSeq, oldestAtMs: oldest.time.getTime() };
   });

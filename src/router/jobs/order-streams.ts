@@ -5,7 +5,7 @@ import type { Bus, PubAck } from '../../bus/bus.ts';
 import { DEFAULT_POOL, type ExecAssignment, execAssign, execAssignPool } from '../../contracts/assignment.ts';
 import { at } from '../../contracts/contract.ts';
 import type { JobAttempt } from '../../contracts/job.ts';
-import { assignStream } from '../../contracts/streams.ts';
+import { assignStream, workerAssignments } from '../../contracts/streams.ts';
 import type { JobRef } from './job-store.ts';
 
 const CONFIRM_MS = 20_000;
@@ -31,10 +31,15 @@ export class OrderStreams {
     return this.#bus.append(at(execAssignPool, { pool }), order, options);
   }
 
-  /** False also where another message has the number, which a server may give again after it was killed. Throws `unavailable`. */
+  /**
+   * Whether the attempt waits where it was stored, or a worker has it. After a server was killed another message may have
+   * the number, and what was acknowledged may stand there again. Throws `unavailable`.
+   */
   async holds(ref: JobRef, { attempt, pool }: Pick<JobAttempt, 'attempt' | 'pool'>, seq: number): Promise<boolean> {
-    const [stored] = await this.#bus.read(assignStream(pool), { fromSeq: seq, limit: 1 });
-    return stored?.seq === seq && stored.headers['Nats-Msg-Id'] === orderIdOf(ref, attempt);
+    const stream = assignStream(pool);
+    const [stored] = await this.#bus.read(stream, { fromSeq: seq, limit: 1 });
+    if (stored?.seq !== seq || stored.headers['Nats-Msg-Id'] !== orderIdOf(ref, attempt)) return false;
+    return seq > (await this.#bus.progress(stream, workerAssignments(pool))).settledSeq;
   }
 
   /** Pools are named by policies, so there are few; one that failed is asked for again. */

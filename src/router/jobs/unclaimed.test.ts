@@ -43,28 +43,37 @@ test('an attempt that waits on its stream is left there', async () => {
   await stop();
 });
 
-test('while a result waits that is older than the loss, nothing is sent again', async () => {
-  const { bus, clock, start, ask, pass, stop } = await openJobs(undefined, { hasWorker: false });
-  let oldestAtMs: number | undefined = clock.epochMs();
-  const progress: Bus['progress'] = async (stream, consumer) =>
-    stream.name === resultStream.name ? { lastSeq: 1, settledSeq: 0, oldestAtMs } : bus.progress(stream, consumer);
-  const withResult = new Proxy(bus, {
-    get(target, name) {
-      if (name === 'progress') return progress;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
+/** Asked at 30, 60, 120 and 240 seconds; by then its stream has forgotten the id. */
+const WAITS: readonly (readonly [string, number, number | undefined])[] = [
+  ['no result waits', 255_000, undefined],
+  ['a result waits that is younger than the loss', 255_000, 3_000_000],
+  ['a result waits that is older than the loss', 305_000, 0],
+];
+
+for (const [what, sentMs, resultMs] of WAITS) {
+  test(`what is lost is sent again after ${sentMs / 1_000} seconds where ${what}`, async () => {
+    const { bus, clock, start, ask, pass, stop } = await openJobs(undefined, { hasWorker: false });
+    const oldestAtMs = resultMs === undefined ? undefined : clock.epochMs() + resultMs;
+    const progress: Bus['progress'] = async (stream, consumer) =>
+      stream.name === resultStream.name ? { lastSeq: 1, settledSeq: 0, oldestAtMs } : bus.progress(stream, consumer);
+    const withResult = new Proxy(bus, {
+      get(target, name) {
+        if (name === 'progress') return progress;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const router = await start(withResult);
+    await ask(orderOf());
+    await pass(125_000);
+    await bus.remove(ORDERS, 1);
+    await pass(sentMs - 125_000 - 10_000);
+    assert.deepEqual(await standing(bus), []);
+    await pass(10_000);
+    assert.deepEqual(await standing(bus), [[2, `asg:acme:${ASSIGNMENT}:1`]]);
+    const stopped = router[Symbol.asyncDispose]();
+    await pass(1_000);
+    await stopped;
+    await stop();
   });
-  const router = await start(withResult);
-  await ask(orderOf());
-  await bus.remove(ORDERS, 1);
-  await pass(300_000);
-  assert.deepEqual(await standing(bus), []);
-  oldestAtMs = undefined;
-  await pass(45_000);
-  assert.deepEqual(await standing(bus), [[2, `asg:acme:${ASSIGNMENT}:1`]]);
-  const stopped = router[Symbol.asyncDispose]();
-  await pass(1_000);
-  await stopped;
-  await stop();
-});
+}

@@ -2,8 +2,8 @@
 // it does not. A single server that is killed may lose what it had confirmed.
 // N1. The same attempt under the same id, so that no call is made for it twice: whoever had it meanwhile knows it by its
 //     mark or by the record, and a stream that was not killed knows the id.
-// N2. What is gone was taken or is lost. A result is stored before its attempt is acknowledged, so it is taken for lost only
-//     when no result waits that was stored before somebody saw that it was gone.
+// N2. What is gone was taken or is lost. A result is stored before its attempt is acknowledged, so a minute long it is taken
+//     for lost only if no result waits that was stored before somebody saw that it was gone.
 import type { Bus } from '../../bus/bus.ts';
 import { resultStream, routerResults } from '../../contracts/streams.ts';
 import { RecentNumbers } from '../../core/recent-numbers.ts';
@@ -22,6 +22,8 @@ export const CLAIM_MS = 30_000;
 const ASK_MS = 120_000;
 /** From when it was seen to be gone: its end may be on its way, and clocks may differ. */
 const GONE_MS = 10_000;
+/** No result is waited for longer: a server that was killed may tell of one for ever. */
+const RESULT_MS = 60_000;
 const GONE_MAX = 10_000;
 
 export interface UnclaimedDeps {
@@ -58,7 +60,7 @@ export class Unclaimed {
     const sinceMs = this.#goneMs.get(gone) ?? nowMs;
     this.#goneMs.replace(gone, sinceMs);
     if (nowMs < sinceMs + GONE_MS) return sinceMs + GONE_MS;
-    if (await this.#mayHaveEnded(sinceMs)) return nowMs + GONE_MS;
+    if (nowMs < sinceMs + RESULT_MS && (await this.#mayHaveEnded(sinceMs))) return nowMs + GONE_MS;
     await this.#send(found, out.attempt);
     return nowMs + CLAIM_MS;
   }

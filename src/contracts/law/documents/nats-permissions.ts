@@ -32,9 +32,20 @@ const BUCKETS: Readonly<Record<string, { readonly writers: readonly string[]; re
 const ASKED: Readonly<Record<string, readonly string[]>> = {
   // Where the newest dead letter is, asked for a consumer that nobody makes.
   gateway: ['CONSUMER.INFO.BEAMLINE_DLQ.dead-letter-pages'],
-  ledger: ['STREAM.INFO.CAF_RESULT', 'STREAM.MSG.GET.BEAMLINE_USAGE'],
-  // Whether an attempt still stands where it was stored.
-  router: ['STREAM.MSG.GET.CAF_ASSIGN', 'STREAM.MSG.GET.CAF_ASSIGN_<pool>'],
+  ledger: [
+    'STREAM.INFO.CAF_RESULT',
+    'CONSUMER.INFO.CAF_RESULT.router-results',
+    'STREAM.MSG.GET.CAF_RESULT',
+    'STREAM.MSG.GET.BEAMLINE_USAGE',
+  ],
+  // Whether an attempt still waits where it was stored, and whether a result does.
+  router: [
+    'CONSUMER.INFO.CAF_ASSIGN.caf-workers',
+    'CONSUMER.INFO.CAF_ASSIGN_<pool>.caf-workers-<pool>',
+    'STREAM.MSG.GET.CAF_ASSIGN',
+    'STREAM.MSG.GET.CAF_ASSIGN_<pool>',
+    'STREAM.MSG.GET.CAF_RESULT',
+  ],
 };
 
 /** Tokens that are the module's own where it receives. A gateway names itself anew at each start, so its id is none. */
