@@ -27,12 +27,13 @@ const attemptsOf = (
   { attempts, assignment_id: assignmentId, tenant_id: tenantId }: JobState,
   period: Period,
 ): KnownAttempt[] =>
-  attempts.map(({ attempt, cost_micro_usd: costMicroUsd = 0, ended_at_ms: endedAtMs = 0 }) => ({
+  attempts.map(({ attempt, cost_micro_usd: costMicroUsd = 0, ended_at_ms: endedAtMs = 0, error }) => ({
     tenantId,
     assignmentId,
     attempt,
     isMetered: costMicroUsd > 0 && endedAtMs >= period.since && endedAtMs < period.until,
-    ...(costMicroUsd > 0 ? { costMicroUsd } : {}),
+    // Of an attempt whose worker was lost a job knows only an estimate, and its row may know better.
+    ...(costMicroUsd > 0 && error?.error_code !== 'WORKER_LOST' ? { costMicroUsd } : {}),
   }));
 
 /** Keys of budget windows, each with the holder of a lease that nobody settled. */

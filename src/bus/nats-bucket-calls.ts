@@ -16,7 +16,7 @@ const WRITTEN = 'Nats-Time-Stamp';
 const DELETED = new WrittenHeaders(`NATS/1.0\r\n${OPERATION}: DEL\r\n\r\n`);
 const EMPTY = new Uint8Array();
 
-interface Found {
+export interface Found {
   readonly revision: number;
   readonly value: string;
   readonly deleted: boolean;
@@ -41,20 +41,20 @@ export class BucketCalls {
   }
 
   async get(key: string): Promise<Entry | undefined> {
-    const found = await this.#find(key);
+    const found = await this.find(key);
     if (found === undefined || found.deleted) return undefined;
     const { value, revision, deleted } = found;
     return { key, value, revision, deleted };
   }
 
   async writtenMs(key: string): Promise<number | undefined> {
-    const found = await this.#find(key);
+    const found = await this.find(key);
     return found === undefined || found.deleted ? undefined : Date.parse(found.written);
   }
 
   /** Removes what stands under the key, by its number: the bucket keeps nothing of it. */
   async remove(key: string): Promise<void> {
-    const found = await this.#find(key);
+    const found = await this.find(key);
     if (found === undefined) return;
     const { requests, stream } = this.#options;
     await requests.call({
@@ -75,7 +75,7 @@ export class BucketCalls {
       return await this.#write(key, value, expecting(revision));
     } catch (thrown) {
       if (revision !== 0 || BeamlineError.from(thrown).code !== 'precondition_failed') throw thrown;
-      const found = await this.#find(key);
+      const found = await this.find(key);
       if (found?.deleted !== true) throw thrown;
       return this.#write(key, value, expecting(found.revision));
     }
@@ -94,7 +94,8 @@ export class BucketCalls {
     return seq;
   }
 
-  #find(key: string): Promise<Found | undefined> {
+  /** What stands under a key, the mark of a deletion included. */
+  find(key: string): Promise<Found | undefined> {
     const { requests, stream, subjectOf, readsDirectly } = this.#options;
     const subject = subjectOf(key);
     const common = { headers: undefined, timeoutMs: TIMEOUT_MS };

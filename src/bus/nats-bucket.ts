@@ -14,6 +14,7 @@ import { NatsMarks } from './nats-marks.ts';
 import type { NatsRequests } from './nats-requests.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
+import { RecentWrites } from './recent-writes.ts';
 import { WatchQueue } from './watch-queue.ts';
 
 /** Every key. */
@@ -39,6 +40,9 @@ export class NatsBucket implements KeyValue {
   readonly #calls: BucketCalls;
   readonly #marks: NatsMarks;
   readonly #room: BucketRoom;
+  /** Of a bucket whose entries are written again. */
+  readonly #writes: RecentWrites | undefined;
+  readonly #repairing: Disposable | undefined;
   readonly #watchers = new Set<() => Promise<void>>();
   /** Whether this process erases here. */
   #leavesMarks = false;
@@ -56,6 +60,9 @@ export class NatsBucket implements KeyValue {
       subjectOf: (key) => this.#subjectOf(key),
       readsDirectly: () => isAlone(link.nc),
     });
+    if (spec.isRepaired !== true) return;
+    this.#writes = new RecentWrites(link.timers.clock);
+    this.#repairing = link.eachConnection((nc) => void this.#repair(nc));
   }
 
   get(key: string): Promise<Entry | undefined> {
@@ -67,18 +74,21 @@ export class NatsBucket implements KeyValue {
   }
 
   put(key: string, value: string): Promise<number> {
-    return this.#on(key, () => this.#written(key, value, () => this.#calls.put(key, value)));
+    return this.#on(key, (_, nc) => this.#written(nc, { key, value }, () => this.#calls.put(key, value)));
   }
 
   update(key: string, value: string, revision: number): Promise<number> {
-    return this.#on(key, () => this.#written(key, value, () => this.#calls.update(key, value, revision)));
+    const write = (): Promise<number> => this.#calls.update(key, value, revision);
+    return this.#on(key, (_, nc) => this.#written(nc, { key, value, over: revision }, write));
   }
 
   delete(key: string): Promise<void> {
+    this.#writes?.forget(key);
     return this.#on(key, async () => void (await this.#calls.delete(key)));
   }
 
   erase(key: string): Promise<void> {
+    this.#writes?.forget(key);
     return this.#on(key, async (_, nc) => {
       if (!isAlone(nc)) {
         this.#leavesMarks = true;
@@ -148,6 +158,7 @@ export class NatsBucket implements KeyValue {
   /** Ends the watchers. */
   async close(): Promise<void> {
     this.#marks[Symbol.dispose]();
+    this.#repairing?.[Symbol.dispose]();
     await Promise.all([...this.#watchers].map((end) => end()));
   }
 
@@ -165,9 +176,37 @@ export class NatsBucket implements KeyValue {
     });
   }
 
-  #written(key: string, value: string, write: () => Promise<number>): Promise<number> {
+  async #written(
+    nc: NatsConnection,
+    { key, value, over }: { readonly key: string; readonly value: string; readonly over?: number },
+    write: () => Promise<number>,
+  ): Promise<number> {
     const room = this.#room.take(key.length + value.length);
-    return room === undefined ? write() : room.then(write);
+    if (room !== undefined) await room;
+    const revision = await write();
+    if (isAlone(nc)) this.#writes?.add(key, value, revision, over);
+    return revision;
+  }
+
+  /** Once for each connection, which may be to a server that was killed; tried until it is done. */
+  async #repair(nc: NatsConnection): Promise<void> {
+    const writes = this.#writes;
+    if (writes === undefined || writes.size === 0 || !isAlone(nc)) return;
+    const find = (key: string): ReturnType<BucketCalls['find']> => this.#run(() => this.#calls.find(key));
+    const update = (key: string, value: string, revision: number): Promise<number> =>
+      this.#run(() => this.#calls.update(key, value, revision));
+    for (let failures = 0; this.#link.nc === nc && !this.#link.isClosing; failures++) {
+      try {
+        // eslint-disable-next-line no-await-in-loop -- tries come one after the other
+        const count = await writes.repair({ find, update });
+        if (count > 0) this.#link.log.warn('bus_bucket_repaired', { source: this.#spec.name, count });
+        return;
+      } catch (fault) {
+        this.#link.log.debug('bus_bucket_not_repaired', { source: this.#spec.name, fault });
+      }
+      // eslint-disable-next-line no-await-in-loop -- as above
+      await this.#link.backOff(failures);
+    }
   }
 
   get #stream(): string {

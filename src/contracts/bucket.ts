@@ -12,6 +12,11 @@ export interface BucketSpec {
    * say counts only until then.
    */
   readonly isOwn?: true;
+  /**
+   * Whether a process writes again what it wrote a moment ago and what a single server that was killed has lost. Not for
+   * keys that others take away without a mark, if it matters that they are gone.
+   */
+  readonly isRepaired?: true;
 }
 
 export const keyOf = (...ids: readonly string[]): string => ids.map(encodeToken).join('.');

@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
  * Seven days after the end, a day of work before it, and a day of slack: the bucket forgets by itself. Routers may be told
  * other bounds (`router.jobs_bytes_max`, `router.jobs_retention_hours`).
  */
-export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3 };
+export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3, isRepaired: true };
 
 export type JobPart = 'req' | 'state' | 'open';
 export const jobKey = (tenantId: string, assignmentId: string, part: JobPart): string =>

@@ -54,10 +54,15 @@ export const execResult = eventContract({
 
 /**
  * What its stream knows it by. One that was measured is never taken for a repeat of a guess about the same attempt, or of
- * a failure of which nobody knows what it took (contracts 6).
+ * a failure of which nobody knows what it took (contracts 6). One that a message asks for again is not taken for the one
+ * that was lost: the job and the ledger know both by their attempt.
  */
-export function resultMessageId({ tenant_id, assignment_id, attempt = 1, status, usage }: ExecResult): string {
-  const id = `res:${tenant_id}:${assignment_id}:${attempt}`;
+export function resultMessageId(
+  { tenant_id, assignment_id, attempt = 1, status, usage }: ExecResult,
+  askedBy?: number,
+): string {
+  const again = askedBy === undefined ? '' : `:again:${askedBy}`;
+  const id = `res:${tenant_id}:${assignment_id}:${attempt}${again}`;
   if (usage === undefined) return status === 'success' ? id : `${id}:none`;
   return usage.estimated === true ? `${id}:est` : id;
 }

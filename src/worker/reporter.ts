@@ -106,8 +106,8 @@ export class Reporter {
     });
   }
 
-  /** Publishes until the stream has confirmed it. */
-  async publish(record: OutboxRecord): Promise<Published> {
+  /** Publishes until the stream has confirmed it; `askedBy` is the number of a message that asks for it again. */
+  async publish(record: OutboxRecord, askedBy?: number): Promise<Published> {
     const { timers, telemetry } = this.#deps;
     const { signal } = this.#closing;
     const correlation = { traceId: record.traceId, tenantId: record.result.tenant_id };
@@ -116,7 +116,7 @@ export class Reporter {
       for (;;) {
         try {
           // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-          await this.append(record.result, correlation);
+          await this.append(record.result, correlation, askedBy);
           return 'confirmed';
         } catch (fault) {
           telemetry.log.warn('result_not_confirmed', { assignment_id: record.result.assignment_id, fault });
@@ -150,9 +150,9 @@ export class Reporter {
   }
 
   /** One time of patience; throws what the bus throws. */
-  append(result: ExecResult, correlation: Correlation): Promise<unknown> {
+  append(result: ExecResult, correlation: Correlation, askedBy?: number): Promise<unknown> {
     return this.#deps.bus.append(this.#results, result, {
-      messageId: resultMessageId(result),
+      messageId: resultMessageId(result, askedBy),
       timeoutMs: RESULT_PATIENCE_MS,
       correlation,
       urgency: 'batched',

@@ -8,7 +8,7 @@ import { BeamlineError } from '../../core/errors.ts';
 
 const DAY_MS = 86_400_000;
 
-export const attemptBucket: BucketSpec = { name: 'attempts', ttlMs: DAY_MS, bytesMax: 268_435_456 };
+export const attemptBucket: BucketSpec = { name: 'attempts', ttlMs: DAY_MS, bytesMax: 268_435_456, isRepaired: true };
 
 export interface AttemptKey {
   readonly tenantId: string;

@@ -182,7 +182,7 @@ export class JobIntake {
     const record = outbox?.confirmed(attemptText(attemptKeyOf(delivery.message)));
     if (record === undefined && isMissed) return false;
     this.#counters.redelivered('finished');
-    if (record === undefined || (await reporter.publish(record)) !== 'ended') delivery.ack();
+    if (record === undefined || (await reporter.publish(record, delivery.seq)) !== 'ended') delivery.ack();
     return true;
   }
 

@@ -15,8 +15,6 @@ import { handBlock, openJobs, settled, writeState } from './job-fixture.ts';
 
 const ORDER = { job: { type: 'test.hand', payload: { effect: 'external' } } };
 const MARKER = keyOf('acme', 'a-1', '1');
-/** The window in which a stream knows an id, and more. */
-const FORGOTTEN_MS = 180_000;
 const estimate = () => ({ input_tokens: 7, cost_micro_usd: 70 });
 
 async function openOutbox() {
@@ -41,7 +39,6 @@ test('the result of what ended here is told again, and nothing runs', async () =
   await settled();
   jobs.executions[0]?.resolve({ output: { made: 1 }, usage: { requests: 2 } });
   await until('the result', async () => jobs.heard.results.length === 1 && (await jobs.unacknowledged()) === 0);
-  jobs.pass(FORGOTTEN_MS);
   await jobs.assign(ORDER);
   await until('the result again', async () => jobs.heard.results.length === 2 && (await jobs.unacknowledged()) === 0);
   assert.deepEqual(jobs.heard.results[1], jobs.heard.results[0]);
