@@ -24,6 +24,7 @@ export function crashingBucket(
     get: (key) => bucket.get(key),
     writtenMs: (key) => bucket.writtenMs(key),
     put: (key, value) => bucket.put(key, value),
+    putPassing: (key, value) => bucket.putPassing(key, value),
     async update(key, value, revision) {
       const [before, after] = points[updates++] ?? [];
       if (before !== undefined) crash(before);

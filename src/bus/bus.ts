@@ -158,6 +158,8 @@ export interface KeyValue {
   writtenMs(key: string): Promise<number | undefined>;
   /** The new revision, which is higher than every earlier one of the bucket. */
   put(key: string, value: string): Promise<number>;
+  /** As `put`, of an entry that this process erases soon: then nobody looks for it, and what others wrote there since may stay. */
+  putPassing(key: string, value: string): Promise<number>;
   /** Compare-and-set: `revision` 0 means that the key must not exist. Throws `precondition_failed`. */
   update(key: string, value: string, revision: number): Promise<number>;
   /** Leaves a mark, so that watchers hear of it; the mark takes room until the bucket's time to live. */

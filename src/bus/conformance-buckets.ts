@@ -270,6 +270,23 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'what was written to be erased soon is an entry like others until then, and leaves nothing',
+    async ({ bus, peer }) => {
+      const [ours, theirs] = await Promise.all([bus.openBucket(spec), peer.openBucket(spec)]);
+      const kept = keyOf('acme', 'kept');
+      const made = await ours.putPassing(key, 'one');
+      await ours.put(kept, 'kept');
+      assert.equal((await theirs.get(key))?.revision, made);
+      const again = await ours.putPassing(key, 'two');
+      assert.ok(again > made);
+      await ours.erase(key);
+      await ours.erase(key);
+      assert.equal(await theirs.get(key), undefined);
+      assert.ok((await theirs.update(key, 'three', 0)) > again);
+      assert.equal((await theirs.get(kept))?.value, 'kept');
+    },
+  ],
+  [
     'a watcher of an empty bucket waits, and ends with its signal',
     async ({ bus }) => {
       const bucket = await bus.openBucket(spec);

@@ -55,11 +55,14 @@ export class BucketCalls {
   /** Removes what stands under the key, by its number: the bucket keeps nothing of it. */
   async remove(key: string): Promise<void> {
     const found = await this.find(key);
-    if (found === undefined) return;
+    if (found !== undefined) await this.removeNumber(found.revision);
+  }
+
+  async removeNumber(revision: number): Promise<void> {
     const { requests, stream } = this.#options;
     await requests.call({
       subject: `$JS.API.STREAM.MSG.DELETE.${stream}`,
-      bytes: new TextEncoder().encode(JSON.stringify({ seq: found.revision, no_erase: true })),
+      bytes: new TextEncoder().encode(JSON.stringify({ seq: revision, no_erase: true })),
       headers: undefined,
       timeoutMs: TIMEOUT_MS,
       read: readRemoved,

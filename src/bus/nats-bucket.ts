@@ -12,6 +12,7 @@ import type { NatsLink } from './nats-link.ts';
 import { listed, type Listed } from './nats-list.ts';
 import { NatsMarks } from './nats-marks.ts';
 import type { NatsRequests } from './nats-requests.ts';
+import { PassingNumbers } from './passing-numbers.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
 import { RecentWrites } from './recent-writes.ts';
@@ -43,6 +44,7 @@ export class NatsBucket implements KeyValue {
   /** Of a bucket whose entries are written again. */
   readonly #writes: RecentWrites | undefined;
   readonly #repairing: Disposable | undefined;
+  readonly #passing = new PassingNumbers();
   readonly #watchers = new Set<() => Promise<void>>();
   /** Whether this process erases here. */
   #leavesMarks = false;
@@ -77,6 +79,14 @@ export class NatsBucket implements KeyValue {
     return this.#on(key, (_, nc) => this.#written(nc, { key, value }, () => this.#calls.put(key, value)));
   }
 
+  putPassing(key: string, value: string): Promise<number> {
+    return this.#on(key, async (_, nc) => {
+      const revision = await this.#written(nc, { key, value }, () => this.#calls.put(key, value));
+      if (isAlone(nc)) this.#passing.add(nc, key, revision);
+      return revision;
+    });
+  }
+
   update(key: string, value: string, revision: number): Promise<number> {
     const write = (): Promise<number> => this.#calls.update(key, value, revision);
     return this.#on(key, (_, nc) => this.#written(nc, { key, value, over: revision }, write));
@@ -94,7 +104,8 @@ export class NatsBucket implements KeyValue {
         this.#leavesMarks = true;
         return this.#marks.left(await this.#calls.delete(key));
       }
-      await this.#calls.remove(key);
+      const revision = this.#passing.take(nc, key);
+      await (revision === undefined ? this.#calls.remove(key) : this.#calls.removeNumber(revision));
     });
   }
 

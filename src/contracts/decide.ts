@@ -154,6 +154,8 @@ const DecideResponseV2 = Type.Object({
   executed_extensions: maybe(Type.Array(ExecutedExtension)),
   payload_digest: maybe(Type.String({ maxLength: 64 })),
   duplicate: maybe(Type.Boolean()),
+  // When a new job was stored; absent where its record is not what was asked for, and has to be read.
+  accepted_at_ms: maybe(Count),
   error: maybe(Failure),
   context: ReplyContext,
 });

@@ -2,7 +2,7 @@
 // R1. Order at the end of an attempt: the result into the outbox, terminal frame, outcome, result to the stream (worker 3).
 // R2. A result that is in the outbox, or that a job waits for, is published until the stream has confirmed it. Without an
 //     outbox the result of a call is given up after `RESULT_PATIENCE_MS`, counted and logged, never dropped silently.
-import type { Bus } from '../bus/bus.ts';
+import type { Bus, PubAck } from '../bus/bus.ts';
 import { tryPublish } from '../bus/try-publish.ts';
 import { type Address, at } from '../contracts/contract.ts';
 import type { frames, StreamFrame } from '../contracts/frames.ts';
@@ -41,7 +41,7 @@ export interface Ending {
 }
 
 /** `refused`: it can never be sent, which is a fault of ours; `ended`: this worker ended first. */
-export type Published = 'confirmed' | 'refused' | 'ended';
+export type Published = { readonly kind: 'confirmed'; readonly seq: number } | { readonly kind: 'refused' | 'ended' };
 
 export class Reporter {
   readonly #deps: ReporterDeps;
@@ -100,7 +100,7 @@ export class Reporter {
       this.#crash(9);
       this.#say(ending, correlation);
       void this.publish(record).then((published) => {
-        if (published !== 'ended') outbox.published(record);
+        if (published.kind !== 'ended') outbox.published(record);
         this.#settled();
       });
     });
@@ -116,19 +116,19 @@ export class Reporter {
       for (;;) {
         try {
           // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-          await this.append(record.result, correlation, askedBy);
-          return 'confirmed';
+          const { seq } = await this.append(record.result, correlation, askedBy);
+          return { kind: 'confirmed', seq };
         } catch (fault) {
           telemetry.log.warn('result_not_confirmed', { assignment_id: record.result.assignment_id, fault });
           if (!isTemporary(fault)) {
             this.#lost.add();
-            return 'refused';
+            return { kind: 'refused' };
           }
         }
-        if (signal.aborted) return 'ended';
+        if (signal.aborted) return { kind: 'ended' };
         // eslint-disable-next-line no-await-in-loop -- as above
         await timers.sleep(RESULT_PAUSE_MS, signal).catch(() => undefined);
-        if (signal.aborted) return 'ended';
+        if (signal.aborted) return { kind: 'ended' };
       }
     } finally {
       this.#settled();
@@ -150,7 +150,7 @@ export class Reporter {
   }
 
   /** One time of patience; throws what the bus throws. */
-  append(result: ExecResult, correlation: Correlation, askedBy?: number): Promise<unknown> {
+  append(result: ExecResult, correlation: Correlation, askedBy?: number): Promise<PubAck> {
     return this.#deps.bus.append(this.#results, result, {
       messageId: resultMessageId(result, askedBy),
       timeoutMs: RESULT_PATIENCE_MS,

@@ -56,6 +56,7 @@ const bound = (bucket: KeyValue): KeyValue => ({
   get: (name) => bucket.get(name),
   writtenMs: (name) => bucket.writtenMs(name),
   put: (name, value) => bucket.put(name, value),
+  putPassing: (name, value) => bucket.putPassing(name, value),
   update: (name, value, revision) => bucket.update(name, value, revision),
   delete: (name) => bucket.delete(name),
   erase: (name) => bucket.erase(name),

@@ -54,24 +54,31 @@ export const submitOver =
   async (request, options) => {
     const startedEpochMs = deps.timers.clock.epochMs();
     deps.crash?.(19);
-    const isDuplicate = await accept(deps, request, options);
+    const { isDuplicate, atMs } = await accept(deps, request, options);
     deps.crash?.(20);
-    return { record: await recordOf(deps, request, startedEpochMs), isDuplicate };
+    const record = atMs === undefined ? await recordOf(deps, request, startedEpochMs) : newRecord(request, atMs);
+    return { record, isDuplicate };
   };
 
+interface Taken {
+  /** Whether the record was there before; false also where the reply was lost and only the record tells. */
+  readonly isDuplicate: boolean;
+  /** When it was stored as it was asked for; undefined where only the record tells what it is. */
+  readonly atMs: number | undefined;
+}
+
 type Answer =
-  | { readonly kind: 'accepted'; readonly isDuplicate: boolean }
+  | ({ readonly kind: 'accepted' } & Taken)
   | { readonly kind: 'refused'; readonly error: BeamlineError }
   /** Nothing came of the question itself: nobody heard it, or the router could not reach its store. */
   | { readonly kind: 'void'; readonly error: BeamlineError }
   | { readonly kind: 'unclear'; readonly error: BeamlineError };
 
-/** Whether the record was there before; false also where the reply was lost and only the record tells. */
 async function accept(
   deps: SubmitDeps,
   request: JobDecide,
   { deadlineMs, isAbandoned }: SubmitOptions,
-): Promise<boolean> {
+): Promise<Taken> {
   const { timers } = deps;
   const lookMs = Math.min(LOOK_MS, deadlineMs * LOOK_SHARE);
   const endMs = timers.clock.nowMs() + deadlineMs - lookMs;
@@ -79,12 +86,12 @@ async function accept(
   for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(PAUSE_MAX_MS, pauseMs * 2)) {
     // eslint-disable-next-line no-await-in-loop -- one question after the other
     const answer = await ask(deps, request, endMs - timers.clock.nowMs());
-    if (answer.kind === 'accepted') return answer.isDuplicate;
+    if (answer.kind === 'accepted') return answer;
     if (answer.kind === 'refused' || (answer.kind === 'void' && !isUnclear)) throw answer.error;
     isUnclear ||= answer.kind === 'unclear';
     if (endMs - timers.clock.nowMs() <= pauseMs || isAbandoned()) {
       // eslint-disable-next-line no-await-in-loop -- the last look
-      if ((await found(deps, request, lookMs)) !== undefined) return false;
+      if ((await found(deps, request, lookMs)) !== undefined) return { isDuplicate: false, atMs: undefined };
       throw notKnown(answer.error, request.job.id);
     }
     // eslint-disable-next-line no-await-in-loop -- as above
@@ -95,7 +102,7 @@ async function accept(
 async function ask({ bus, decideTimeoutMs }: SubmitDeps, request: JobDecide, leftMs: number): Promise<Answer> {
   try {
     const reply = await askRouter(bus, request, Math.max(1, Math.min(leftMs, decideTimeoutMs)));
-    if (reply.ok) return { kind: 'accepted', isDuplicate: reply.duplicate === true };
+    if (reply.ok) return { kind: 'accepted', isDuplicate: reply.duplicate === true, atMs: reply.accepted_at_ms };
     const error = errorOfReply(reply);
     return { kind: error.code === 'unavailable' ? 'void' : 'refused', error };
   } catch (thrown) {
@@ -132,18 +139,17 @@ function found(
 
 /** As it stands, or, where the store cannot be read now, as it was asked for. */
 async function recordOf(deps: SubmitDeps, request: JobDecide, nowMs: number): Promise<JobRecord> {
-  const { tenant_id, job } = request;
-  const record = await found(deps, request, LOOK_MS);
-  if (record !== undefined) return record;
-  return {
-    request: {
-      job_id: job.id,
-      tenant_id,
-      assignment_id: assignmentIdOf(tenant_id, job.id),
-      request,
-      created_at_ms: nowMs,
-      expires_at_ms: job.expires_at_ms,
-    },
-    state: undefined,
-  };
+  return (await found(deps, request, LOOK_MS)) ?? newRecord(request, nowMs);
 }
+
+const newRecord = (request: JobDecide, atMs: number): JobRecord => ({
+  request: {
+    job_id: request.job.id,
+    tenant_id: request.tenant_id,
+    assignment_id: assignmentIdOf(request.tenant_id, request.job.id),
+    request,
+    created_at_ms: atMs,
+    expires_at_ms: request.job.expires_at_ms,
+  },
+  state: undefined,
+});

@@ -51,6 +51,8 @@ export interface Accepted {
   /** Undefined if the record does not tell it. */
   readonly answer: Answer | undefined;
   readonly isDuplicate: boolean;
+  /** Of a new one. */
+  readonly atMs?: number | undefined;
 }
 
 export class Acceptance {
@@ -112,7 +114,7 @@ export class Acceptance {
     const found = { request, state: undefined, revision: 0 };
     if (dueOf(request, undefined, nowMs).kind === 'dispatch') dispatcher.add(found, order.decided, true);
     else keeper.look(refOf(request));
-    return { answer, isDuplicate: false };
+    return { answer, isDuplicate: false, atMs: nowMs };
   }
 }
 

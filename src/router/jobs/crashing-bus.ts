@@ -50,6 +50,7 @@ export function crashingBus(inner: Bus, crash: Crash) {
     status: () => alive(() => bucket.status()),
     watch: (signal, pattern, after) => each(bucket.watch(signal, pattern, after)),
     put: (key, value) => effect(() => bucket.put(key, value)),
+    putPassing: (key, value) => effect(() => bucket.putPassing(key, value)),
     update: (key, value, revision) => effect(() => bucket.update(key, value, revision)),
     delete: (key) => effect(() => bucket.delete(key)),
     erase: (key) => effect(() => bucket.erase(key)),

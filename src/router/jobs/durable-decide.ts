@@ -39,10 +39,11 @@ export class DurableDecide {
   }
 
   async v2(asked: DecideRequest): Promise<DecideResponse> {
-    const { answer, isDuplicate } = await this.#take(asked, 'v2');
+    const { answer, isDuplicate, atMs } = await this.#take(asked, 'v2');
     const { request_id, tenant_id, trace_id } = asked;
     const context = trace_id === undefined ? { request_id, tenant_id } : { request_id, tenant_id, trace_id };
-    return { version: '2', ok: true, ...answer, ...(isDuplicate ? { duplicate: true } : {}), context };
+    const told = { ...(isDuplicate ? { duplicate: true } : {}), ...(atMs === undefined ? {} : { accepted_at_ms: atMs }) };
+    return { version: '2', ok: true, ...answer, ...told, context };
   }
 
   async v1(request: DecideRequestV1): Promise<DecideResponseV1> {
@@ -66,7 +67,9 @@ export class DurableDecide {
     // A copy: it is stored with the job, and repeats are answered by what was true then.
     const told = policies.isStale(timers.clock.nowMs()) ? { ...decision, policy_stale: true } : decision;
     if (version === 'v1') prepared.deadline_ms ??= v1DeadlineMs(decided?.expectedLatencyMs);
-    return acceptance.accept({ asked, prepared, policy, decision: told, decided });
+    const accepted = await acceptance.accept({ asked, prepared, policy, decision: told, decided });
+    // What an extension may have changed is in the record alone.
+    return policy.extensions.length === 0 ? accepted : { ...accepted, atMs: undefined };
   }
 
   async #decide(

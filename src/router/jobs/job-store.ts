@@ -63,7 +63,7 @@ export class JobStore {
     assertValid(jobRequest, request);
     const ref = refOf(request);
     const open = { at_ms: request.created_at_ms, tenant_id: ref.tenantId, assignment_id: ref.assignmentId };
-    await this.#bucket.put(keyTo(ref, 'open'), JSON.stringify(open));
+    await this.#bucket.putPassing(keyTo(ref, 'open'), JSON.stringify(open));
     try {
       const text = JSON.stringify(request);
       await this.#bucket.update(keyTo(ref, 'req'), text, 0);

@@ -81,7 +81,7 @@ export class AttemptMarkers {
 
   /** The result is on its stream. Throws `unavailable`. */
   async done(key: AttemptKey): Promise<void> {
-    await this.#bucket.put(keyTo(key), this.#value('done'));
+    await this.#bucket.putPassing(keyTo(key), this.#value('done'));
   }
 
   /** For an attempt that is over by the record of its job. Throws `unavailable`. */

@@ -99,7 +99,7 @@ export class JobIntake {
       for (const record of left) {
         const { tenant_id: tenantId, assignment_id: assignmentId = '', attempt = 1 } = record.result;
         // eslint-disable-next-line no-await-in-loop -- the oldest first
-        if ((await reporter.publish(record)) === 'ended') return;
+        if ((await reporter.publish(record)).kind === 'ended') return;
         outbox.published(record, attemptText({ tenantId, assignmentId, attempt }));
         this.#finished.replace(idOf(tenantId, assignmentId), attempt);
       }
@@ -182,7 +182,7 @@ export class JobIntake {
     const record = outbox?.confirmed(attemptText(attemptKeyOf(delivery.message)));
     if (record === undefined && isMissed) return false;
     this.#counters.redelivered('finished');
-    if (record === undefined || (await reporter.publish(record, delivery.seq)) !== 'ended') delivery.ack();
+    if (record === undefined || (await reporter.publish(record, delivery.seq)).kind !== 'ended') delivery.ack();
     return true;
   }
 
@@ -283,10 +283,10 @@ export class JobIntake {
     this.#count(run, end);
     logRefusal(this.#deps.telemetry.log, run.assignment, end);
     if (end.state === 'failed' && end.failure.code === 'WORKER_LOST') this.#counters.lost.add();
-    const isConfirmed = await settleJob(run, end, this.#deps);
-    if (isConfirmed) {
+    const published = await settleJob(run, end, this.#deps);
+    if (published.kind !== 'ended') {
       this.#finished.replace(idOf(run.key.tenantId, run.key.assignmentId), run.key.attempt);
-      this.#marks.add(run.key, run.left);
+      this.#marks.add(run.key, run.left, published.kind === 'confirmed' ? published.seq : undefined);
     }
     this.#forget(run);
   }

@@ -5,7 +5,7 @@ import type { Timers } from '../../core/timers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import { type AttemptEnd, outcomeOf, resultOf } from '../attempt-messages.ts';
 import type { Outbox, OutboxRecord } from '../outbox.ts';
-import type { Reporter } from '../reporter.ts';
+import type { Published, Reporter } from '../reporter.ts';
 import { type AttemptMarkers, attemptText } from './attempt-markers.ts';
 import type { JobRun } from './job-run.ts';
 
@@ -19,8 +19,8 @@ export interface SettlingDeps {
   readonly crash: CrashPoints;
 }
 
-/** False when this worker ended before the stream confirmed the result: the delivery comes again. */
-export async function settleJob(run: JobRun, end: AttemptEnd, deps: SettlingDeps): Promise<boolean> {
+/** `ended`: this worker did, before the stream confirmed the result, so that the delivery comes again. */
+export async function settleJob(run: JobRun, end: AttemptEnd, deps: SettlingDeps): Promise<Published> {
   const { reporter, outbox, markers, crash, telemetry } = deps;
   const { clock } = deps.timers;
   const { assignment, key } = run;
@@ -41,7 +41,8 @@ export async function settleJob(run: JobRun, end: AttemptEnd, deps: SettlingDeps
   });
   crash(4);
   reporter.outcome(outcomeOf(facts, end), { traceId, tenantId: key.tenantId });
-  if ((await reporter.publish(record)) === 'ended') return false;
+  const published = await reporter.publish(record);
+  if (published.kind === 'ended') return published;
   crash(5);
   if (run.hasMarker) {
     await markers.done(key).catch((fault: unknown) => {
@@ -51,5 +52,5 @@ export async function settleJob(run: JobRun, end: AttemptEnd, deps: SettlingDeps
   crash(6);
   run.delivery.ack();
   outbox?.published(record, attemptText(key));
-  return true;
+  return published;
 }
