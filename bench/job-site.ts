@@ -1,6 +1,7 @@
 // What the benchmark of durable work runs on: all roles in one process with a data folder, or apart over a NATS server with
-// its store on the disk; the simulated provider answers from this process after a millisecond.
-import { writeFileSync } from 'node:fs';
+// its store on the disk, started as the launcher starts it. The simulated provider answers from this process after a
+// millisecond, or two: its clock ticks each millisecond.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateApiKey, hashApiKey, prefixOf } from '../src/auth/api-key.ts';
@@ -20,14 +21,18 @@ export interface JobSite extends AsyncDisposable {
   readonly processes: readonly { readonly name: string; readonly pid: number }[];
   /** Requests that the provider had. */
   arrivals(): number;
+  /** Times that a worker took no jobs because it was overloaded: what was measured meanwhile is its rest. */
+  holds(): number;
 }
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const LAUNCHER = readFileSync(new URL('../beamline', import.meta.url), 'utf8');
+const FLAGS = /^flags='(.*)'$/m.exec(LAUNCHER)?.[1]?.split(' ') ?? [];
 const PEPPER = 'a pepper for measurements, which guards nothing at all';
 
 export async function startJobSite(mode: SiteMode, folder: string, profiles: string | undefined): Promise<JobSite> {
   await using opening = new AsyncDisposableStack();
-  const timers = opening.use(new Timers(systemClock));
+  const timers = opening.use(new Timers(systemClock, { tickMs: 1 }));
   let arrivals = 0;
   const upstream = opening.use(
     await startSimulatedServer({
@@ -41,11 +46,13 @@ export async function startJobSite(mode: SiteMode, folder: string, profiles: str
   const keys = Object.fromEntries(TENANTS.map((tenant) => [tenant, generateApiKey('test')]));
   const config = writeConfig(folder, upstream.url, keys);
   const processes: { name: string; pid: number }[] = [];
+  const outputs: (() => string)[] = [];
   const start = (name: string, args: readonly string[]): TestProcess => {
     const profile = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles, '--cpu-prof-name'];
     const named = profile.length === 0 ? [] : [...profile, `${mode}-${name}.cpuprofile`];
-    const started = startNode([...named, MAIN, ...args, '--config', config], { BEAMLINE_PEPPER: PEPPER });
+    const started = startNode([...FLAGS, ...named, MAIN, ...args, '--config', config], { BEAMLINE_PEPPER: PEPPER });
     processes.push({ name, pid: started.pid });
+    outputs.push(() => started.output());
     opening.defer(() => started.stop());
     return started;
   };
@@ -53,6 +60,7 @@ export async function startJobSite(mode: SiteMode, folder: string, profiles: str
   if (mode === 'embedded') gateway = start('up', ['up', '--port', '0', '--data', join(folder, 'data')]);
   else {
     const nats = opening.use(await startNatsServer());
+    processes.push({ name: 'nats-server', pid: nats.pid });
     for (const role of ['ledger', 'worker', 'router']) {
       // eslint-disable-next-line no-await-in-loop -- one after the other
       await start(role, [role, '--nats', nats.url]).until(new RegExp(`${role}_ready`));
@@ -61,8 +69,17 @@ export async function startJobSite(mode: SiteMode, folder: string, profiles: str
   }
   const [url] = await gateway.until(/http:\/\/127\.0\.0\.1:\d+/);
   const opened = opening.move();
-  return { url, keys, processes, arrivals: () => arrivals, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    url,
+    keys,
+    processes,
+    arrivals: () => arrivals,
+    holds: () => outputs.reduce((sum, output) => sum + [...output().matchAll(HELD)].length, 0),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
+
+const HELD = /"state":"held","source":"[^"]*overload[^"]*","message":"job_fetch"/g;
 
 function writeConfig(folder: string, upstreamUrl: string, keys: Readonly<Record<string, string>>): string {
   const records = Object.entries(keys).map(([tenant, secret]) => ({

@@ -104,13 +104,13 @@ export function tableOf(figures: Figures, section: string): string {
 
 export const SECTIONS: readonly string[] = [DECISIONS, POLICIES, LOOKUPS, MACHINE];
 
-function boundOf(limit: Target['limit'], unit: string): string {
+export function boundOf(limit: Target['limit'], unit: string): string {
   if (limit === undefined) return '';
   const [word, value] = 'atMost' in limit ? ['at most', limit.atMost] : ['at least', limit.atLeast];
   return `${word} ${value.toLocaleString('en-US')}${unit === 'x' ? '' : ' '}${unit}`.trimEnd();
 }
 
-function shown(value: number | undefined, unit: string): string {
+export function shown(value: number | undefined, unit: string): string {
   if (value === undefined) return '';
   const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 4;
   const text = digits === 0 ? Math.round(value).toLocaleString('en-US') : value.toFixed(digits);

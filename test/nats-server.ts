@@ -16,6 +16,8 @@ export interface NatsServer extends AsyncDisposable {
   readonly port: number;
   /** The folder in which it keeps streams. */
   readonly store: string;
+  /** Of what runs now. */
+  readonly pid: number;
   /** SIGKILL; the store stays. */
   kill(): Promise<void>;
   /** SIGTERM, and waits for its end; the store stays. */
@@ -64,6 +66,9 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     url: `nats://127.0.0.1:${port}`,
     port,
     store,
+    get pid() {
+      return child.pid ?? 0;
+    },
     kill,
     terminate: () => end('SIGTERM'),
     async restart() {
