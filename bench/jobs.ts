@@ -67,7 +67,10 @@ console.log(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}, ${nats}, ${c
 if (writes) {
   const command = ['npm run bench:jobs', ...process.argv.slice(2)].join(' ');
   const loadAfter = Number(loadavg()[0]?.toFixed(2));
-  writeFileSync(PAGE, judgedPage({ title: 'Performance of jobs', command, method: METHOD, sections, machine, loadAfter }));
+  writeFileSync(
+    PAGE,
+    judgedPage({ title: 'Performance of jobs', command, method: METHOD, sections, machine, loadAfter }),
+  );
 }
 if (sections.some(([, figures]) => figures.some((figure) => verdictOf(figure) === 'missed'))) process.exitCode = 1;
 

@@ -141,6 +141,9 @@ if (writes) {
   const method = `Usage events of ${TENANTS} tenants are folded by one process in batches of ${BATCH}, as the ledger makes them, ${events.toLocaleString('en-US')} a round after a warm-up, each new: the row with its digest, its cost and its parts is made in the measured time, and so are the sums of spend. Each round finds the tables larger by what the ones before it folded. PostgreSQL runs on the same cores.`;
   const loadAfter = Number(loadavg()[0]?.toFixed(2));
   const sections = [['Usage events folded', figures]] as const;
-  writeFileSync(PAGE, judgedPage({ title: 'Performance of the ledger', command, method, sections, machine, loadAfter }));
+  writeFileSync(
+    PAGE,
+    judgedPage({ title: 'Performance of the ledger', command, method, sections, machine, loadAfter }),
+  );
 }
 if (figures.some((figure) => verdictOf(figure) === 'missed')) process.exitCode = 1;

@@ -674,6 +674,7 @@ export type DecideResponseV2 = {
   }[];
   readonly payload_digest?: string;
   readonly duplicate?: boolean;
+  readonly accepted_at_ms?: number;
   readonly error?: {
     readonly code: string;
     readonly message: string;

@@ -6,7 +6,7 @@ import { keyOf } from '../contracts/bucket.ts';
 import { systemClock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { Timers } from '../core/timers.ts';
-import { openGround } from './conformance-fixture.ts';
+import { openGround, until } from './conformance-fixture.ts';
 import { openNatsBus } from './nats.ts';
 
 let server: NatsServer;
@@ -55,4 +55,32 @@ test('a list may take as long as its reader needs', async () => {
     if (count % 50 === 0) timers.tick();
   }
   assert.equal(count, 200);
+});
+
+test('the number of what was written to be erased is good for its connection alone', async () => {
+  using ground = openGround();
+  await using own = await startNatsServer();
+  await using bus = await openNatsBus({ url: own.url, name: 'passing', ...ground });
+  const [first, second, third] = ['first', 'second', 'third'].map((id) => keyOf('acme', id));
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  const bucket = await bus.openBucket({ name: 'passing', bytesMax: 1_048_576 });
+  const watched = await openNatsBus({ url: own.url, name: 'other', ...ground });
+  const other = await watched.openBucket({ name: 'passing', bytesMax: 1_048_576 });
+  await bucket.putPassing(first, 'ours');
+  await other.put(first, 'theirs');
+  await bucket.erase(first);
+  assert.equal((await bucket.get(first))?.value, 'theirs', 'only what was written here is known by its number');
+  await bucket.erase(first);
+  assert.equal(await bucket.get(first), undefined, 'once: now it was looked for');
+
+  await bucket.putPassing(second, 'before');
+  await own.restart();
+  await until('a new connection', () => bus.state === 'connected' && watched.state === 'connected');
+  await other.put(second, 'after');
+  await bucket.putPassing(third, 'of the new connection');
+  await bucket.erase(second);
+  assert.equal(await bucket.get(second), undefined, 'it was looked for');
+  await bucket.erase(third);
+  assert.equal(await bucket.get(third), undefined);
+  await watched.drain();
 });

@@ -27,6 +27,8 @@ import { ensureStream, openConsumer } from './nats-stream.ts';
 import { type Hold, PendingRoom } from './pending-room.ts';
 
 const BATCH = 500;
+/** What is run here comes in smaller parts, so that many who wait do not hold up the event loop together. */
+const FITTING = 64;
 const PULL = { expires: 10_000, idle_heartbeat: 2_000 };
 
 export interface ConsumeDeps {
@@ -69,7 +71,7 @@ export async function consume<M>(
       await free.open();
       if (isDrained) return;
       // eslint-disable-next-line no-await-in-loop -- as above
-      current = await consumer.fetch({ ...PULL, max_messages: Math.min(BATCH, free.left) });
+      current = await consumer.fetch({ ...PULL, max_messages: Math.min(FITTING, free.left) });
       // eslint-disable-next-line no-await-in-loop -- as above
       for await (const msg of current) onMessage(msg);
     }

@@ -1,6 +1,7 @@
 // How many more deliveries this process takes: each holds a place until it is settled or its ack wait is over, after
 // which the server gives it to somebody else.
 import type { Timer, Timers } from '../core/timers.ts';
+import { atTurnEnd } from '../core/turn.ts';
 
 /** A delivery's place. */
 export interface Hold {
@@ -41,13 +42,13 @@ export class PendingRoom {
     return { extend, release };
   }
 
-  /** Resolves when there is room, or after the end; for one who waits. */
+  /** Resolves when there is room, with all that this turn of the loop makes, or after the end; for one who waits. */
   open(): Promise<void> {
     if (this.#left > 0 || this.#isEnded) return Promise.resolve();
     return new Promise((resolve) => {
       this.#wake = () => {
         this.#wake = undefined;
-        resolve();
+        atTurnEnd(resolve);
       };
     });
   }

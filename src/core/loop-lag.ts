@@ -3,14 +3,17 @@ import type { Timer, Timers } from './timers.ts';
 
 /** As often as the wheel turns anyway. */
 const EVERY_MS = 20;
-/** Five seconds of samples. */
-const KEPT = 250;
+const WINDOW_MS = 5_000;
+/** Samples of that time, where nothing is late. */
+const KEPT = WINDOW_MS / EVERY_MS;
 const PERCENTILE = 0.99;
 
 export class LoopLag implements Disposable {
   readonly #timers: Timers;
   /** The newest delays; what was not measured yet counts as none. */
   readonly #delays = new Float64Array(KEPT);
+  /** When they were measured: a loop that is late measures seldom. */
+  readonly #moments = new Float64Array(KEPT).fill(-Infinity);
   #at = 0;
   #dueMs: number;
   #timer: Timer;
@@ -23,7 +26,9 @@ export class LoopLag implements Disposable {
 
   /** In milliseconds, over the last five seconds. */
   get p99Ms(): number {
-    return this.#delays.toSorted()[Math.ceil(KEPT * PERCENTILE) - 1] ?? 0;
+    const sinceMs = this.#timers.clock.nowMs() - WINDOW_MS;
+    const recent = this.#delays.map((delay, at) => ((this.#moments[at] ?? 0) > sinceMs ? delay : 0));
+    return recent.sort()[Math.ceil(KEPT * PERCENTILE) - 1] ?? 0;
   }
 
   [Symbol.dispose](): void {
@@ -34,6 +39,7 @@ export class LoopLag implements Disposable {
     const nowMs = this.#timers.clock.nowMs();
     // The wheel may be a tick late without anybody having held it up.
     this.#delays[this.#at] = Math.max(0, nowMs - this.#dueMs - EVERY_MS);
+    this.#moments[this.#at] = nowMs;
     this.#at = (this.#at + 1) % KEPT;
     this.#dueMs = nowMs + EVERY_MS;
     this.#timer = this.#timers.at(this.#dueMs, this.#measure);

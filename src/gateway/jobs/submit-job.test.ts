@@ -36,9 +36,15 @@ async function openSilent(serve: (bus: Bus, over: Promise<never>) => void) {
   });
   serve(bus, over.promise);
   const bucket = await bus.openBucket(jobBucket);
-  const jobs: KeyValue = new Proxy(bucket, { get: () => never });
+  let reads = 0;
+  const asked = (): Promise<never> => {
+    reads++;
+    return never();
+  };
+  const jobs: KeyValue = new Proxy(bucket, { get: () => asked });
   const submit = submitOver({ bus, jobs, timers, decideTimeoutMs: 2_000 });
   return {
+    reads: () => reads,
     /** How it ended, and when. */
     async submitted(): Promise<{ readonly ms: number; readonly end: Accepted | BeamlineError }> {
       let ended: { readonly ms: number; readonly end: Accepted | BeamlineError } | undefined;
@@ -81,4 +87,21 @@ test('a job that was accepted is told although the store does not answer', async
   assert.ok(!(end instanceof BeamlineError));
   assert.equal(end.record.request.job_id, REQUEST.job.id);
   assert.ok(ms <= 1_000, `${ms} ms`);
+});
+
+test('a new job whose moment the router tells is not read again', async () => {
+  await using gateway = await openSilent((bus) => {
+    bus.serve(at(decideV2), { queue: 'router' }, () => ({
+      version: '2' as const,
+      ok: true,
+      accepted_at_ms: 7,
+      context: { request_id: 'rq-1', tenant_id: 'acme' },
+    }));
+  });
+  const { end } = await gateway.submitted();
+  assert.ok(!(end instanceof BeamlineError));
+  const { request, state } = end.record;
+  const { job_id, tenant_id, created_at_ms, expires_at_ms } = request;
+  assert.deepEqual([job_id, tenant_id, created_at_ms, expires_at_ms], [REQUEST.job.id, 'acme', 7, 1_000_000]);
+  assert.deepEqual([state, end.isDuplicate, gateway.reads()], [undefined, false, 0]);
 });

@@ -42,7 +42,10 @@ export class DurableDecide {
     const { answer, isDuplicate, atMs } = await this.#take(asked, 'v2');
     const { request_id, tenant_id, trace_id } = asked;
     const context = trace_id === undefined ? { request_id, tenant_id } : { request_id, tenant_id, trace_id };
-    const told = { ...(isDuplicate ? { duplicate: true } : {}), ...(atMs === undefined ? {} : { accepted_at_ms: atMs }) };
+    const told = {
+      ...(isDuplicate ? { duplicate: true } : {}),
+      ...(atMs === undefined ? {} : { accepted_at_ms: atMs }),
+    };
     return { version: '2', ok: true, ...answer, ...told, context };
   }
 

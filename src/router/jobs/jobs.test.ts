@@ -4,8 +4,10 @@ import { Type } from 'typebox';
 import { assignmentIdOf, jobKey } from '../../contracts/job.ts';
 import { at, eventContract, payload } from '../../contracts/contract.ts';
 import { decideV1 } from '../../contracts/decide.ts';
+import { extensionValidate } from '../../contracts/extension.ts';
 import { execResult } from '../../contracts/result.ts';
 import { deadLetterStream } from '../../contracts/streams.ts';
+import type { Descriptor } from '../extensions.ts';
 import { CORRELATION } from '../router-fixture.ts';
 import { failure, JOB_ID, openJobs, orderOf, rest } from './jobs-fixture.ts';
 
@@ -229,6 +231,23 @@ test('a repeat gets the first answer; the same key with another task is a confli
   assert.equal(orders.length, 1);
   assert.match(metrics.render(), /router_jobs_total\{result="duplicate"\} 1/);
   await stop();
+});
+
+test('a new job is told with the moment of its record, unless an extension may have changed what that says', async () => {
+  const { start, ask, clock, stop } = await openJobs();
+  await start();
+  assert.equal((await ask(orderOf())).accepted_at_ms, clock.epochMs());
+  assert.equal((await ask(orderOf())).accepted_at_ms, undefined, 'a repeat');
+  await stop();
+
+  const guard: Descriptor = { id: 'guard', type: 'validator', timeoutMs: 700, retry: 0, enabled: true, config: {} };
+  const document = { weights: { alder: 1 }, validators: [{ id: 'guard' }] };
+  const guarded = await openJobs(document, { extensions: new Map([['guard', guard]]) });
+  await guarded.start();
+  guarded.bus.serve(at(extensionValidate, { id: 'guard' }), {}, () => ({ status: 'ok' as const }));
+  const { ok, duplicate, accepted_at_ms } = await guarded.ask(orderOf());
+  assert.deepEqual([ok, duplicate, accepted_at_ms], [true, undefined, undefined]);
+  await guarded.stop();
 });
 
 test('orders of one key that come at once are one job', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Bus, BusState } from '../../bus/bus.ts';
 import type { ExecAssignment } from '../../contracts/assignment.ts';
 import { keyOf } from '../../contracts/bucket.ts';
 import type { JobState } from '../../contracts/job.ts';
@@ -31,8 +32,46 @@ async function pass(jobs: Awaited<ReturnType<typeof openJobs>>, seconds: number)
   }
 }
 
-test('a mark stands until the record of the job says that its attempt is over, and then goes', async () => {
+test('a mark goes when a router has taken the result, which it does after it wrote the record', async () => {
   await using jobs = await openJobs();
+  jobs.heard.keepsResults = true;
+  await jobs.assign(external);
+  await settled();
+  jobs.executions[0]?.resolve({ output: { made: 1 } });
+  await settled();
+  await pass(jobs, 4);
+  assert.match((await jobs.markers.get(MARK))?.value ?? '', /"done"/);
+  jobs.heard.kept[0]?.ack();
+  await pass(jobs, 3);
+  assert.deepEqual(await jobs.markers.entries(), []);
+});
+
+test('the number of a result says nothing once the connection was lost over which it was confirmed', async () => {
+  const states = new Set<(state: BusState) => void>();
+  const through = (bus: Bus): Bus =>
+    new Proxy(bus, {
+      get(target, name) {
+        if (name === 'onState') return (listener: (state: BusState) => void) => void states.add(listener);
+        const own: unknown = Reflect.get(target, name, target);
+        return typeof own === 'function' ? (own.bind(target) as unknown) : own;
+      },
+    });
+  await using jobs = await openJobs({ through });
+  await jobs.assign(external);
+  await settled();
+  jobs.executions[0]?.resolve({ output: { made: 1 } });
+  await settled();
+  for (const state of ['reconnecting', 'connected'] as const) for (const tell of states) tell(state);
+  await pass(jobs, 10);
+  assert.match((await jobs.markers.get(MARK))?.value ?? '', /"done"/);
+  await writeState(jobs.records, over);
+  await pass(jobs, 20);
+  assert.equal(await jobs.markers.get(MARK), undefined);
+});
+
+test('while no router takes results a mark stands until the record of the job says that its attempt is over', async () => {
+  await using jobs = await openJobs();
+  jobs.heard.keepsResults = true;
   await jobs.assign(external);
   await settled();
   jobs.executions[0]?.resolve({ output: { made: 1 } });

@@ -1,6 +1,6 @@
 // A worker with jobs for tests: the memory bus, a manual clock, and a block that the test plays by hand.
 import { Type } from 'typebox';
-import type { Bus, KeyValue } from '../../bus/bus.ts';
+import type { Bus, Delivery, KeyValue } from '../../bus/bus.ts';
 import { openMemoryBus } from '../../bus/memory.ts';
 import { type ExecAssignment, execAssign, execAssignAck, type ExecAssignmentAck } from '../../contracts/assignment.ts';
 import { cancel } from '../../contracts/cancel.ts';
@@ -94,6 +94,9 @@ async function listen(bus: Bus) {
     results: [] as ExecResult[],
     outcomes: [] as AttemptOutcome[],
     beats: [] as string[],
+    /** Whether results are not acknowledged, as by a router that has not written what they mean. */
+    keepsResults: false,
+    kept: [] as Delivery<ExecResult>[],
   };
   bus.subscribe(at(execAssignAck), {}, (ack) => void heard.acks.push(ack));
   bus.subscribe(at(attemptOutcome), {}, (outcome) => void heard.outcomes.push(outcome));
@@ -101,7 +104,8 @@ async function listen(bus: Bus) {
   await bus.ensureStream(resultStream);
   await bus.consume({ stream: resultStream, consumer: routerResults, message: execResult.message }, (delivery) => {
     heard.results.push(delivery.message);
-    delivery.ack();
+    if (!heard.keepsResults) delivery.ack();
+    else heard.kept.push(delivery);
   });
   return heard;
 }
