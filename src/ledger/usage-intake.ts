@@ -31,8 +31,8 @@ export interface IntakeDeps {
   readonly crash?: CrashPoints | undefined;
 }
 
-/** How long a batch waits for more; a tick of the wheel or two. */
-const GATHER_MS = 5;
+/** How long a batch waits for more: each costs a sync of the disk, which in SQLite holds the event loop. */
+const GATHER_MS = 50;
 const PAUSE_MS = 500;
 const PAUSE_MAX_MS = 5_000;
 /** A third of the ack wait of the consumer. */
@@ -50,6 +50,8 @@ export class UsageIntake {
   #working: Promise<void> | undefined;
   #fault: BeamlineError | undefined;
   #heldSinceMs = 0;
+  /** Those who wait for all that is held. */
+  #hurried = 0;
   readonly #closing = new AbortController();
 
   constructor(deps: IntakeDeps) {
@@ -77,13 +79,18 @@ export class UsageIntake {
     this.#held.push(delivery);
     if (this.#working !== undefined) return;
     if (this.#held.length >= batch) this.#start();
-    else this.#timer ??= timers.after(GATHER_MS, () => this.#start());
+    else this.#gather();
   }
 
   /** Folds what is held without waiting for more; resolves when nothing is held, or the database is away. */
   async idle(): Promise<void> {
-    this.#start();
-    await this.#working;
+    this.#hurried++;
+    try {
+      this.#start();
+      await this.#working;
+    } finally {
+      this.#hurried--;
+    }
   }
 
   /** Folds what is held, once; what does not go through is delivered again to whoever comes. */
@@ -94,6 +101,10 @@ export class UsageIntake {
     this.#held = [];
   }
 
+  #gather(): void {
+    this.#timer ??= this.#deps.timers.after(GATHER_MS, () => this.#start());
+  }
+
   #start(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -102,6 +113,7 @@ export class UsageIntake {
     this.#working = this.#work().finally(() => {
       holding[Symbol.dispose]();
       this.#working = undefined;
+      if (this.#held.length > 0 && !this.#closing.signal.aborted) this.#gather();
     });
   }
 
@@ -114,6 +126,8 @@ export class UsageIntake {
         this.#held = this.#held.slice(deliveries.length);
         this.#heldSinceMs = timers.clock.nowMs();
         failures = 0;
+        // A few that came meanwhile wait for others.
+        if (this.#held.length < batch && this.#hurried === 0 && !this.#closing.signal.aborted) return;
         continue;
       }
       if (this.#closing.signal.aborted) return;
