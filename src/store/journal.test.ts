@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -155,6 +156,37 @@ test('a rewrite keeps what is appended while it runs', async (t) => {
     Array.from({ length: 40 }, (_, n) => `live-${n}`),
   );
   assert.deepEqual([...new Set(found.slice(40))], [...Array.from({ length: 40 }, (_, n) => `meanwhile-${n}`), 'after']);
+});
+
+test('who appends does not wait until a rewrite is on the disk', async (t) => {
+  const folder = newFolder(t);
+  const { journal } = await opened(folder, 16_777_216);
+  await journal.append('dead');
+  const gate = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const isNew = ({ fd }: FileHandle): boolean => statSync(`/proc/self/fd/${fd}`).ino === statSync(newFile).ino;
+  const newFile = join(folder, 'journal.new');
+  const probe = await open(join(folder, 'probe'), 'w');
+  const handles = Object.getPrototypeOf(probe) as FileHandle;
+  await probe.close();
+  for (const name of ['sync', 'datasync'] as const) {
+    // eslint-disable-next-line typescript/unbound-method -- it is called with the handle
+    const real = handles[name];
+    t.mock.method(handles, name, async function slow(this: FileHandle) {
+      if (existsSync(newFile) && isNew(this)) {
+        held.resolve();
+        await gate.promise;
+      }
+      return real.call(this);
+    });
+  }
+  const rewritten = journal.rewrite(() => ['live']);
+  await held.promise;
+  await journal.append('meanwhile');
+  gate.resolve();
+  await rewritten;
+  await journal.close();
+  assert.deepEqual(await left(folder), ['live', 'meanwhile']);
 });
 
 test('a rewrite that fails leaves the journal as it was', async (t) => {

@@ -1,7 +1,8 @@
 // An append-only file of checked records: what was acknowledged is there after a crash, up to the last whole record.
 // J1. Records of one turn of the event loop are one write and one fdatasync; those of the time until that is over, the next.
 // J2. Once a write or a sync failed nobody knows what the disk holds: nothing more is taken until the file is opened anew.
-// J3. A rewrite goes beside the file and takes its place by one rename, with everything that was written meanwhile.
+// J3. A rewrite goes beside the file and takes its place by one rename, with everything that was written meanwhile. It is on
+//     the disk before that, so that whoever appends waits only for the sync of what came meanwhile.
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BeamlineError } from '../core/errors.ts';
