@@ -4,9 +4,9 @@ import { BeamlineError } from '../core/errors.ts';
 import { framed, MAGIC, readFrames } from './journal-frame.ts';
 
 /** Written at once, which keeps the event loop for about a millisecond. */
-const CHUNK_BYTES = 262_144;
+const CHUNK_BYTES = 131_072;
 /** Synced at once: a sync of another file may wait for what this one has not on the disk yet. */
-const SYNC_BYTES = 4_194_304;
+const SYNC_BYTES = 1_048_576;
 
 /** Reads the file, and cuts what follows its last whole record. */
 export async function recover(

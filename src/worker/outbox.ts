@@ -10,8 +10,9 @@ import { type Journal, openJournal } from '../store/journal.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { ConfirmedResults } from './confirmed-results.ts';
 
-/** A smaller file is not worth writing anew. */
-const REWRITE_FROM_BYTES = 1_048_576;
+/** A smaller file is not worth writing anew, unless it may not become much larger. */
+const REWRITE_FROM_BYTES = 16 * 1_048_576;
+const REWRITE_SHARE = 1 / 4;
 /** The room beyond `bytesMax` for the results of what runs. */
 const ROOM_BYTES = 256 * 1_048_576;
 
@@ -170,7 +171,8 @@ export class Outbox implements AsyncDisposable {
 
   #rewriteIfWorth(): void {
     const { bytes } = this.#journal;
-    if (this.#isRewriting || bytes < REWRITE_FROM_BYTES || bytes < 2 * this.#bytes) return;
+    const worthBytes = Math.min(REWRITE_FROM_BYTES, this.#options.bytesMax * REWRITE_SHARE);
+    if (this.#isRewriting || bytes < worthBytes || bytes < 2 * this.#bytes) return;
     this.#isRewriting = true;
     this.#journal
       .rewrite(() => [...this.#lines.values()])
