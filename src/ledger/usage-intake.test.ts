@@ -29,10 +29,10 @@ function open() {
     intake,
     folds,
     acked: () => acked,
-    take(count: number): void {
+    take: (count: number): void => {
       for (let n = 0; n < count; n++) intake.take(delivery as unknown as UsageDelivery);
     },
-    async pass(ms: number): Promise<void> {
+    pass: async (ms: number): Promise<void> => {
       clock.advance(ms);
       timers.tick();
       await turn();
