@@ -182,7 +182,9 @@ export class JobIntake {
     const record = outbox?.confirmed(attemptText(attemptKeyOf(delivery.message)));
     if (record === undefined && isMissed) return false;
     this.#counters.redelivered('finished');
-    if (record === undefined || (await reporter.publish(record, delivery.seq)).kind !== 'ended') delivery.ack();
+    // Sent again by a router, which may miss the result; a delivery that comes again is of a message that was answered.
+    const askedBy = delivery.count === 1 ? delivery.seq : undefined;
+    if (record === undefined || (await reporter.publish(record, askedBy)).kind !== 'ended') delivery.ack();
     return true;
   }
 
