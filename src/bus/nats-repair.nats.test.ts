@@ -18,7 +18,7 @@ test('what a server has lost that was killed is written again by who wrote it, a
   const mine = await bus.openBucket(spec);
   const theirs = await peer.openBucket(spec);
   const first = await mine.update('changed', 's1', 0);
-  const gone = await mine.put('gone', 'g1');
+  const gone = await mine.update('gone', 'g1', 0);
   const shared = await mine.update('shared', 'm1', 0);
   await server.terminate();
   const messages = join(server.store, 'jetstream', '$G', 'streams', 'KV_beamline_jobs', 'msgs');

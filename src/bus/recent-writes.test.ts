@@ -34,7 +34,8 @@ test('what is missing is written again over what it replaced, and nothing else',
   writes.add('newer', 'n1', 7, 0);
   writes.add('deleted', 'd1', 8, 0);
   writes.add('put', 'p1', 9);
-  writes.add('put over another', 'p1', 10);
+  writes.add('created and put', 'p1', 10, 0);
+  writes.add('created and put', 'p2', 12);
   writes.add('erased', 'e1', 11, 0);
   writes.forget('erased');
   const { bucket, written } = bucketOf({
@@ -42,14 +43,14 @@ test('what is missing is written again over what it replaced, and nothing else',
     there: at(4),
     newer: at(20),
     deleted: { revision: 30, deleted: true },
-    'put over another': at(3),
+    'created and put': at(10),
   });
   assert.equal(await writes.repair(bucket), 4);
   assert.deepEqual(written, [
     ['created', 'c1', 0],
     ['changed', 's2', 2],
     ['older', 's2', 0],
-    ['put', 'p1', 0],
+    ['created and put', 'p2', 10],
   ]);
 });
 

@@ -44,7 +44,10 @@ export class RecentWrites {
   add(key: string, value: string, revision: number, over?: number): void {
     const before = this.#writes.get(key);
     this.forget(key);
-    const replaced = [...(before?.replaced ?? []).slice(1 - REPLACED_MAX), over ?? before?.revision ?? 0];
+    const known = over ?? before?.revision;
+    // Others may take away what was written over nobody knows what.
+    if (known === undefined) return;
+    const replaced = [...(before?.replaced ?? []).slice(1 - REPLACED_MAX), known];
     this.#writes.set(key, { value, atMs: this.#clock.nowMs(), revision, replaced });
     this.#chars += key.length + value.length;
     this.#tidy();
