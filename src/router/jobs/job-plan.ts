@@ -8,7 +8,7 @@ import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../../contracts/limits.ts';
 import { BeamlineError, errorRow, type ErrorCode } from '../../core/errors.ts';
 import type { Timers } from '../../core/timers.ts';
 import { decide, type Verdict } from '../../policy/decide.ts';
-import { expectationsOf, expectedCost } from '../../policy/expectations.ts';
+import { type Expectations, expectationsOf, expectedCost } from '../../policy/expectations.ts';
 import type { Facts } from '../../policy/facts.ts';
 import { begun, type History, moved, repeated, retried } from '../../policy/history.ts';
 import type { Policy, Target } from '../../policy/policy.ts';
@@ -188,11 +188,14 @@ export class Planner {
     if (last === undefined || policy instanceof BeamlineError) return undefined;
     const { attempt, provider_id, pool, model, reason } = last;
     const target = { ...bareTarget(provider_id), pool, model };
-    const timeLeftMs = attemptMsOf(record, policy, nowMs);
-    const post = this.#post(policy, this.#factsOf(record), provider_id, attempt);
+    const facts = this.#factsOf(record);
+    const post = this.#post(policy, facts, provider_id, attempt);
     // Without what it must pass it may never be sent again.
     if (post instanceof BeamlineError) return undefined;
-    return { policy, attempt: { attempt, target, model, reason, priority: REASONS.retry.priority, timeLeftMs, post } };
+    const { marks, priority = REASONS.retry.priority } = (state && keptIn(state)) ?? {};
+    const timeLeftMs = attemptMsOf(record, policy, nowMs);
+    const same = { attempt, target, model, reason, priority, tags: marks?.tags, arms: marks?.arms, timeLeftMs, post };
+    return { policy, attempt: { ...same, ...this.#expectationsOf(target, facts, policy) } };
   }
 
   /**
@@ -241,7 +244,7 @@ export class Planner {
     const to = (target: Target) => ({
       target,
       model: target.model ?? facts.model,
-      ...(isRouted(facts.taskType) ? expectationsOf(target, facts, this.#deps.live.now(facts.tenantId, policy)) : {}),
+      ...this.#expectationsOf(target, facts, policy),
     });
     const same = to(history.current);
     switch (next.kind) {
@@ -260,6 +263,11 @@ export class Planner {
       case 'redraw':
         return this.#redraw(kept, { history, facts, policy, budgets });
     }
+  }
+
+  /** Of an attempt that no decision made. */
+  #expectationsOf(target: Target, facts: Facts, policy: Policy): Expectations {
+    return isRouted(facts.taskType) ? expectationsOf(target, facts, this.#deps.live.now(facts.tenantId, policy)) : {};
   }
 
   #redraw(
