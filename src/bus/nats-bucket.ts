@@ -62,8 +62,8 @@ export class NatsBucket implements KeyValue {
       subjectOf: (key) => this.#subjectOf(key),
       readsDirectly: () => isAlone(link.nc),
     });
-    if (spec.isRepaired !== true) return;
-    this.#writes = new RecentWrites(link.timers.clock);
+    if (spec.supersedes === undefined) return;
+    this.#writes = new RecentWrites(link.timers.clock, spec.supersedes);
     this.#repairing = link.eachConnection((nc) => void this.#repair(nc));
   }
 
@@ -195,7 +195,7 @@ export class NatsBucket implements KeyValue {
     const room = this.#room.take(key.length + value.length);
     if (room !== undefined) await room;
     const revision = await write();
-    if (isAlone(nc)) this.#writes?.add(key, value, revision, over);
+    if (isAlone(nc)) this.#writes?.add(key, value, revision, over === undefined);
     return revision;
   }
 

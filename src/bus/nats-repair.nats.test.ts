@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startNatsServer } from '../../test/nats-server.ts';
 import { until } from '../../test/until.ts';
+import type { BucketSpec } from '../contracts/bucket.ts';
 import { openGround } from './conformance-fixture.ts';
 import { openNatsBus } from './nats.ts';
 
-const spec = { name: 'jobs', bytesMax: 1_048_576, isRepaired: true } as const;
+const spec: BucketSpec = { name: 'jobs', bytesMax: 1_048_576, supersedes: (ours, standing) => ours > standing };
 
 test('what a server has lost that was killed is written again by who wrote it, and what others wrote stays', async () => {
   await using server = await startNatsServer();

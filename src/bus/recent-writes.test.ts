@@ -4,13 +4,10 @@ import { ManualClock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 import { RecentWrites, type Repairable } from './recent-writes.ts';
 
-interface Stood {
-  readonly revision: number;
-  readonly deleted: boolean;
-}
+type Stood = Awaited<ReturnType<Repairable['find']>>;
 
-/** A bucket that shows what the test says, under revisions from 100 on. */
-function bucketOf(shown: Readonly<Record<string, Stood | undefined>>) {
+/** A bucket that shows what the test says, and gives revisions from 101 on. */
+function bucketOf(shown: Readonly<Record<string, Stood>>) {
   const written: unknown[] = [];
   const bucket: Repairable = {
     find: async (key) => shown[key],
@@ -21,51 +18,71 @@ function bucketOf(shown: Readonly<Record<string, Stood | undefined>>) {
   };
   return { bucket, written };
 }
-const at = (revision: number): Stood => ({ revision, deleted: false });
+const at = (revision: number, value: string): Stood => ({ revision, value, deleted: false });
+const open = (clock = new ManualClock(0)) => new RecentWrites(clock, (ours, standing) => ours > standing);
 
-test('what is missing is written again over what it replaced, and nothing else', async () => {
-  const writes = new RecentWrites(new ManualClock(0));
-  writes.add('created', 'c1', 1, 0);
-  writes.add('changed', 's1', 2, 0);
-  writes.add('changed', 's2', 5, 2);
-  writes.add('older', 's1', 3, 0);
-  writes.add('older', 's2', 6, 3);
-  writes.add('there', 't1', 4, 0);
-  writes.add('newer', 'n1', 7, 0);
-  writes.add('deleted', 'd1', 8, 0);
-  writes.add('put', 'p1', 9);
-  writes.add('created and put', 'p1', 10, 0);
-  writes.add('created and put', 'p2', 12);
-  writes.add('erased', 'e1', 11, 0);
+test('what is missing is written again in place of nothing or of what is older, the newest first', async () => {
+  const writes = open();
+  writes.add('absent', 'a1', 1, false);
+  writes.add('older', 's1', 2, false);
+  writes.add('older', 's2', 5, false);
+  writes.add('there', 't1', 4, false);
+  writes.add('newer', 'n1', 7, false);
+  writes.add('deleted', 'd1', 8, false);
+  writes.add('only put', 'p1', 9, true);
+  writes.add('created and put', 'p1', 10, false);
+  writes.add('created and put', 'p2', 12, true);
+  writes.add('erased', 'e1', 11, false);
   writes.forget('erased');
   const { bucket, written } = bucketOf({
-    changed: at(2),
-    there: at(4),
-    newer: at(20),
-    deleted: { revision: 30, deleted: true },
-    'created and put': at(10),
+    older: at(2, 's1'),
+    there: at(4, 't1'),
+    newer: at(20, 'n2'),
+    deleted: { revision: 30, value: '', deleted: true },
+    'created and put': at(10, 'p1'),
   });
-  assert.equal(await writes.repair(bucket), 4);
+  assert.equal(await writes.repair(bucket), 3);
   assert.deepEqual(written, [
-    ['created', 'c1', 0],
-    ['changed', 's2', 2],
-    ['older', 's2', 0],
     ['created and put', 'p2', 10],
+    ['older', 's2', 2],
+    ['absent', 'a1', 0],
   ]);
 });
 
+test('two that wrote one after the other come to the same, whoever looks first', async () => {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const both = [open(), open()];
+    both[0]?.add('a', 's1', 2, false);
+    both[1]?.add('a', 's2', 3, false);
+    const shown: Record<string, Stood> = { a: at(1, 's0') };
+    let last = 3;
+    const bucket: Repairable = {
+      find: async (key) => shown[key],
+      update: async (key, value) => {
+        shown[key] = at(++last, value);
+        return last;
+      },
+    };
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    for (const index of order) await both[index]?.repair(bucket);
+    assert.equal(shown['a']?.value, 's2');
+  }
+});
+
 test('what was written again is looked up again, under its new revision', async () => {
-  const writes = new RecentWrites(new ManualClock(0));
-  writes.add('a', 's2', 5, 2);
-  const first = bucketOf({ a: at(2) });
-  assert.equal(await writes.repair(first.bucket), 1);
-  assert.equal(await writes.repair(bucketOf({ a: at(101) }).bucket), 0, 'it is there');
-  assert.equal(await writes.repair(bucketOf({ a: at(2) }).bucket), 1, 'lost a second time');
+  const writes = open();
+  writes.add('a', 's2', 5, false);
+  assert.equal(await writes.repair(bucketOf({ a: at(2, 's1') }).bucket), 1);
+  assert.equal(await writes.repair(bucketOf({ a: at(101, 's2') }).bucket), 0, 'it is there');
+  assert.equal(await writes.repair(bucketOf({ a: at(2, 's1') }).bucket), 1, 'lost a second time');
 });
 
 test('somebody who is faster wins, and another fault is thrown', async () => {
-  const writes = new RecentWrites(new ManualClock(0));
-  writes.add('a', 'a1', 1, 0);
+  const writes = open();
+  writes.add('a', 'a1', 1, false);
   const refusing = (code: 'precondition_failed' | 'unavailable'): Repairable => ({
     find: async () => undefined,
     update: () => Promise.reject(new BeamlineError(code, 'no')),
@@ -75,11 +92,11 @@ test('somebody who is faster wins, and another fault is thrown', async () => {
 });
 
 test('what is written while it is looked up is left to who wrote it', async () => {
-  const writes = new RecentWrites(new ManualClock(0));
-  writes.add('a', 'a1', 1, 0);
+  const writes = open();
+  writes.add('a', 'a1', 1, false);
   const { bucket, written } = bucketOf({});
   const find: Repairable['find'] = async (key) => {
-    writes.add(key, 'a2', 2, 1);
+    writes.add(key, 'a2', 2, false);
     return undefined;
   };
   assert.equal(await writes.repair({ ...bucket, find }), 0);
@@ -88,21 +105,21 @@ test('what is written while it is looked up is left to who wrote it', async () =
 
 test('a minute of it is kept, and so much', async () => {
   const clock = new ManualClock(0);
-  const writes = new RecentWrites(clock);
-  writes.add('old', 'o', 1, 0);
+  const writes = open(clock);
+  writes.add('old', 'o', 1, false);
   clock.advance(59_999);
-  writes.add('young', 'y', 2, 0);
+  writes.add('young', 'y', 2, false);
   assert.equal(writes.size, 2);
   clock.advance(1);
-  writes.add('new', 'n', 3, 0);
+  writes.add('new', 'n', 3, false);
   assert.equal(writes.size, 2);
   const large = 'x'.repeat(6_000_000);
-  for (const key of ['a', 'b', 'c']) writes.add(key, large, 4, 0);
+  for (const key of ['a', 'b', 'c']) writes.add(key, large, 4, false);
   assert.equal(writes.size, 2);
   const { bucket, written } = bucketOf({});
   await writes.repair(bucket);
   assert.deepEqual(
     written.map((one) => (one as [string])[0]),
-    ['b', 'c'],
+    ['c', 'b'],
   );
 });

@@ -1,54 +1,57 @@
 // What this process wrote into a bucket a moment ago, so that it can be written again: a single server of 2.9 that is
 // killed may show an older entry of a key than the one that it confirmed, or none.
-// W1. Written again only over what our own write replaced: a newer word of somebody else stays.
-// W2. What was deleted or erased here is forgotten, and what bears the mark of a deletion is left alone.
+// W1. Written again only in place of nothing or of what it supersedes, which does not depend on who looks first.
+// W2. What was deleted or erased here is forgotten, what bears the mark of a deletion is left alone, and so is what was
+//     only put: others may have taken it away.
+import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
 
 const AGE_MAX_MS = 60_000;
 /** Characters of all that is kept; the oldest go first. */
 const CHARS_MAX = 16_777_216;
-/** Revisions of one key that are known to be older than our last. */
-const REPLACED_MAX = 8;
 const PARALLEL = 32;
 
 interface Write {
   readonly value: string;
-  readonly atMs: number;
   readonly revision: number;
-  /** What stood there before, newest last; 0 for nothing. */
-  readonly replaced: readonly number[];
+  readonly atMs: number;
+}
+
+interface Standing {
+  readonly revision: number;
+  readonly value: string;
+  readonly deleted: boolean;
 }
 
 export interface Repairable {
   /** Undefined for what is not there; throws what the bus throws. */
-  find(key: string): Promise<{ readonly revision: number; readonly deleted: boolean } | undefined>;
+  find(key: string): Promise<Standing | undefined>;
   update(key: string, value: string, revision: number): Promise<number>;
 }
 
 export class RecentWrites {
   readonly #clock: Clock;
+  readonly #supersedes: NonNullable<BucketSpec['supersedes']>;
   /** Oldest first. */
   readonly #writes = new Map<string, Write>();
   #chars = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, supersedes: NonNullable<BucketSpec['supersedes']>) {
     this.#clock = clock;
+    this.#supersedes = supersedes;
   }
 
   get size(): number {
     return this.#writes.size;
   }
 
-  /** `over` is the revision under which it was written; absent for one that was written over whatever stood there. */
-  add(key: string, value: string, revision: number, over?: number): void {
-    const before = this.#writes.get(key);
+  /** `isPut`: it was written over whatever stood there. */
+  add(key: string, value: string, revision: number, isPut: boolean): void {
+    const isKnown = this.#writes.has(key);
     this.forget(key);
-    const known = over ?? before?.revision;
-    // Others may take away what was written over nobody knows what.
-    if (known === undefined) return;
-    const replaced = [...(before?.replaced ?? []).slice(1 - REPLACED_MAX), known];
-    this.#writes.set(key, { value, atMs: this.#clock.nowMs(), revision, replaced });
+    if (isPut && !isKnown) return;
+    this.#writes.set(key, { value, revision, atMs: this.#clock.nowMs() });
     this.#chars += key.length + value.length;
     this.#tidy();
   }
@@ -60,10 +63,10 @@ export class RecentWrites {
     this.#chars -= key.length + write.value.length;
   }
 
-  /** Writes again what is missing; how many. Throws what the bucket throws, and may be repeated. */
+  /** Writes again what is missing, the newest first; how many. Throws what the bucket throws, and may be repeated. */
   async repair(bucket: Repairable): Promise<number> {
     this.#tidy();
-    const keys = [...this.#writes.keys()].values();
+    const keys = [...this.#writes.keys()].reverse().values();
     let count = 0;
     const one = async (): Promise<void> => {
       for (const key of keys) {
@@ -79,18 +82,21 @@ export class RecentWrites {
     const seen = this.#writes.get(key);
     if (seen === undefined) return false;
     const found = await bucket.find(key);
-    const write = this.#writes.get(key);
     // Written or erased meanwhile.
-    if (write !== seen || found?.deleted === true) return false;
-    const revision = found?.revision ?? 0;
-    if (revision === write.revision || !write.replaced.includes(revision)) return false;
+    if (this.#writes.get(key) !== seen || !this.#isMissing(seen, found)) return false;
     try {
-      this.add(key, write.value, await bucket.update(key, write.value, revision), revision);
+      const revision = await bucket.update(key, seen.value, found?.revision ?? 0);
+      if (this.#writes.get(key) === seen) this.add(key, seen.value, revision, false);
       return true;
     } catch (thrown) {
       if (BeamlineError.from(thrown).code !== 'precondition_failed') throw thrown;
       return false;
     }
+  }
+
+  #isMissing({ value, revision }: Write, found: Standing | undefined): boolean {
+    if (found === undefined) return true;
+    return !found.deleted && found.revision !== revision && this.#supersedes(value, found.value);
   }
 
   #tidy(): void {

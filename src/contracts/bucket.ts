@@ -13,10 +13,11 @@ export interface BucketSpec {
    */
   readonly isOwn?: true;
   /**
-   * Whether a process writes again what it wrote a moment ago and what a single server that was killed has lost. Not for
-   * keys that others take away without a mark, if it matters that they are gone.
+   * Given where a process writes again what it wrote a moment ago, if a single server that was killed has lost it: in
+   * place of nothing, and of what it supersedes. Whoever writes must agree about the order, so that it does not matter who
+   * is first. Not for keys that others take away without a mark, but for those that are only ever put.
    */
-  readonly isRepaired?: true;
+  readonly supersedes?: (ours: string, standing: string) => boolean;
 }
 
 export const keyOf = (...ids: readonly string[]): string => ids.map(encodeToken).join('.');

@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
  * Seven days after the end, a day of work before it, and a day of slack: the bucket forgets by itself. Routers may be told
  * other bounds (`router.jobs_bytes_max`, `router.jobs_retention_hours`).
  */
-export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3, isRepaired: true };
+export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3, supersedes };
 
 export type JobPart = 'req' | 'state' | 'open';
 export const jobKey = (tenantId: string, assignmentId: string, part: JobPart): string =>
@@ -141,3 +141,30 @@ export type JobState = Type.Static<typeof JobState>;
 
 export const jobRequest = payload('beamline.job.JobRequest', '2', JobRequest);
 export const jobState = payload('beamline.job.JobState', '2', JobState);
+
+/** A request never changes. Of two states of a job the one is newer that is further; of two ends the first counts. */
+function supersedes(ours: string, standing: string): boolean {
+  const [one, other] = [stateIn(ours), stateIn(standing)];
+  if (one === undefined || other === undefined || one.created_at_ms !== other.created_at_ms) return false;
+  const { ended_at_ms: oneEnd = Infinity } = one;
+  const { ended_at_ms: otherEnd = Infinity } = other;
+  if (oneEnd !== otherEnd) return oneEnd < otherEnd;
+  return isFurther(progressOf(one), progressOf(other));
+}
+
+function stateIn(text: string): JobState | undefined {
+  const value: unknown = JSON.parse(text);
+  return jobState.check(value) ? value : undefined;
+}
+
+const progressOf = ({ transitions, attempts, cancel, updated_at_ms }: JobState): readonly number[] => [
+  attempts.length,
+  transitions.length,
+  cancel === undefined ? 0 : 1,
+  updated_at_ms,
+];
+
+function isFurther(one: readonly number[], other: readonly number[]): boolean {
+  const place = one.findIndex((value, index) => value !== other[index]);
+  return place >= 0 && (one[place] ?? 0) > (other[place] ?? 0);
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isTerminal, type JobRequest, type JobState, jobState } from '../../contracts/job.ts';
+import { isTerminal, jobBucket, type JobRequest, type JobState, jobState } from '../../contracts/job.ts';
 import {
   accepted,
   addedLate,
@@ -172,6 +172,21 @@ function hear(state: JobState, { kind, attempt }: Word, nowMs: number): JobState
   }
 }
 
+const supersedes = (ours: object, standing: object): boolean | undefined =>
+  jobBucket.supersedes?.(JSON.stringify(ours), JSON.stringify(standing));
+
+test('of two ends the first counts, and neither a request nor another job is in the place of a state', () => {
+  const first = after((state) => given(state, 'timed_out', LOST, 5_000));
+  const second = after((state) => given(state, 'failed', LOST, 6_000));
+  assert.deepEqual([supersedes(first, second), supersedes(second, first)], [true, false]);
+  assert.equal(supersedes(first, after(publish(1), accept(1))), true, 'an end is further than anything');
+  assert.equal(supersedes(first, { ...begun(REQUEST), created_at_ms: 2_000 }), false);
+  assert.deepEqual(
+    [supersedes(REQUEST, REQUEST), supersedes(first, REQUEST), supersedes(REQUEST, first)],
+    [false, false, false],
+  );
+});
+
 /** Without what may be told later. */
 function endOf(state: JobState) {
   const { tags: _, updated_at_ms: __, attempt: ___, attempts: ____, cost_micro_usd: _____, ...end } = state;
@@ -211,6 +226,7 @@ test('words in any order, repeated and interleaved, lead to one terminal state',
         state = hear(state, one, 2_000 + index) ?? state;
         assert.ok(jobState.check(state), jobState.fault(state));
         assert.ok(state.attempt >= before.attempt, 'attempts only grow');
+        assert.deepEqual([supersedes(state, before), supersedes(before, state)], [state !== before, false]);
         if (isTerminal(state.status)) first ??= state;
       }
       assert.ok(first !== undefined && isTerminal(state.status));

@@ -8,7 +8,7 @@ import { BeamlineError } from '../../core/errors.ts';
 
 const DAY_MS = 86_400_000;
 
-export const attemptBucket: BucketSpec = { name: 'attempts', ttlMs: DAY_MS, bytesMax: 268_435_456, isRepaired: true };
+export const attemptBucket: BucketSpec = { name: 'attempts', ttlMs: DAY_MS, bytesMax: 268_435_456, supersedes };
 
 export interface AttemptKey {
   readonly tenantId: string;
@@ -115,6 +115,11 @@ export class AttemptMarkers {
   #value(state: 'running' | 'done'): string {
     return JSON.stringify({ process: this.#processId, state });
   }
+}
+
+/** What is done is done, whoever began it. */
+function supersedes(ours: string, standing: string): boolean {
+  return markerIn(ours).state === 'done' && markerIn(standing).state !== 'done';
 }
 
 /** A mark that cannot be read is somebody else's. */
