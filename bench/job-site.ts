@@ -1,9 +1,8 @@
 // What the benchmark of durable work runs on: all roles in one process with a data folder, or apart over a NATS server with
 // its store on the disk, started as the launcher starts it. The simulated provider answers from this process after a
 // millisecond, or two: its clock ticks each millisecond.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { generateApiKey, hashApiKey, prefixOf } from '../src/auth/api-key.ts';
 import { systemClock } from '../src/core/clock.ts';
 import { Timers } from '../src/core/timers.ts';
@@ -11,6 +10,7 @@ import { parseScript } from '../src/provider/simulated-script.ts';
 import { startSimulatedServer } from '../src/provider/simulated-server.ts';
 import { startNatsServer } from '../test/nats-server.ts';
 import { startNode, type TestProcess } from '../test/process.ts';
+import { launched } from './launched.ts';
 
 export const TENANTS = ['loud', 'quiet-1', 'quiet-2', 'quiet-3', 'quiet-4'] as const;
 export type SiteMode = 'embedded' | 'nats';
@@ -25,9 +25,6 @@ export interface JobSite extends AsyncDisposable {
   holds(): number;
 }
 
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const LAUNCHER = readFileSync(new URL('../beamline', import.meta.url), 'utf8');
-const FLAGS = /^flags='(.*)'$/m.exec(LAUNCHER)?.[1]?.split(' ') ?? [];
 const PEPPER = 'a pepper for measurements, which guards nothing at all';
 
 export async function startJobSite(mode: SiteMode, folder: string, profiles: string | undefined): Promise<JobSite> {
@@ -50,7 +47,7 @@ export async function startJobSite(mode: SiteMode, folder: string, profiles: str
   const start = (name: string, args: readonly string[]): TestProcess => {
     const profile = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles, '--cpu-prof-name'];
     const named = profile.length === 0 ? [] : [...profile, `${mode}-${name}.cpuprofile`];
-    const started = startNode([...FLAGS, ...named, MAIN, ...args, '--config', config], { BEAMLINE_PEPPER: PEPPER });
+    const started = startNode(launched([...args, '--config', config], named), { BEAMLINE_PEPPER: PEPPER });
     processes.push({ name, pid: started.pid });
     outputs.push(() => started.output());
     opening.defer(() => started.stop());

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { openNatsBus } from '../src/bus/nats.ts';
 import { at } from '../src/contracts/contract.ts';
 import { decideV2 } from '../src/contracts/decide.ts';
@@ -14,14 +13,14 @@ import { Metrics } from '../src/telemetry/metrics.ts';
 import { startNatsServer } from '../test/nats-server.ts';
 import { startNode } from '../test/process.ts';
 import { until } from '../test/until.ts';
+import { launched } from './launched.ts';
 import { fullDocument } from './policy-documents.ts';
 import type { Figures } from './policy-figures.ts';
 import { percentile } from './statistics.ts';
 
 const RATE = 1_000;
-const WARM_UP_S = 5;
+const WARM_UP_S = 15;
 const SECONDS = 10;
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const REQUEST = {
   version: '2' as const,
   tenant_id: 'acme',
@@ -46,7 +45,7 @@ export async function measureNats(): Promise<Figures> {
     }),
   );
   const nats = opened.use(await startNatsServer());
-  const router = startNode([MAIN, 'router', '--nats', nats.url, '--config', config]);
+  const router = startNode(launched(['router', '--nats', nats.url, '--config', config]));
   opened.defer(() => router.stop());
   await router.until(/router_ready/);
   const timers = opened.use(new Timers(systemClock));
