@@ -29,11 +29,12 @@ const writes = values.write ?? (decisions >= DECISIONS && values.only === undefi
 
 const PARTS: Readonly<Record<string, () => Figures | Promise<Figures>>> = {
   nats: measureNats,
+  // Before those that leave much behind: a full collection of their memory would be in the slowest decision.
+  swaps: measureSwaps,
   'cold-files': measureColdFiles,
   'cold-heir': measureColdHeir,
   lookups: measureLookups,
   outage: () => measureOutage(),
-  swaps: measureSwaps,
   compile: measureCompile,
   replay: measureReplay,
   many: () => measureMany(decisions),
