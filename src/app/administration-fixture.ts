@@ -4,7 +4,7 @@ import { openMemoryBus } from '../bus/memory.ts';
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { administerOver } from '../gateway/admin-client.ts';
-import { openEdge } from '../gateway/edge-fixture.ts';
+import { askBelow, openEdge } from '../gateway/edge-fixture.ts';
 import { serveAdmin } from '../router/admin.ts';
 import { memoryExtensions, memoryPolicies } from '../router/admin-fixture.ts';
 import { Breakers } from '../router/breakers.ts';
@@ -13,13 +13,6 @@ import { DecisionRing } from '../router/decision-ring.ts';
 import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { administrationOf } from './administration.ts';
-
-export type Json = Record<string, unknown>;
-
-interface Asked {
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
 
 /** The router knows the tenants acme and zeta. */
 export async function openAdministration(role: Role = 'admin', tenants: readonly string[] = ['acme']) {
@@ -50,16 +43,7 @@ export async function openAdministration(role: Role = 'admin', tenants: readonly
     },
     moment: { budgetsOf: async () => undefined, now: () => ({ attempt: 1, failed: new Set(), failureWords: [] }) },
   });
-  const ask = async (method: string, path: string, { body, headers }: Asked = {}) => {
-    const response = await fetch(`${edge.url}/api/v1${path}`, {
-      method,
-      headers: { ...edge.headers, ...headers },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = (text === '' ? {} : JSON.parse(text)) as Json;
-    return { status: response.status, json, headers: response.headers, text };
-  };
+  const ask = askBelow(edge, '/api/v1');
   return {
     ask,
     edge,

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../core/clock.ts';
+import type { Json } from '../gateway/edge-fixture.ts';
 import { decide } from '../policy/decide.ts';
 import type { Facts, Snapshot } from '../policy/facts.ts';
 import { parsePolicy } from '../policy/parse.ts';
-import { type Json, openAdministration as open } from './administration-fixture.ts';
+import { openAdministration as open } from './administration-fixture.ts';
 
 const DOCUMENT = { version: '2.0', weights: { alder: 1 } };
 const OTHER = { version: '2.0', weights: { birch: 1 } };

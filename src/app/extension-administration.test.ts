@@ -10,7 +10,7 @@ import { type ExtensionReply, extensionValidate } from '../contracts/extension.t
 import { systemClock } from '../core/clock.ts';
 import { Timers } from '../core/timers.ts';
 import { administerOver } from '../gateway/admin-client.ts';
-import { openEdge } from '../gateway/edge-fixture.ts';
+import { askBelow, type Json, openEdge } from '../gateway/edge-fixture.ts';
 import { memoryPolicies } from '../router/admin-fixture.ts';
 import { ExtensionRegistry } from '../router/extension-registry.ts';
 import type { Descriptor } from '../router/extensions.ts';
@@ -20,13 +20,6 @@ import { Metrics } from '../telemetry/metrics.ts';
 import { administrationOf } from './administration.ts';
 
 const ok = (): ExtensionReply => ({ status: 'ok' });
-
-type Json = Record<string, unknown>;
-
-interface Asked {
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
 
 const FIXED: Descriptor = { id: 'fixed', type: 'pre', timeoutMs: 700, retry: 1, enabled: true, config: { a: 1 } };
 const GUARD = { id: 'guard', type: 'validator' } as const;
@@ -72,16 +65,7 @@ async function open(role: Role = 'admin') {
     });
   // Requests are shared by both, and only one of them is told of what changes.
   const routers = [await start('r-1', true, own), await start('r-2', false, await registryOf())];
-  const ask = async (method: string, path: string, { body, headers }: Asked = {}) => {
-    const response = await fetch(`${edge.url}/api/v1/extensions${path}`, {
-      method,
-      headers: { ...edge.headers, ...headers },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = (text === '' ? {} : JSON.parse(text)) as Json;
-    return { status: response.status, json, headers: response.headers, text };
-  };
+  const ask = askBelow(edge, '/api/v1/extensions');
   let asked = 0;
   /** The code of a refusal, or `ok`. */
   const decide = async (): Promise<string> => {

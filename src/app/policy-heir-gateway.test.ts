@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BeamlineError } from '../core/errors.ts';
-import { type Json, openAdministration } from './administration-fixture.ts';
+import type { Json } from '../gateway/edge-fixture.ts';
+import { openAdministration } from './administration-fixture.ts';
 import { openBench } from './heir-fixture.ts';
 
 const DOCUMENT = { version: '2.0', weights: { alder: 1 } };

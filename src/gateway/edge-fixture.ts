@@ -201,6 +201,27 @@ function authenticatorOf(key: string, options: EdgeOptions): Authenticator {
   });
 }
 
+export type Json = Record<string, unknown>;
+
+interface Asked {
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Asks below a path with the key of the edge; a body that is no text is sent as JSON. */
+export const askBelow =
+  ({ url, headers: own }: EdgeFixture, base: string) =>
+  async (method: string, path: string, { body, headers }: Asked = {}) => {
+    const response = await fetch(`${url}${base}${path}`, {
+      method,
+      headers: { ...own, ...headers },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const json = (text === '' ? {} : JSON.parse(text)) as Json;
+    return { status: response.status, json, headers: response.headers, text };
+  };
+
 /** Waits for a condition that somebody else makes true. */
 export async function until(isTrue: () => boolean): Promise<void> {
   if (isTrue()) return;

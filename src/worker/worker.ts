@@ -81,6 +81,8 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   const records = await bus.openBucket(jobBucket);
   // Of this start: a process that comes back is another one.
   const markers = new AttemptMarkers(await bus.openBucket(attemptBucket), `${settings.id}:${newHex(8)}`);
+  // Before anything is taken: a worker that cannot open it starts nothing.
+  const resets = await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => posts.reset(extensionId) });
 
   const providerMetrics = new ProviderMetrics(deps.telemetry.metrics, deps.models ?? unnamed(deps.providers));
   const intake = new Intake({
@@ -113,7 +115,6 @@ export async function startWorker(deps: WorkerDeps): Promise<Role> {
   gaugeWorker(deps.telemetry.metrics, { slots, bus, level: () => watch.level });
   if (outbox === undefined) log.info('worker_without_outbox', { worker_id: settings.id });
   await jobs.begin();
-  const resets = await ExtensionResets.open({ bus, timers, log, reset: (extensionId) => posts.reset(extensionId) });
   log.info('worker_ready', { worker_id: settings.id });
 
   let abandoned = 0;

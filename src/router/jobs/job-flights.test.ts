@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DecideRequest } from '../../contracts/decide.ts';
-import { assignmentIdOf, type JobRequest } from '../../contracts/job.ts';
 import { attemptOutcome } from '../../contracts/outcome.ts';
 import { at } from '../../contracts/contract.ts';
 import { ManualClock } from '../../core/clock.ts';
@@ -10,7 +9,7 @@ import { Timers } from '../../core/timers.ts';
 import { CORRELATION } from '../router-fixture.ts';
 import { JobFlights } from './job-flights.ts';
 import { begun, published } from './job-state.ts';
-import { failure, openJobs, orderOf, rest } from './jobs-fixture.ts';
+import { failure, jobRequestOf, openJobs, orderOf, rest, START_MS } from './jobs-fixture.ts';
 
 const bounded = (max: number, more: object = {}) => ({
   providers: [{ name: 'alder', weight: 1, max_in_flight: max }],
@@ -154,20 +153,8 @@ test('an attempt is counted once, and let go once, whoever tells its end', () =>
   timers[Symbol.dispose]();
 });
 
-const START_MS = 1_790_000_000_000;
-
 function foundJob() {
-  const request: JobRequest = {
-    version: '2',
-    job_id: 'job_1',
-    assignment_id: assignmentIdOf('acme', 'job_1'),
-    tenant_id: 'acme',
-    request: orderOf(),
-    digest: '0'.repeat(64),
-    router_id: 'r-1',
-    created_at_ms: START_MS,
-    expires_at_ms: START_MS + 100_000,
-  };
+  const request = jobRequestOf(START_MS);
   const out = { attempt: 1, providerId: 'alder', model: undefined, pool: 'default', reason: 'weighted' };
   const of = { ...out, storedSeq: undefined, dueAtMs: START_MS + 5_000, policy: undefined, history: undefined };
   return { request, state: published(begun(request), of, START_MS), revision: 1 };

@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import { type DecideRequest } from '../../contracts/decide.ts';
 import { attemptOutcome } from '../../contracts/outcome.ts';
 import { at } from '../../contracts/contract.ts';
-import { assignmentIdOf, type JobRequest } from '../../contracts/job.ts';
 import { ManualClock } from '../../core/clock.ts';
 import { Timers } from '../../core/timers.ts';
 import type { Facts } from '../../policy/facts.ts';
@@ -14,7 +13,7 @@ import { RateLimits } from '../rate-limits.ts';
 import { CORRELATION } from '../router-fixture.ts';
 import { JobPlaces } from './job-places.ts';
 import { begun } from './job-state.ts';
-import { failure, openJobs, orderOf, rest } from './jobs-fixture.ts';
+import { failure, jobRequestOf, openJobs, orderOf, rest } from './jobs-fixture.ts';
 
 const limited = (max: number, more: object = {}, scope = 'policy') => ({
   providers: [{ name: 'alder', weight: 1 }],
@@ -190,7 +189,8 @@ test('among several routers only what was sent earlier under its own name is cou
     return place !== undefined;
   };
   const out = (router_id: string, published_at_ms: number) => {
-    const { request, state } = foundJob();
+    const request = jobRequestOf(1_789_999_990_000);
+    const state = begun(request);
     const attempt = {
       attempt: 1,
       provider_id: 'alder',
@@ -212,18 +212,3 @@ test('among several routers only what was sent earlier under its own name is cou
 });
 
 const FACTS: Facts = { tenantId: 'acme', requestId: 'rq-1', taskType: 'ai.chat', stream: false, context: {} };
-
-function foundJob() {
-  const request: JobRequest = {
-    version: '2',
-    job_id: 'job_1',
-    assignment_id: assignmentIdOf('acme', 'job_1'),
-    tenant_id: 'acme',
-    request: orderOf(),
-    digest: '0'.repeat(64),
-    router_id: 'r-1',
-    created_at_ms: 1_789_999_990_000,
-    expires_at_ms: 1_790_000_100_000,
-  };
-  return { request, state: begun(request) };
-}

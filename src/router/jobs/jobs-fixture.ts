@@ -8,7 +8,7 @@ import { type ExecAssignment, execAssign, execAssignAck } from '../../contracts/
 import { type Cancel, cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { type DecideRequest, type DecideResponse, decideV2 } from '../../contracts/decide.ts';
-import { assignmentIdOf, jobBucket, jobKey, type JobState, jobState } from '../../contracts/job.ts';
+import { assignmentIdOf, jobBucket, jobKey, type JobRequest, type JobState, jobState } from '../../contracts/job.ts';
 import { type JobCommand, jobControl, type JobOperation, type JobReply } from '../../contracts/job-control.ts';
 import { type ExecResult, execResult } from '../../contracts/result.ts';
 import { assignStream, usageStream, workerAssignments } from '../../contracts/streams.ts';
@@ -26,7 +26,7 @@ import type { Descriptor } from '../extensions.ts';
 import { CORRELATION, policiesWith, settled } from '../router-fixture.ts';
 import { startRouter } from '../router.ts';
 
-const START_MS = 1_790_000_000_000;
+export const START_MS = 1_790_000_000_000;
 export const JOB_ID = 'job_01JD7ZPK2M4N6P8R0T2V4X6Z8B';
 const LIFE_MS = 3_600_000;
 
@@ -68,6 +68,19 @@ const resultOf = (order: ExecAssignment, more: Partial<ExecResult>): ExecResult 
 });
 
 /** A failure as a worker reports it. */
+/** A job as its record has it. */
+export const jobRequestOf = (createdAtMs: number): JobRequest => ({
+  version: '2',
+  job_id: 'job_1',
+  assignment_id: assignmentIdOf('acme', 'job_1'),
+  tenant_id: 'acme',
+  request: orderOf(),
+  digest: '0'.repeat(64),
+  router_id: 'r-1',
+  created_at_ms: createdAtMs,
+  expires_at_ms: createdAtMs + 100_000,
+});
+
 export const failure = (code: string, more: Partial<ExecResult> = {}): Partial<ExecResult> => ({
   status: 'error',
   error_code: code,
