@@ -17,7 +17,7 @@ import type { LeftStream } from './memory-left.ts';
 import type { StreamRecorder, Told } from './memory-recorder.ts';
 import { headersSent, type Origin } from './sent-headers.ts';
 
-const RETAINED_BYTES_MAX = 65_536;
+const RETAINED_BYTES_MAX = 8_192;
 /** No stream of one process holds more, whatever its settings allow a server. */
 const STREAM_BYTES_MAX = 256 * 1_048_576;
 const DUPLICATES_MAX = 2_000;

@@ -33,7 +33,7 @@ interface Waiting {
 export class NatsRequests {
   readonly #link: NatsLink;
   readonly #prefix = `_INBOX.${newHex(16)}.`;
-  readonly #waiting = new LiveMap<string, Waiting>();
+  readonly #waiting = new LiveMap<Waiting>();
   #calls = 0;
 
   constructor(link: NatsLink) {
@@ -69,7 +69,7 @@ export class NatsRequests {
 }
 
 class Wait<R> implements Waiting {
-  readonly #all: LiveMap<string, Waiting>;
+  readonly #all: LiveMap<Waiting>;
   readonly #token: string;
   readonly #call: Call<R>;
   readonly #resolve: (reply: R) => void;
@@ -78,7 +78,7 @@ class Wait<R> implements Waiting {
   #abort: (() => void) | undefined;
 
   constructor(
-    all: LiveMap<string, Waiting>,
+    all: LiveMap<Waiting>,
     token: string,
     call: Call<R>,
     resolve: (reply: R) => void,

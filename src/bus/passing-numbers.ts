@@ -7,7 +7,7 @@ import { LiveMap } from '../core/live-map.ts';
 const COUNT_MAX = 50_000;
 
 export class PassingNumbers {
-  readonly #numbers = new LiveMap<string, number>();
+  readonly #numbers = new LiveMap<number>();
   #nc: NatsConnection | undefined;
 
   add(nc: NatsConnection, key: string, revision: number): void {

@@ -55,8 +55,7 @@ export class UsageBacklog {
     const length = Buffer.byteLength(text);
     let chunk = this.#chunks.at(-1);
     if (chunk === undefined || (chunk.ends.at(-1) ?? 0) + length > chunk.bytes.length) {
-      if (this.bytes >= this.#deps.bytesMax) this.#forget();
-      chunk = { bytes: Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, length)), ends: [], read: 0 };
+      chunk = this.#emptyChunk(length);
       this.#chunks.push(chunk);
     }
     const start = chunk.ends.at(-1) ?? 0;
@@ -64,9 +63,12 @@ export class UsageBacklog {
     chunk.ends.push(start + length);
   }
 
-  #forget(): void {
-    const oldest = this.#chunks.shift();
+  /** Once all are full the oldest is written again: memory that is given back for each would bring full collections. */
+  #emptyChunk(length: number): Chunk {
+    const oldest = this.bytes >= this.#deps.bytesMax ? this.#chunks.shift() : undefined;
     if (oldest !== undefined) this.#deps.forgotten.add(oldest.ends.length - oldest.read);
+    const bytes = oldest?.bytes.length === CHUNK_BYTES && length <= CHUNK_BYTES ? oldest.bytes : undefined;
+    return { bytes: bytes ?? Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, length)), ends: [], read: 0 };
   }
 
   /** In slices, between which the loop turns. */

@@ -8,7 +8,7 @@ import {
 import { DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import { BeamlineError, errorRow } from '../core/errors.ts';
 import { newAssignmentId } from '../core/ids.ts';
-import type { LiveMap } from '../core/live-map.ts';
+import { LiveMap } from '../core/live-map.ts';
 import { decide, emptyBecause, type Verdict } from '../policy/decide.ts';
 import { type Explanation, minimalOf } from '../policy/explanation.ts';
 import type { Facts } from '../policy/facts.ts';
@@ -40,7 +40,7 @@ const FIRST = { attempt: 1, failureWords: [] };
 export interface DeciderDeps extends AttemptsDeps {
   readonly policies: Policies;
   /** The interactive requests in flight, by assignment. */
-  readonly inFlight: LiveMap<string, Attempts>;
+  readonly inFlight: LiveMap<Attempts>;
   readonly rateLimits: RateLimits;
   readonly budgets: PolicyBudgets;
   readonly shadows: Shadows;
@@ -74,7 +74,7 @@ export class Decider {
   readonly #experiments: ExperimentCounts;
   readonly #durable: DurableDecide;
   /** The assignments in flight by tenant and request: whoever pushes a request twice must say so. */
-  readonly #pushed = new Map<string, string>();
+  readonly #pushed = new LiveMap<string>();
 
   constructor(deps: DeciderDeps) {
     this.#deps = deps;

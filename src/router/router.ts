@@ -69,7 +69,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const { bus, timers, settings } = deps;
   const log = deps.telemetry.log.for('router');
   const telemetry = { ...deps.telemetry, log };
-  const inFlight = new LiveMap<string, Attempts>();
+  const inFlight = new LiveMap<Attempts>();
   await using opened = new AsyncDisposableStack();
 
   const deadLetters = await openDeadLetters(deps, telemetry);
@@ -130,7 +130,7 @@ interface Hearing {
   readonly shadows: Shadows;
   readonly live: LiveState;
   readonly jobs: { heard(outcome: AttemptOutcome): void };
-  readonly inFlight: LiveMap<string, Attempts>;
+  readonly inFlight: LiveMap<Attempts>;
   readonly unreported: UnreportedAttempts;
 }
 
@@ -153,7 +153,7 @@ const hear = (bus: Bus, { shadows, live, jobs, inFlight, unreported }: Hearing):
 /** What it does now, in a gauge and for its operators. */
 function shown(
   { settings, telemetry }: RouterDeps,
-  inFlight: LiveMap<string, Attempts>,
+  inFlight: LiveMap<Attempts>,
   fleet: Fleet,
   backpressure: Backpressure,
 ): () => object {
@@ -194,7 +194,7 @@ async function openDeadLetters(
 }
 
 /** Resolves when no attempt is left, or lets go of those that are when the time is over. */
-async function settled(inFlight: LiveMap<string, Attempts>, timers: Timers): Promise<void> {
+async function settled(inFlight: LiveMap<Attempts>, timers: Timers): Promise<void> {
   const untilMs = timers.clock.nowMs() + DRAIN_MS;
   const look = async (): Promise<void> => {
     if (inFlight.size === 0 || timers.clock.nowMs() >= untilMs) return;

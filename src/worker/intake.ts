@@ -38,7 +38,7 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #callDeps: CallDeps;
   /** By assignment: at most one attempt of it runs here. */
-  readonly #calls = new LiveMap<string, Call>();
+  readonly #calls = new LiveMap<Call>();
   /** The highest attempt of an assignment that has ended here. */
   readonly #finished = new RecentNumbers(FINISHED_MAX);
   readonly #metrics: ReturnType<typeof declareMetrics>;

@@ -28,7 +28,7 @@ export interface AcksDeps {
 
 export class Acks implements AsyncDisposable {
   readonly #deps: AcksDeps;
-  readonly #pending = new LiveMap<string, Timer>();
+  readonly #pending = new LiveMap<Timer>();
   readonly #subscription: Subscription;
 
   constructor(deps: AcksDeps) {

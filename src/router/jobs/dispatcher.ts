@@ -72,7 +72,7 @@ export class Dispatcher {
   readonly #lines: Readonly<Record<SlotClass, FairQueue<InLine>>> = { io: new FairQueue(), cpu: new FairQueue() };
   /** Whose turn it is. */
   #turn = 0;
-  readonly #inLine = new LiveMap<string, { isMissed: boolean }>();
+  readonly #inLine = new LiveMap<{ isMissed: boolean }>();
   #sending = 0;
   #isClosed = false;
   #whenIdle: (() => void) | undefined;

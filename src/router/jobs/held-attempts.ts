@@ -29,7 +29,7 @@ export interface HeldAttemptsDeps {
 export class HeldAttempts implements Disposable {
   readonly #deps: HeldAttemptsDeps;
   /** By assignment: one attempt of a job is out at a time. */
-  readonly #held = new LiveMap<string, Held>();
+  readonly #held = new LiveMap<Held>();
 
   constructor(deps: HeldAttemptsDeps) {
     this.#deps = deps;

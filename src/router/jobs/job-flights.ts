@@ -27,7 +27,7 @@ export class JobFlights implements Disposable {
   readonly #live: JobFlightsDeps['live'];
   readonly #lines: JobLines;
   /** By assignment: one attempt of a job is out at a time. */
-  readonly #out = new LiveMap<string, Out>();
+  readonly #out = new LiveMap<Out>();
 
   constructor(deps: JobFlightsDeps) {
     this.#live = deps.live;

@@ -33,7 +33,7 @@ export interface JobPlacesDeps extends JobFlightsDeps {
 export class JobPlaces implements Disposable {
   readonly #deps: JobPlacesDeps;
   /** By assignment: one attempt of a job is out at a time. */
-  readonly #held = new LiveMap<string, Held>();
+  readonly #held = new LiveMap<Held>();
   readonly #lines: JobLines;
   readonly #flights: JobFlights;
   /** Of the epoch: what was sent here since was counted then. */

@@ -27,7 +27,7 @@ export interface KeeperDeps {
 
 export class Keeper implements AsyncDisposable {
   readonly #deps: KeeperDeps;
-  readonly #timers = new LiveMap<string, { readonly timer: Timer; readonly dueMs: number }>();
+  readonly #timers = new LiveMap<{ readonly timer: Timer; readonly dueMs: number }>();
   readonly #line = new Map<string, Look>();
   readonly #running = new Set<string>();
   #isClosed = false;

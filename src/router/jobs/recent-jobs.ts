@@ -13,7 +13,7 @@ interface Recent {
 }
 
 export class RecentJobs {
-  readonly #jobs = new LiveMap<string, Recent>();
+  readonly #jobs = new LiveMap<Recent>();
   #chars = 0;
 
   get(key: string): FoundJob | undefined {
