@@ -8,7 +8,8 @@ import type { FoldedUsage } from './usage-row.ts';
 export async function insertNew(session: SqlSession, usages: readonly FoldedUsage[]): Promise<readonly FoldedUsage[]> {
   const fresh: FoldedUsage[] = [];
   await inChunks(usages, async (chunk) => {
-    const params = chunk.flatMap(({ row }) => USAGE_COLUMNS.map((column): SqlValue => row[column]));
+    const params: SqlValue[] = [];
+    for (const { row } of chunk) for (const column of USAGE_COLUMNS) params.push(row[column]);
     const rows = await session.all<{ usage_id: string }>(insertOf(chunk.length), params);
     if (rows.length === chunk.length) return void fresh.push(...chunk);
     const ids = new Set(rows.map(({ usage_id }) => usage_id));
