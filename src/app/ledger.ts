@@ -39,6 +39,7 @@ export async function openLedger(ground: Ground, bus: Bus): Promise<Ledger> {
       spill,
       prices: priceLines(config.providers.list),
       batch: config.ledger.batch,
+      isAlone: config.nats.url === undefined,
       crash,
       backlogBytes: isPassing(config) ? BACKLOG_BYTES : undefined,
       retention: retentionOf(ground, store),

@@ -41,6 +41,8 @@ export interface LedgerDeps {
   readonly batch: number;
   readonly retention: RetentionRule;
   readonly reconcile: Reconcile;
+  /** No other ledger reads the stream of usage. */
+  readonly isAlone: boolean;
   /** Bytes of the newest events that wait until somebody reads; absent: each is folded at once, and acknowledged after it. */
   readonly backlogBytes?: number | undefined;
   /** Where dead letters wait that the bus refuses. */
@@ -80,7 +82,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const schema = opening.use(await openSchema(store, timers, log));
   const probe = opening.use(new DatabaseProbe({ store, timers, log, isThere: () => schema.isThere }));
   const prices = opening.use(await PriceKeeper.open({ bus, store, schema, timers, log, lines: deps.prices }));
-  const trim = opening.use(new StreamTrim({ bus, timers, log }));
+  const trim = opening.use(new StreamTrim({ bus, timers, log, isAlone: deps.isAlone }));
   const letters = new DeadLetters({
     bus,
     clock,

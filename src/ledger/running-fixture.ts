@@ -33,6 +33,7 @@ export const startSmallLedger = (
     ...deps,
     id: 'ledger-1',
     batch: 10,
+    isAlone: false,
     retention: { kind: 'newest', rowsMax: 100 },
     reconcile: () => Promise.reject(new BeamlineError('not_implemented', 'not here')),
   });
