@@ -9,8 +9,8 @@ import { Timers } from '../src/core/timers.ts';
 import { parseScript } from '../src/provider/simulated-script.ts';
 import { startSimulatedServer } from '../src/provider/simulated-server.ts';
 import { startNatsServer } from '../test/nats-server.ts';
-import { startNode, type TestProcess } from '../test/process.ts';
-import { launched } from './launched.ts';
+import type { TestProcess } from '../test/process.ts';
+import { startLaunched } from './launched.ts';
 
 export const TENANTS = ['loud', 'quiet-1', 'quiet-2', 'quiet-3', 'quiet-4'] as const;
 export type SiteMode = 'embedded' | 'nats';
@@ -45,9 +45,9 @@ export async function startJobSite(mode: SiteMode, folder: string, profiles: str
   const processes: { name: string; pid: number }[] = [];
   const outputs: (() => string)[] = [];
   const start = (name: string, args: readonly string[]): TestProcess => {
-    const profile = profiles === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profiles, '--cpu-prof-name'];
-    const named = profile.length === 0 ? [] : [...profile, `${mode}-${name}.cpuprofile`];
-    const started = startNode(launched([...args, '--config', config], named), { BEAMLINE_PEPPER: PEPPER });
+    const profile: Readonly<Record<string, string>> =
+      profiles === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${join(profiles, `${mode}-${name}`)}` };
+    const started = startLaunched([...args, '--config', config], { BEAMLINE_PEPPER: PEPPER, ...profile });
     processes.push({ name, pid: started.pid });
     outputs.push(() => started.output());
     opening.defer(() => started.stop());

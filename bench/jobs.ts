@@ -1,7 +1,7 @@
 // `npm run bench:jobs`: durable work on one machine, with its stores on the disk: jobs accepted and completed a second, in
 // one process and over NATS, and what a tenant with twenty times the work of the others does to their latency. A full run
 // writes `docs/performance-jobs.md`; `--jobs`, `--rounds`, `--seconds`, `--warm-up` and `--mode` shorten it; `--prof DIR`
-// writes a CPU profile of each process. Exit code 0: all targets hold; 1: one is missed.
+// writes CPU profiles, of each role in a folder of its own. Exit code 0: all targets hold; 1: one is missed.
 /* eslint-disable no-console, no-await-in-loop -- a command of its own; phases come one after the other */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';

@@ -1,20 +1,9 @@
-// How the launcher starts Beamline: what is measured without its flags is something else.
-import { readFileSync } from 'node:fs';
+// Beamline as whoever runs it has it, with the launcher's flags: what is measured without them is something else.
 import { fileURLToPath } from 'node:url';
+import { startProgram, type TestProcess } from '../test/process.ts';
 
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const FLAGS = flagsIn(readFileSync(new URL('../beamline', import.meta.url), 'utf8'));
+const LAUNCHER = fileURLToPath(new URL('../beamline', import.meta.url));
 
-function flagsIn(launcher: string): readonly string[] {
-  const flags = /^flags='(.*)'$/m.exec(launcher)?.[1];
-  if (flags === undefined) throw new Error('the launcher has no flags any more');
-  return flags.split(' ');
-}
-
-/** Arguments of Node: `flags` beside those of the launcher, then the program with its own. */
-export const launched = (args: readonly string[], flags: readonly string[] = []): string[] => [
-  ...FLAGS,
-  ...flags,
-  MAIN,
-  ...args,
-];
+/** The launcher replaces itself, so the process id is that of Beamline. */
+export const startLaunched = (args: readonly string[], env: Readonly<Record<string, string>> = {}): TestProcess =>
+  startProgram(LAUNCHER, args, env);

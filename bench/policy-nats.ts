@@ -11,9 +11,8 @@ import { Timers } from '../src/core/timers.ts';
 import { openLog } from '../src/telemetry/log.ts';
 import { Metrics } from '../src/telemetry/metrics.ts';
 import { startNatsServer } from '../test/nats-server.ts';
-import { startNode } from '../test/process.ts';
 import { until } from '../test/until.ts';
-import { launched } from './launched.ts';
+import { startLaunched } from './launched.ts';
 import { fullDocument } from './policy-documents.ts';
 import type { Figures } from './policy-figures.ts';
 import { percentile } from './statistics.ts';
@@ -45,7 +44,7 @@ export async function measureNats(): Promise<Figures> {
     }),
   );
   const nats = opened.use(await startNatsServer());
-  const router = startNode(launched(['router', '--nats', nats.url, '--config', config]));
+  const router = startLaunched(['router', '--nats', nats.url, '--config', config]);
   opened.defer(() => router.stop());
   await router.until(/router_ready/);
   const timers = opened.use(new Timers(systemClock));
