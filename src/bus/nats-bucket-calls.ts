@@ -69,6 +69,19 @@ export class BucketCalls {
     });
   }
 
+  /** Removes what has the number if it is the key's, whether or not it is shown under the key. */
+  async drop(key: string, revision: number): Promise<void> {
+    const { requests, stream, subjectOf } = this.#options;
+    const holder = await requests.call({
+      subject: `$JS.API.STREAM.MSG.GET.${stream}`,
+      bytes: new TextEncoder().encode(JSON.stringify({ seq: revision })),
+      headers: undefined,
+      timeoutMs: TIMEOUT_MS,
+      read: readHolder,
+    });
+    if (holder === subjectOf(key)) await this.removeNumber(revision);
+  }
+
   put(key: string, value: string): Promise<number> {
     return this.#write(key, value, undefined);
   }
@@ -132,7 +145,7 @@ function readDirect(msg: Msg): Found | undefined {
 
 interface WireStored {
   readonly error?: { readonly code: number; readonly description?: string };
-  readonly message?: { readonly seq: number; readonly data?: string; readonly hdrs?: string; readonly time?: string };
+  readonly message?: { readonly subject: string; readonly seq: number; readonly data?: string; readonly hdrs?: string; readonly time?: string };
 }
 
 function readStoredMessage(msg: Msg): Found | undefined {
@@ -143,6 +156,9 @@ function readStoredMessage(msg: Msg): Found | undefined {
   const { seq: revision, data, time: written = '' } = message;
   return { revision, value: textOf(data), deleted: isDeletion(operation), written };
 }
+
+/** The subject of the message; undefined where there is none. */
+const readHolder = (msg: Msg): string | undefined => (JSON.parse(msg.string()) as WireStored).message?.subject;
 
 function readRemoved(msg: Msg): void {
   const { error } = JSON.parse(msg.string()) as { readonly error?: { readonly err_code?: number } };

@@ -206,10 +206,11 @@ export class NatsBucket implements KeyValue {
     const find = (key: string): ReturnType<BucketCalls['find']> => this.#run(() => this.#calls.find(key));
     const update = (key: string, value: string, revision: number): Promise<number> =>
       this.#run(() => this.#calls.update(key, value, revision));
+    const drop = (key: string, revision: number): Promise<void> => this.#run(() => this.#calls.drop(key, revision));
     for (let failures = 0; this.#link.nc === nc && !this.#link.isClosing; failures++) {
       try {
         // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-        const count = await writes.repair({ find, update });
+        const count = await writes.repair({ find, update, drop });
         if (count > 0) this.#link.log.warn('bus_bucket_repaired', { source: this.#spec.name, count });
         return;
       } catch (fault) {

@@ -9,14 +9,19 @@ type Stood = Awaited<ReturnType<Repairable['find']>>;
 /** A bucket that shows what the test says, and gives revisions from 101 on. */
 function bucketOf(shown: Readonly<Record<string, Stood>>) {
   const written: unknown[] = [];
+  const dropped: string[] = [];
+  const now: Record<string, Stood> = { ...shown };
   const bucket: Repairable = {
-    find: async (key) => shown[key],
+    find: async (key) => now[key],
     update: async (key, value, revision) => {
       written.push([key, value, revision]);
-      return 100 + written.length;
+      const own = 100 + written.length;
+      now[key] = at(own, value);
+      return own;
     },
+    drop: async (key, revision) => void dropped.push(`${key} ${revision}`),
   };
-  return { bucket, written };
+  return { bucket, written, dropped };
 }
 const at = (revision: number, value: string): Stood => ({ revision, value, deleted: false });
 const open = (clock = new ManualClock(0)) => new RecentWrites(clock, (ours, standing) => ours > standing);
@@ -65,6 +70,7 @@ test('two that wrote one after the other come to the same, whoever looks first',
         shown[key] = at(++last, value);
         return last;
       },
+      drop: async () => undefined,
     };
     // eslint-disable-next-line no-await-in-loop -- one after the other
     for (const index of order) await both[index]?.repair(bucket);
@@ -80,12 +86,33 @@ test('what was written again is looked up again, under its new revision', async 
   assert.equal(await writes.repair(bucketOf({ a: at(2, 's1') }).bucket), 1, 'lost a second time');
 });
 
+test('an entry that is stored and not shown is dropped before it is written again', async () => {
+  const writes = open();
+  writes.add('a', 's2', 5, false);
+  const { bucket, dropped } = bucketOf({ a: at(2, 's1') });
+  assert.equal(await writes.repair(bucket), 1);
+  assert.deepEqual(dropped, ['a 5']);
+});
+
+test('where the older entry is still shown, both go, and it is written in place of nothing', async () => {
+  const writes = open();
+  writes.add('a', 's2', 5, false);
+  const { bucket, written, dropped } = bucketOf({ a: at(2, 's1') });
+  assert.equal(await writes.repair({ ...bucket, find: async () => at(2, 's1') }), 1);
+  assert.deepEqual(dropped, ['a 5', 'a 2', 'a 101']);
+  assert.deepEqual(written, [
+    ['a', 's2', 2],
+    ['a', 's2', 0],
+  ]);
+});
+
 test('somebody who is faster wins, and another fault is thrown', async () => {
   const writes = open();
   writes.add('a', 'a1', 1, false);
   const refusing = (code: 'precondition_failed' | 'unavailable'): Repairable => ({
     find: async () => undefined,
     update: () => Promise.reject(new BeamlineError(code, 'no')),
+    drop: async () => undefined,
   });
   assert.equal(await writes.repair(refusing('precondition_failed')), 0);
   await assert.rejects(writes.repair(refusing('unavailable')), { code: 'unavailable' });

@@ -1,8 +1,11 @@
 // What this process wrote into a bucket a moment ago, so that it can be written again: a single server of 2.9 that is
-// killed may show an older entry of a key than the one that it confirmed, or none.
+// killed may show an older entry of a key than the one that it confirmed, or none. Often it has the entry all the same and
+// its index does not; then two of one key would stand there, and the server would show the older one for ever and drop
+// each that follows, which it confirms.
 // W1. Written again only in place of nothing or of what it supersedes, which does not depend on who looks first.
 // W2. What was deleted or erased here is forgotten, what bears the mark of a deletion is left alone, and so is what was
 //     only put: others may have taken it away.
+// W3. What is written again is dropped by its number first, and must be shown afterwards; if not, so is what is shown.
 import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -28,6 +31,8 @@ export interface Repairable {
   /** Undefined for what is not there; throws what the bus throws. */
   find(key: string): Promise<Standing | undefined>;
   update(key: string, value: string, revision: number): Promise<number>;
+  /** Removes what has the number, if it is the key's. */
+  drop(key: string, revision: number): Promise<void>;
 }
 
 export class RecentWrites {
@@ -85,7 +90,7 @@ export class RecentWrites {
     // Written or erased meanwhile.
     if (this.#writes.get(key) !== seen || !this.#isMissing(seen, found)) return false;
     try {
-      const revision = await bucket.update(key, seen.value, found?.revision ?? 0);
+      const revision = await writtenAgain(bucket, key, { ...seen, over: found?.revision ?? 0 });
       if (this.#writes.get(key) === seen) this.add(key, seen.value, revision, false);
       return true;
     } catch (thrown) {
@@ -106,4 +111,19 @@ export class RecentWrites {
       this.forget(key);
     }
   }
+}
+
+async function writtenAgain(
+  bucket: Repairable,
+  key: string,
+  { value, revision, over }: { readonly value: string; readonly revision: number; readonly over: number },
+): Promise<number> {
+  await bucket.drop(key, revision);
+  const written = await bucket.update(key, value, over);
+  const shown = await bucket.find(key);
+  // A later one is somebody else's.
+  if (shown !== undefined && shown.revision >= written) return written;
+  if (shown !== undefined) await bucket.drop(key, shown.revision);
+  await bucket.drop(key, written);
+  return bucket.update(key, value, 0);
 }

@@ -116,3 +116,17 @@ test('the room of the fleet is what its live workers have left, and full when no
   pass(4_000);
   assert.deepEqual(fleet.room(), { slotsFree: 0, isFull: false });
 });
+
+test('a worker is silent once all must have spoken and it was not heard', () => {
+  using opened = open();
+  const { fleet, beat, pass } = opened;
+  const silent = (workerId: string, nowMs: number): boolean => fleet.isSilent(workerId, nowMs);
+  assert.equal(silent('w-2', 0), false, 'this router has heard nobody');
+  beat('w-1');
+  assert.equal(silent('w-2', 2_900), false, 'it may not have spoken yet');
+  for (let n = 0; n < 4; n++) {
+    pass(1_000);
+    beat('w-1');
+  }
+  assert.deepEqual([silent('w-1', 4_000), silent('w-2', 4_000)], [false, true]);
+});

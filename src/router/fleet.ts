@@ -56,6 +56,11 @@ export class Fleet implements Disposable {
     return !this.#pools.isKnown(pool) && nowMs < this.#missesFromMs;
   }
 
+  /** Whether it would have been heard by now, were it there. */
+  isSilent(workerId: string, nowMs: number): boolean {
+    return nowMs >= this.#missesFromMs && !this.#heard.has(workerId);
+  }
+
   /** Share of its weight that a target of the pool keeps. */
   factor(pool: string): number {
     return this.#pools.factor(pool);

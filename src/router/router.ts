@@ -86,6 +86,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
   const budgets = opened.use(await openBudgets(deps, telemetry));
   const fleetSlots = (slotClass: SlotClass): number => fleet.slots(DEFAULT_POOL, slotClass);
+  const isSilent = (workerId: string): boolean => fleet.isSilent(workerId, timers.clock.nowMs());
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live, inFlight }));
   const extensions = new Extensions({ bus, timers, telemetry, registry: deps.registry });
   const resets = opened.use(
@@ -93,7 +94,7 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   const limited = { shadows, rateLimits: new RateLimits(telemetry.metrics, deps.routers) };
   const jobs = opened.use(
-    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, deadLetters, ...limited }),
+    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, isSilent, deadLetters, ...limited }),
   );
   const sink = await openUsageSink({ ...deps, telemetry });
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));

@@ -193,11 +193,12 @@ function endOf(state: JobState) {
   return end;
 }
 
-test('an attempt that is out is sent again only while nobody has claimed it', () => {
+test('an attempt is sent again only while it is out', () => {
   const resend = (state: JobState) => sentAgain(state, { attempt: 1, storedSeq: 9 }, 8_000);
   const again = resend(after(publish(1)));
   assert.deepEqual([again?.attempts[0]?.stored_seq, again?.attempts[0]?.status, again?.attempt], [9, 'published', 1]);
-  assert.equal(resend(after(publish(1), accept(1))), undefined);
+  const taken = resend(after(publish(1), accept(1)))?.attempts[0];
+  assert.deepEqual([taken?.stored_seq, taken?.status, taken?.worker_id], [9, 'running', 'w-1']);
   assert.equal(resend(after(publish(1), fail(1))), undefined);
   assert.equal(resend(after(publish(1), fail(1), publish(2))), undefined, 'that is another attempt');
 });

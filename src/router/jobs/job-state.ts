@@ -87,14 +87,14 @@ export function published(state: JobState, of: PublishedAttempt, nowMs: number):
   return moved(next, state.status === 'retry_wait' ? 'running' : state.status, nowMs);
 }
 
-/** The attempt that is out, and that no worker has claimed, was sent again. */
+/** The attempt that is out was sent again. */
 export function sentAgain(
   state: JobState,
   { attempt, storedSeq }: { readonly attempt: number; readonly storedSeq: number },
   nowMs: number,
 ): JobState | undefined {
   const out = attemptOut(state);
-  if (isTerminal(state.status) || out?.status !== 'published' || out.attempt !== attempt) return undefined;
+  if (isTerminal(state.status) || out?.attempt !== attempt) return undefined;
   return { ...withAttempt(state, { ...out, stored_seq: storedSeq }), updated_at_ms: nowMs };
 }
 

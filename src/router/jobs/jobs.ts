@@ -49,6 +49,8 @@ export interface JobsDeps extends PlannerDeps {
   readonly settings: RouterSettings;
   /** Attempts that the workers of the default pool can run at once; 0 if nobody knows. */
   readonly fleetSlots: (slotClass: SlotClass) => number;
+  /** Whether a worker is not heard any more. */
+  readonly isSilent: (workerId: string) => boolean;
   readonly deadLetters: DeadLetters;
   readonly shadows: Shadows;
   readonly rateLimits: RateLimits;
@@ -91,7 +93,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
     windowSetting: settings.dispatch_window,
     fleetSlots: deps.fleetSlots,
   });
-  const unclaimed = new Unclaimed(shared);
+  const unclaimed = new Unclaimed({ ...shared, isSilent: deps.isSilent });
   const parts = { timers, store, approvals, keeper, endings, dispatcher, places, unclaimed };
   const outstandingMax = settings.jobs_outstanding;
   const room = new JobRoom({ timers, outstanding, metrics, status: () => bucket.status() });

@@ -1,10 +1,12 @@
-// Attempts that were sent and that no worker has claimed: asks the stream whether it still holds them, and sends again what
-// it does not. A single server that is killed may lose what it had confirmed.
+// Attempts that were sent and that no worker has claimed, or that a worker has that fell silent: asks the stream whether it
+// still holds them, and sends again what it does not. A single server that is killed may lose what it had confirmed, and
+// count as settled what it had only delivered.
 // N1. The same attempt under the same id, so that no call is made for it twice: whoever had it meanwhile knows it by its
 //     mark or by the record, and a stream that was not killed knows the id.
 // N2. What is gone was taken or is lost. A result is stored before its attempt is acknowledged, so a minute long it is taken
 //     for lost only if no result waits that was stored before somebody saw that it was gone.
 import type { Bus } from '../../bus/bus.ts';
+import type { JobAttempt } from '../../contracts/job.ts';
 import { resultStream, routerResults } from '../../contracts/streams.ts';
 import { RecentNumbers } from '../../core/recent-numbers.ts';
 import type { Timers } from '../../core/timers.ts';
@@ -36,6 +38,7 @@ export interface UnclaimedDeps {
   readonly approvals: Approvals;
   readonly planner: Planner;
   readonly metrics: JobMetrics;
+  readonly isSilent: (workerId: string) => boolean;
 }
 
 export class Unclaimed {
@@ -47,15 +50,17 @@ export class Unclaimed {
     this.#deps = deps;
   }
 
-  /** When to look at the job again, by the clock of the epoch; `Infinity` for one whose attempt was claimed. Throws `unavailable`. */
+  /** When to look at the job again, by the clock of the epoch; `Infinity` for one that has none out. Throws `unavailable`. */
   async look(found: FoundJob): Promise<number> {
     const out = found.state === undefined ? undefined : attemptOut(found.state);
     const seq = out?.stored_seq;
-    if (out?.status !== 'published' || seq === undefined) return Infinity;
+    if (out === undefined || seq === undefined) return Infinity;
     const nowMs = this.#nowMs();
-    if (nowMs < out.published_at_ms + CLAIM_MS) return out.published_at_ms + CLAIM_MS;
+    const { published_at_ms, started_at_ms: fromMs = published_at_ms } = out;
+    if (nowMs < fromMs + CLAIM_MS) return fromMs + CLAIM_MS;
     const ref = refOf(found.request);
-    if (await this.#deps.streams.holds(ref, out, seq)) return nowMs + Math.min(nowMs - out.published_at_ms, ASK_MS);
+    if (this.#isClaimed(out) || (await this.#deps.streams.holds(ref, out, seq)))
+      return nowMs + Math.min(nowMs - fromMs, ASK_MS);
     const gone = `${ref.assignmentId}:${seq}`;
     const sinceMs = this.#goneMs.get(gone) ?? nowMs;
     this.#goneMs.replace(gone, sinceMs);
@@ -63,6 +68,11 @@ export class Unclaimed {
     if (nowMs < sinceMs + RESULT_MS && (await this.#mayHaveEnded(sinceMs))) return nowMs + GONE_MS;
     await this.#send(found, out.attempt);
     return nowMs + CLAIM_MS;
+  }
+
+  /** By a worker that is there, as far as anybody knows. */
+  #isClaimed({ status, worker_id: workerId }: JobAttempt): boolean {
+    return status === 'running' && (workerId === undefined || !this.#deps.isSilent(workerId));
   }
 
   /** Whether a result waits that was stored before. */
