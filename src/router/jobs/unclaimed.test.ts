@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Bus } from '../../bus/bus.ts';
+import { at } from '../../contracts/contract.ts';
+import { type WorkerHeartbeat, workerHeartbeat } from '../../contracts/heartbeat.ts';
 import { assignmentIdOf } from '../../contracts/job.ts';
 import { assignStream, resultStream } from '../../contracts/streams.ts';
 import { JOB_ID, openJobs, orderOf } from './jobs-fixture.ts';
@@ -41,6 +43,37 @@ test('an attempt that waits on its stream is left there', async () => {
   await pass(600_000);
   assert.deepEqual(await standing(bus), [[1, `asg:acme:${ASSIGNMENT}:1`]]);
   await stop();
+});
+
+for (const [what, heard, calls] of [
+  ['fell silent is sent again', 'w-2', 2],
+  ['is there is left to it', 'w-1', 1],
+] as const) {
+  test(`an attempt that its stream counts as settled, and whose worker ${what}`, async () => {
+    const { bus, start, ask, pass, state, script, orders, stop } = await openJobs();
+    script.push('vanish');
+    await start();
+    await ask(orderOf());
+    for (let second = 0; second < 180; second++) {
+      bus.publish(at(workerHeartbeat), beatOf(heard));
+      // eslint-disable-next-line no-await-in-loop -- the clock goes on between
+      await pass(1_000);
+    }
+    assert.deepEqual(
+      orders.map(({ attempt }) => attempt),
+      [1, 1].slice(0, calls),
+    );
+    assert.equal((await state())?.status, calls === 2 ? 'succeeded' : 'running');
+    await stop();
+  });
+}
+
+const beatOf = (worker_id: string): WorkerHeartbeat => ({
+  version: '1',
+  worker_id,
+  timestamp: '2026-11-21T10:00:00.000Z',
+  status: 'ready',
+  resources: { cpu: 0, gpu: 0, mem_bytes: 1, jobs_in_flight: 0 },
 });
 
 /** Asked at 30, 60, 120 and 240 seconds; by then its stream has forgotten the id. */
