@@ -145,7 +145,13 @@ function readDirect(msg: Msg): Found | undefined {
 
 interface WireStored {
   readonly error?: { readonly code: number; readonly description?: string };
-  readonly message?: { readonly subject: string; readonly seq: number; readonly data?: string; readonly hdrs?: string; readonly time?: string };
+  readonly message?: {
+    readonly subject: string;
+    readonly seq: number;
+    readonly data?: string;
+    readonly hdrs?: string;
+    readonly time?: string;
+  };
 }
 
 function readStoredMessage(msg: Msg): Found | undefined {

@@ -94,7 +94,18 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   );
   const limited = { shadows, rateLimits: new RateLimits(telemetry.metrics, deps.routers) };
   const jobs = opened.use(
-    await startJobs({ ...deps, telemetry, live, bindings, budgets, extensions, fleetSlots, isSilent, deadLetters, ...limited }),
+    await startJobs({
+      ...deps,
+      telemetry,
+      live,
+      bindings,
+      budgets,
+      extensions,
+      fleetSlots,
+      isSilent,
+      deadLetters,
+      ...limited,
+    }),
   );
   const sink = await openUsageSink({ ...deps, telemetry });
   opened.use(await startUsageEmitter({ bus, timers, telemetry, sink, jobs, deadLetters }));
