@@ -58,18 +58,22 @@ export class BucketCalls {
     if (found !== undefined) await this.removeNumber(found.revision);
   }
 
-  async removeNumber(revision: number): Promise<void> {
+  removeNumber(revision: number): Promise<void> {
+    return this.#remove({ seq: revision, no_erase: true });
+  }
+
+  async #remove(what: { readonly seq: number; readonly no_erase?: boolean }): Promise<void> {
     const { requests, stream } = this.#options;
     await requests.call({
       subject: `$JS.API.STREAM.MSG.DELETE.${stream}`,
-      bytes: new TextEncoder().encode(JSON.stringify({ seq: revision, no_erase: true })),
+      bytes: new TextEncoder().encode(JSON.stringify(what)),
       headers: undefined,
       timeoutMs: TIMEOUT_MS,
       read: readRemoved,
     });
   }
 
-  /** Removes what has the number if it is the key's, whether or not it is shown under the key. */
+  /** Overwrites what has the number if it is the key's: a removal that the server only remembers, it forgets again. */
   async drop(key: string, revision: number): Promise<void> {
     const { requests, stream, subjectOf } = this.#options;
     const holder = await requests.call({
@@ -79,7 +83,7 @@ export class BucketCalls {
       timeoutMs: TIMEOUT_MS,
       read: readHolder,
     });
-    if (holder === subjectOf(key)) await this.removeNumber(revision);
+    if (holder === subjectOf(key)) await this.#remove({ seq: revision });
   }
 
   put(key: string, value: string): Promise<number> {

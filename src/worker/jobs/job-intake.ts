@@ -40,6 +40,7 @@ const LINE_MIN = 1;
 const CROWDED_MS = 1_000;
 /** Attempts whose result is confirmed, and that are still known in case their acknowledgement was lost. */
 const FINISHED_MAX = 10_000;
+const TURNED_AWAY_MAX = 10_000;
 /** Between two looks at a store that did not answer. */
 const PROBE_MS = 1_000;
 /** What is given back again and again waits longer each time, at most this. */
@@ -66,6 +67,8 @@ export class JobIntake {
   readonly #runs = new Map<string, JobRun>();
   /** The highest attempt of an assignment that was confirmed here. */
   readonly #finished = new RecentNumbers(FINISHED_MAX);
+  /** Deliveries of an attempt for which its mark could not be written. */
+  readonly #turnedAway = new RecentNumbers(TURNED_AWAY_MAX);
   readonly #marks: FinishedMarks;
   readonly #acks = at(execAssignAck);
   readonly #workingMs: number;
@@ -84,7 +87,7 @@ export class JobIntake {
       log: deps.telemetry.log,
       pool: deps.settings.pool,
       pendingMax: roomFor(deps.slots.io) + roomFor(deps.slots.cpu),
-      forgiven: (assignment) => deps.markers.givenBack(attemptKeyOf(assignment)),
+      forgiven: (assignment) => this.#forgiven(attemptKeyOf(assignment)),
       handle: (delivery) => void this.#take(delivery).catch((fault: unknown) => this.#stumbled(delivery, fault)),
       undeliverable: undeliverableJobs(deps),
     });
@@ -253,11 +256,19 @@ export class JobIntake {
         return void this.#giveBack(run, end.delayMs);
       case 'unavailable':
         this.#deps.telemetry.log.warn('job_store_unavailable', { ...run.logged, fault: end.fault });
+        this.#turnedAway.replace(attemptText(run.key), this.#turnedAwayOf(run.key) + 1);
         run.delivery.nak(PROBE_MS);
         this.#probe();
         return this.#forget(run);
     }
   };
+
+  /** Deliveries that do not count: those that were given back, and those for which the store took no mark. */
+  async #forgiven(key: AttemptKey): Promise<number> {
+    return (await this.#deps.markers.givenBack(key)) + this.#turnedAwayOf(key);
+  }
+
+  #turnedAwayOf = (key: AttemptKey): number => this.#turnedAway.get(attemptText(key)) ?? 0;
 
   /** What did not begin does not count against the limit of its deliveries; one that cannot be counted does. */
   async #giveBack(run: JobRun, delayMs: number): Promise<void> {
