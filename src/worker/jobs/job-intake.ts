@@ -13,6 +13,7 @@ import { at } from '../../contracts/contract.ts';
 import { workerAssignments } from '../../contracts/streams.ts';
 import { afterOrHurried } from '../../core/hurry.ts';
 import type { SlotClass } from '../../contracts/slot-class.ts';
+import { BeamlineError } from '../../core/errors.ts';
 import { RecentNumbers } from '../../core/recent-numbers.ts';
 import type { Telemetry } from '../../telemetry/telemetry.ts';
 import type { AttemptEnd } from '../attempt-messages.ts';
@@ -256,7 +257,9 @@ export class JobIntake {
         return void this.#giveBack(run, end.delayMs);
       case 'unavailable':
         this.#deps.telemetry.log.warn('job_store_unavailable', { ...run.logged, fault: end.fault });
-        this.#turnedAway.replace(attemptText(run.key), this.#turnedAwayOf(run.key) + 1);
+        // A defect counts: its delivery limit is what ends it.
+        if (BeamlineError.from(end.fault).code === 'unavailable')
+          this.#turnedAway.replace(attemptText(run.key), this.#turnedAwayOf(run.key) + 1);
         run.delivery.nak(PROBE_MS);
         this.#probe();
         return this.#forget(run);
