@@ -106,6 +106,14 @@ test('where the older entry is still shown, both go, and it is written in place 
   ]);
 });
 
+test('what others take away just after it was written again stays away', async () => {
+  const writes = open();
+  writes.add('a', 's2', 5, false);
+  const { bucket, written } = bucketOf({});
+  assert.equal(await writes.repair({ ...bucket, find: async () => undefined }), 1);
+  assert.deepEqual(written, [['a', 's2', 0]]);
+});
+
 test('somebody who is faster wins, and another fault is thrown', async () => {
   const writes = open();
   writes.add('a', 'a1', 1, false);

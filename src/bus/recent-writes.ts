@@ -5,7 +5,7 @@
 // W1. Written again only in place of nothing or of what it supersedes, which does not depend on who looks first.
 // W2. What was deleted or erased here is forgotten, what bears the mark of a deletion is left alone, and so is what was
 //     only put: others may have taken it away.
-// W3. What is written again is dropped by its number first, and must be shown afterwards; if not, so is what is shown.
+// W3. What is written again is dropped by its number first; where an older one is shown afterwards all the same, both are.
 import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -121,9 +121,9 @@ async function writtenAgain(
   await bucket.drop(key, revision);
   const written = await bucket.update(key, value, over);
   const shown = await bucket.find(key);
-  // A later one is somebody else's.
-  if (shown !== undefined && shown.revision >= written) return written;
-  if (shown !== undefined) await bucket.drop(key, shown.revision);
+  // A later one is somebody else's, and what is gone again was taken away.
+  if (shown === undefined || shown.revision >= written) return written;
+  await bucket.drop(key, shown.revision);
   await bucket.drop(key, written);
   return bucket.update(key, value, 0);
 }

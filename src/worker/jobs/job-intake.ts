@@ -68,7 +68,7 @@ export class JobIntake {
   readonly #runs = new Map<string, JobRun>();
   /** The highest attempt of an assignment that was confirmed here. */
   readonly #finished = new RecentNumbers(FINISHED_MAX);
-  /** Deliveries of an attempt for which its mark could not be written. */
+  /** Deliveries of an attempt that did not begin because the store was away. */
   readonly #turnedAway = new RecentNumbers(TURNED_AWAY_MAX);
   readonly #marks: FinishedMarks;
   readonly #acks = at(execAssignAck);
@@ -266,12 +266,14 @@ export class JobIntake {
     }
   };
 
-  /** Deliveries that do not count: those that were given back, and those for which the store took no mark. */
+  /** Deliveries that do not count: those that were given back, and those that came while the store was away. */
   async #forgiven(key: AttemptKey): Promise<number> {
     return (await this.#deps.markers.givenBack(key)) + this.#turnedAwayOf(key);
   }
 
-  #turnedAwayOf = (key: AttemptKey): number => this.#turnedAway.get(attemptText(key)) ?? 0;
+  #turnedAwayOf(key: AttemptKey): number {
+    return this.#turnedAway.get(attemptText(key)) ?? 0;
+  }
 
   /** What did not begin does not count against the limit of its deliveries; one that cannot be counted does. */
   async #giveBack(run: JobRun, delayMs: number): Promise<void> {
