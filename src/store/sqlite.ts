@@ -1,9 +1,11 @@
-// SQL in this process and one file: write-ahead log, full sync, one connection that everybody waits for in turn.
-// Every statement holds the event loop while it runs, so reports must be bounded by their askers.
+// SQL in this process and one file: a write-ahead log, one connection that everybody waits for in turn.
+// S1. Every statement holds the event loop while it runs, so reports must be bounded by their askers.
+// S2. What changed the file is told only when the log is on the disk; the loop and the next in turn do not wait for that.
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { SqlRow, SqlSession, SqlStore, SqlValue } from './sql.ts';
+import { type DataSync, SqliteLog } from './sqlite-log.ts';
 
 /** How long a lock of another process is waited for, without holding the event loop. */
 const BUSY_MS = 5_000;
@@ -11,10 +13,11 @@ const BUSY_PAUSE_MS = 10;
 /** Prepared statements that are kept; the texts are constants, so more would be a defect. */
 const STATEMENTS_MAX = 256;
 const WAITING_MAX = 1_000;
-/** 16 MiB of pages in memory, and as much in the log before it goes into the file, so that indexes are not read back for each batch. */
+const MEMORY = ':memory:';
+/** The log is synced by `SqliteLog`, and by SQLite before it goes into the file. 16 MiB of pages in memory, and as much in the log before it goes into the file, so that indexes are not read back for each batch. */
 const PRAGMAS = [
   'PRAGMA journal_mode = WAL',
-  'PRAGMA synchronous = FULL',
+  'PRAGMA synchronous = NORMAL',
   'PRAGMA foreign_keys = ON',
   'PRAGMA cache_size = -16384',
   'PRAGMA wal_autocheckpoint = 4096',
@@ -29,14 +32,14 @@ export interface SqliteOptions {
   /** A file or `:memory:`. */
   readonly path: string;
   readonly timers: Timers;
+  /** Another way to make the log last, for tests. */
+  readonly dataSync?: DataSync;
 }
 
 /** Throws `unavailable` for a file that cannot be opened. */
-export function openSqlite({ path, timers }: SqliteOptions): SqlStore {
-  return new SqliteStore(
-    guarded(() => openDatabase(path)),
-    timers,
-  );
+export function openSqlite({ path, timers, dataSync }: SqliteOptions): SqlStore {
+  const database = guarded(() => openDatabase(path));
+  return new SqliteStore(database, timers, path === MEMORY ? undefined : new SqliteLog(path, dataSync));
 }
 
 function openDatabase(path: string): DatabaseSync {
@@ -55,25 +58,27 @@ class SqliteStore implements SqlStore {
   readonly #database: DatabaseSync;
   readonly #session: SqliteSession;
   readonly #timers: Timers;
+  readonly #log: SqliteLog | undefined;
   #waiting = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(database: DatabaseSync, timers: Timers) {
+  constructor(database: DatabaseSync, timers: Timers, log: SqliteLog | undefined) {
     this.#database = database;
     this.#timers = timers;
+    this.#log = log;
     this.#session = new SqliteSession(database);
   }
 
   run(statement: string, params?: readonly SqlValue[]): Promise<number> {
-    return this.#inTurn(() => this.#patiently(() => this.#session.run(statement, params)));
+    return this.#lasting(() => this.#patiently(() => this.#session.run(statement, params)));
   }
 
   all<Row extends object = SqlRow>(statement: string, params?: readonly SqlValue[]): Promise<readonly Row[]> {
-    return this.#inTurn(() => this.#patiently(() => this.#session.all<Row>(statement, params)));
+    return this.#lasting(() => this.#patiently(() => this.#session.all<Row>(statement, params)));
   }
 
   transaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
-    return this.#inTurn(async () => {
+    return this.#lasting(async () => {
       // Immediate: a write lock that is asked for in the middle could not be waited for.
       await this.#patiently(async () => guarded(() => this.#database.exec('BEGIN IMMEDIATE')));
       try {
@@ -94,7 +99,15 @@ class SqliteStore implements SqlStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tail;
+    await this.#log?.[Symbol.asyncDispose]();
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  /** Also after what only read: a log with nothing new is synced at once. */
+  async #lasting<T>(work: () => Promise<T>): Promise<T> {
+    const result = await this.#inTurn(work);
+    await this.#log?.synced();
+    return result;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
