@@ -27,6 +27,8 @@ export interface NatsCluster extends AsyncDisposable {
    * was killed may never take up some of its copies again (in two of ten runs on a busy machine).
    */
   inQuorum(): Promise<void>;
+  /** Resolves when all copies of every stream are as new as their leader's, or after `longestMs`, for the same reason. */
+  whole(longestMs: number): Promise<void>;
 }
 
 export async function startNatsCluster(): Promise<NatsCluster> {
@@ -49,6 +51,8 @@ export async function startNatsCluster(): Promise<NatsCluster> {
 
 function clusterOf(nodes: readonly NatsNode[], url: string): Omit<NatsCluster, keyof AsyncDisposable> {
   const infoOf = (stream: string) => askAny(nodes, ({ streams }) => streams.info(stream));
+  const everyStream = async (is: (info: StreamInfo) => boolean): Promise<boolean> =>
+    (await askAny(nodes, ({ streams }) => streams.list().next()))?.every(is) === true;
   const leaderOf = (stream: string): Promise<NatsNode> =>
     until(
       `a leader of ${stream}`,
@@ -76,11 +80,14 @@ function clusterOf(nodes: readonly NatsNode[], url: string): Omit<NatsCluster, k
       await until(`all copies of ${stream} to be as new as its leader's`, isSettled, 2 * START_MS);
     },
     async inQuorum() {
-      const haveMost = async (): Promise<boolean> => {
-        const found = await askAny(nodes, ({ streams }) => streams.list().next());
-        return found?.every((info) => currentCopies(info) > info.config.num_replicas / 2) === true;
-      };
+      const haveMost = (): Promise<boolean> =>
+        everyStream((info) => currentCopies(info) > info.config.num_replicas / 2);
       await until('most copies of each stream to be as new as its leader', haveMost, 2 * START_MS);
+    },
+    async whole(longestMs) {
+      const untilMs = performance.now() + longestMs;
+      const haveAll = (): Promise<boolean> => everyStream((info) => currentCopies(info) >= info.config.num_replicas);
+      await until('the copies', async () => (await haveAll()) || performance.now() > untilMs, longestMs + START_MS);
     },
   };
 }

@@ -7,6 +7,7 @@ import { VICTIMS } from './chaos/fleet.ts';
 test('jobs that were accepted end once and are billed once, whatever is killed', async () => {
   const verdict = await runChaos({
     mode: 'apart',
+    servers: 1,
     jobs: 300,
     seed: 20_261_121,
     killEveryMs: 1_000,
@@ -25,6 +26,7 @@ test('jobs that were accepted end once and are billed once, whatever is killed',
 test('one process with a data folder keeps what it accepted, however often it is killed', async () => {
   const verdict = await runChaos({
     mode: 'embedded',
+    servers: 1,
     jobs: 150,
     seed: 20_261_122,
     killEveryMs: 2_000,

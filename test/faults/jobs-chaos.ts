@@ -1,6 +1,7 @@
 // `npm run chaos`: jobs through the public door while processes are killed; one table, exit code 0 if nothing was lost,
 // doubled or invented. The same seed orders the same jobs and kills the same roles after the same waits. `--kills` is the
 // least of each role: they go on, one every `--kill-every` milliseconds, until the orders are done.
+// `--servers 3` works on a cluster of three NATS servers and kills one of them at a time;
 // `--mode embedded` kills one process that has all roles and a data folder; `--ack-wait` shortens the half minute after which
 // a server gives out again what a dead process held.
 /* eslint-disable no-console -- a command of its own */
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '4' },
     roles: { type: 'string' },
     mode: { type: 'string', default: 'apart' },
+    servers: { type: 'string', default: '1' },
     'answer-ms': { type: 'string', default: '50' },
     'ack-wait': { type: 'string' },
     folder: { type: 'string' },
@@ -32,12 +34,15 @@ function numberIn(name: 'jobs' | 'seed' | 'kill-every' | 'kills' | 'answer-ms' |
 const isVictim = (word: string): word is Victim => (VICTIMS as readonly string[]).includes(word);
 const { mode } = values;
 if (mode !== 'apart' && mode !== 'embedded') throw new RangeError('--mode must be apart or embedded');
+const { servers } = values;
+if (servers !== '1' && servers !== '3') throw new RangeError('--servers must be 1 or 3');
 const roles = values.roles?.split(',') ?? VICTIMS;
 if (!roles.every(isVictim)) throw new RangeError(`--roles must be of ${VICTIMS.join(', ')}`);
 const victims: readonly Victim[] = mode === 'embedded' ? ['up'] : roles;
 
 const options: ChaosOptions = {
   mode,
+  servers: servers === '1' ? 1 : 3,
   jobs: numberIn('jobs'),
   seed: numberIn('seed'),
   killEveryMs: numberIn('kill-every'),

@@ -19,6 +19,8 @@ const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 export interface ChaosOptions {
   readonly mode: FleetOptions['mode'];
+  /** Of NATS, when apart. */
+  readonly servers: FleetOptions['servers'];
   readonly jobs: number;
   readonly seed: number;
   readonly killEveryMs: number;
@@ -63,11 +65,11 @@ export interface Verdict {
 
 export async function runChaos(options: ChaosOptions): Promise<Verdict> {
   const startedMs = Date.now();
-  const { mode, seed, answerMs, ackWaitMs, drainMs } = options;
+  const { mode, servers, seed, answerMs, ackWaitMs, drainMs } = options;
   await using opened = new AsyncDisposableStack();
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'beamline-chaos-'));
   if (options.folder === undefined) opened.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const fleet = opened.use(await startFleet({ mode, folder, random: randomFrom(seed), answerMs }));
+  const fleet = opened.use(await startFleet({ mode, servers, folder, random: randomFrom(seed), answerMs }));
   const logPath = join(folder, 'accepted.ndjson');
   const { jobs, killEveryMs, victims, killsEach } = options;
   const overMs = victims.length * killsEach * killEveryMs;

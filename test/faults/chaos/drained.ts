@@ -46,7 +46,7 @@ export async function drain({ fleet, accepted, longestMs, ackWaitMs }: DrainOpti
   if (ackWaitMs !== undefined && natsUrl !== undefined) await loseDeliveries(natsUrl, ackWaitMs);
   await inParallel(accepted, async (job) => {
     const end = await endOf(fleet, job, untilMs);
-    if (end === undefined) faults.push(`${job.id} of ${job.tenant} (${job.key}) has not ended`);
+    if (typeof end === 'string') faults.push(`${job.id} of ${job.tenant} (${job.key}) has not ended: ${end}`);
     else ended.push(end);
   });
   await inParallel(accepted, async (job) => {
@@ -64,17 +64,16 @@ interface Shown {
   readonly attempts: readonly unknown[];
 }
 
-async function endOf(fleet: Fleet, job: AcceptedLine, untilMs: number): Promise<Ended | undefined> {
+/** How it ended, or what was last told of it. */
+async function endOf(fleet: Fleet, job: AcceptedLine, untilMs: number): Promise<Ended | string> {
   for (;;) {
     // eslint-disable-next-line no-await-in-loop -- waits for a condition
     const { status, text } = await read(fleet, job, '');
-    if (status === 200) {
-      const shown = JSON.parse(text) as Shown;
-      if (ENDS.has(shown.status)) {
-        return { status: shown.status, code: shown.error?.code, attempts: shown.attempts.length };
-      }
+    const shown = status === 200 ? (JSON.parse(text) as Shown) : undefined;
+    if (shown !== undefined && ENDS.has(shown.status)) {
+      return { status: shown.status, code: shown.error?.code, attempts: shown.attempts.length };
     }
-    if (performance.now() > untilMs) return undefined;
+    if (performance.now() > untilMs) return shown === undefined ? `answered ${status}` : shown.status;
     // eslint-disable-next-line no-await-in-loop -- as above
     await sleep(LOOK_MS);
   }

@@ -1,14 +1,13 @@
-// Everything that durable work needs, in processes that can be killed: apart, a NATS server with its store on the disk, a
-// gateway, two routers, two workers with their folders, and a ledger; embedded, one process with a folder for its data.
+// Everything that durable work needs, in processes that can be killed: apart, NATS with its store on the disk, a gateway,
+// two routers, two workers with their folders, and a ledger; embedded, one process with a folder for its data.
 // Beside them the simulated provider with its log, which nobody kills.
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { generateApiKey, hashApiKey, prefixOf } from '../../../src/auth/api-key.ts';
-import { type NatsServer, startNatsServer } from '../../nats-server.ts';
 import { startBeamline } from '../../process.ts';
+import { startBroker } from './broker.ts';
 import { type Random } from './random.ts';
 import { type Supervised, supervise } from './supervised.ts';
 
@@ -22,6 +21,8 @@ const DOWN_MS_MAX = 1_000;
 
 export interface FleetOptions {
   readonly mode: 'apart' | 'embedded';
+  /** Of NATS, when apart. */
+  readonly servers: 1 | 3;
   readonly folder: string;
   readonly random: Random;
   /** Milliseconds of one answer of the provider. */
@@ -44,9 +45,9 @@ export interface Fleet extends AsyncDisposable {
   ownEnds(): readonly string[];
 }
 
-export async function startFleet({ mode, folder, random, answerMs }: FleetOptions): Promise<Fleet> {
+export async function startFleet({ mode, servers, folder, random, answerMs }: FleetOptions): Promise<Fleet> {
   await using opening = new AsyncDisposableStack();
-  const nats = mode === 'apart' ? opening.use(await startNatsServer()) : undefined;
+  const nats = mode === 'apart' ? opening.use(await startBroker(servers, random)) : undefined;
   const truth = join(folder, 'truth.ndjson');
   const database = `sqlite:${join(folder, 'ledger.sqlite')}`;
   const script = join(folder, 'script.json');
@@ -94,7 +95,8 @@ export async function startFleet({ mode, folder, random, answerMs }: FleetOption
     async kill(victim) {
       if (victim === 'nats' && nats !== undefined) {
         await broker;
-        broker = outage(nats, downMs());
+        const { back } = await nats.kill(downMs());
+        broker = back;
         return;
       }
       const of = members[victim];
@@ -114,12 +116,6 @@ const READY = {
   ledger: /ledger_ready/,
   up: /http:\/\/127\.0\.0\.1:\d+/,
 } as const;
-
-async function outage(nats: NatsServer, ms: number): Promise<void> {
-  await nats.kill();
-  await sleep(ms);
-  await nats.restart();
-}
 
 interface Addresses {
   readonly simUrl: string;
