@@ -15,7 +15,7 @@ import type { NatsRequests } from './nats-requests.ts';
 import { PassingNumbers } from './passing-numbers.ts';
 import { copiesAgain, copiesOn, type Replicas } from './nats-replicas.ts';
 import { managerOf, storeFault } from './nats-stream.ts';
-import { RecentWrites } from './recent-writes.ts';
+import { RecentWrites, type Repairable } from './recent-writes.ts';
 import { WatchQueue } from './watch-queue.ts';
 
 /** Every key. */
@@ -44,6 +44,11 @@ export class NatsBucket implements KeyValue {
   /** Of a bucket whose entries are written again. */
   readonly #writes: RecentWrites | undefined;
   readonly #repairing: Disposable | undefined;
+  readonly #repairable: Repairable = {
+    find: (key) => this.#run(() => this.#calls.find(key)),
+    update: (key, value, revision) => this.#run(() => this.#calls.update(key, value, revision)),
+    drop: (key, revision) => this.#run(() => this.#calls.drop(key, revision)),
+  };
   readonly #passing = new PassingNumbers();
   readonly #watchers = new Set<() => Promise<void>>();
   /** Whether this process erases here. */
@@ -68,7 +73,12 @@ export class NatsBucket implements KeyValue {
   }
 
   get(key: string): Promise<Entry | undefined> {
-    return this.#on(key, () => this.#calls.get(key));
+    return this.#on(key, async (_, nc) => {
+      const entry = await this.#calls.get(key);
+      if (entry === undefined || this.#writes?.isBehind(key, entry) !== true || !isAlone(nc)) return entry;
+      await this.#writes.mend(key, this.#repairable);
+      return this.#calls.get(key);
+    });
   }
 
   writtenMs(key: string): Promise<number | undefined> {
@@ -81,7 +91,7 @@ export class NatsBucket implements KeyValue {
 
   putPassing(key: string, value: string): Promise<number> {
     return this.#on(key, async (_, nc) => {
-      const revision = await this.#written(nc, { key, value }, () => this.#calls.put(key, value));
+      const revision = await this.#written(nc, { key, value, over: 0 }, () => this.#calls.put(key, value));
       if (isAlone(nc)) this.#passing.add(nc, key, revision);
       return revision;
     });
@@ -203,14 +213,10 @@ export class NatsBucket implements KeyValue {
   async #repair(nc: NatsConnection): Promise<void> {
     const writes = this.#writes;
     if (writes === undefined || writes.size === 0 || !isAlone(nc)) return;
-    const find = (key: string): ReturnType<BucketCalls['find']> => this.#run(() => this.#calls.find(key));
-    const update = (key: string, value: string, revision: number): Promise<number> =>
-      this.#run(() => this.#calls.update(key, value, revision));
-    const drop = (key: string, revision: number): Promise<void> => this.#run(() => this.#calls.drop(key, revision));
     for (let failures = 0; this.#link.nc === nc && !this.#link.isClosing; failures++) {
       try {
         // eslint-disable-next-line no-await-in-loop -- tries come one after the other
-        const count = await writes.repair({ find, update, drop });
+        const count = await writes.repair(this.#repairable);
         if (count > 0) this.#link.log.warn('bus_bucket_repaired', { source: this.#spec.name, count });
         return;
       } catch (fault) {

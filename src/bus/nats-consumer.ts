@@ -77,6 +77,7 @@ export async function consume<M>(
     }
   };
   const takeUp = async (nc: NatsConnection): Promise<void> => {
+    await link.repaired();
     await ensureStream(nc, from.stream, replicas);
     const consumer = await openConsumer(nc, from.stream, from.consumer);
     if (isDrained) return;

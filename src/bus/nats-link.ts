@@ -3,6 +3,8 @@
 // L1. While there is no connection nothing is sent, buffered or waited for: `send` throws `unavailable`.
 // L2. At most `outboundBytesMax` bytes are on the way to a server that has not confirmed them.
 // L3. A server that stays silent for SILENCE_MS loses the connection, so a stopped one looks like a dead one.
+// L4. A lone server that was started anew may not show what it had confirmed; whoever wrote that writes it again with the
+//     new connection (recent-writes.ts). Until that is over nobody takes from it what others may have begun.
 import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
@@ -37,6 +39,8 @@ const SILENCE_MS = 10_000;
 /** A server that comes back is found within this time, and what waits for it is ready well within five seconds. */
 const BACKOFF_MS = { first: 100, max: 1_000 };
 const FLUSH_WAIT_MS = 5_000;
+/** All connect again within the longest wait and a dial, and a minute of writes is looked through in less than a second. */
+const REPAIRED_MS = 3_000;
 
 export const connectionLost = (): BeamlineError =>
   new BeamlineError('unavailable', 'no connection to the bus', {
@@ -111,6 +115,9 @@ export class NatsLink {
   readonly #closing = new AbortController();
   #live: Live | undefined;
   #loop: Promise<void> = Promise.resolve();
+  /** Of the last connection. */
+  #serverId: string | undefined;
+  #repairedMs = 0;
 
   constructor(options: NatsLinkOptions) {
     this.#options = options;
@@ -159,6 +166,12 @@ export class NatsLink {
     const live = this.#live;
     if (live === undefined) throw connectionLost();
     if (!(await this.within(FLUSH_WAIT_MS, live.flush()))) throw connectionLost();
+  }
+
+  /** Resolves when what a server lost that was started anew has been written again; at once for any other (L4). */
+  async repaired(): Promise<void> {
+    const leftMs = this.#repairedMs - this.timers.clock.nowMs();
+    if (leftMs > 0) await this.timers.sleep(leftMs, this.#closing.signal).catch(() => undefined);
   }
 
   /** Whether the work ended well within the time; what it does later is ignored. */
@@ -238,6 +251,7 @@ export class NatsLink {
     if (this.isClosing) return nc.close();
     const live = new Live(nc, this.#options.outboundBytesMax ?? OUTBOUND_BYTES_MAX, this.timers, this.log);
     this.#live = live;
+    this.#noteServer(nc);
     for (const attach of this.#attachments) attach(nc);
     this.log.info('bus_connected', { url: nc.getServer() });
     this.state.set('connected');
@@ -254,6 +268,12 @@ export class NatsLink {
     if (this.isClosing) return;
     this.log.warn('bus_connection_lost', { fault: fault ?? 'closed' });
     this.state.set('reconnecting');
+  }
+
+  #noteServer({ info }: NatsConnection): void {
+    const isAnew = this.#serverId !== undefined && this.#serverId !== info?.server_id;
+    this.#serverId = info?.server_id;
+    if (isAnew && info?.cluster === undefined) this.#repairedMs = this.timers.clock.nowMs() + REPAIRED_MS;
   }
 
   /** What the server complains about, such as a subject that it does not permit. */

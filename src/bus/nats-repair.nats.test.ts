@@ -2,11 +2,15 @@ import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { startNatsServer } from '../../test/nats-server.ts';
 import { until } from '../../test/until.ts';
 import type { BucketSpec } from '../contracts/bucket.ts';
+import { ManualClock } from '../core/clock.ts';
+import { Timers } from '../core/timers.ts';
 import { openGround } from './conformance-fixture.ts';
 import { openNatsBus } from './nats.ts';
+import { NatsLink } from './nats-link.ts';
 
 const spec: BucketSpec = { name: 'jobs', bytesMax: 1_048_576, supersedes: (ours, standing) => ours > standing };
 
@@ -44,4 +48,30 @@ test('what a server has lost that was killed is written again by who wrote it, a
   await shows('created', 'c1');
   await shows('shared', 't2');
   assert.equal((await theirs.get('gone'))?.value, 'g1', "an old entry is nobody's newest word");
+});
+
+test('what others may have begun is taken from a server that was started anew once they could write it again', async () => {
+  await using server = await startNatsServer();
+  using ground = openGround();
+  const clock = new ManualClock();
+  using timers = new Timers(clock);
+  const link = new NatsLink({ url: server.url, name: 'one', timers, telemetry: ground.telemetry });
+  const told: string[] = [];
+  await link.open();
+  await link.repaired();
+  await server.restart();
+  await until('another connection', () => {
+    clock.advance(100);
+    timers.tick();
+    return link.state.now === 'connected';
+  });
+  void link.repaired().then(() => told.push('repaired'));
+  clock.advance(2_000);
+  timers.tick();
+  await setImmediate();
+  assert.deepEqual(told, []);
+  clock.advance(1_000);
+  timers.tick();
+  await until('it', () => told.length === 1);
+  await link.close();
 });

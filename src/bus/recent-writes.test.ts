@@ -114,6 +114,45 @@ test('what others take away just after it was written again stays away', async (
   assert.deepEqual(written, [['a', 's2', 0]]);
 });
 
+test('a server is behind where it shows what an entry of this process superseded, under a lower number', () => {
+  const writes = open();
+  writes.add('a', 's3', 9, false);
+  const shown = [at(4, 's1'), at(9, 's3'), at(12, 's1'), at(4, 's9')] as const;
+  assert.deepEqual(
+    shown.map((one) => writes.isBehind('a', one)),
+    [true, false, false, false],
+  );
+  assert.equal(writes.isBehind('unknown', shown[0]), false);
+});
+
+test('one of a key that nobody knew of and that comes to light while it is mended goes too', async () => {
+  const writes = open();
+  writes.add('a', 's3', 9, false);
+  const stack = [at(4, 's1'), at(6, 's2')];
+  let next = 20;
+  const bucket: Repairable = {
+    find: async () => stack[0],
+    update: async (_, value, revision) => {
+      if (revision !== (stack[0]?.revision ?? 0)) throw new BeamlineError('precondition_failed', 'no');
+      next++;
+      if (stack.length === 0) stack.push(at(next, value));
+      return next;
+    },
+    drop: async (_, revision) => void (stack[0]?.revision === revision && stack.shift()),
+  };
+  await writes.mend('a', bucket);
+  assert.deepEqual(stack, [at(next, 's3')]);
+  assert.equal(writes.isBehind('a', at(next, 's3')), false);
+});
+
+test('what is as good as ever is not mended', async () => {
+  const writes = open();
+  writes.add('a', 's3', 9, false);
+  const { bucket, written } = bucketOf({ a: at(9, 's3') });
+  await writes.mend('a', bucket);
+  assert.deepEqual(written, []);
+});
+
 test('somebody who is faster wins, and another fault is thrown', async () => {
   const writes = open();
   writes.add('a', 'a1', 1, false);

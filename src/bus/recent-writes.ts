@@ -6,6 +6,7 @@
 // W2. What was deleted or erased here is forgotten, what bears the mark of a deletion is left alone, and so is what was
 //     only put: others may have taken it away.
 // W3. What is written again is dropped by its number first; where an older one is shown afterwards all the same, both are.
+// W4. That is looked for with each new connection, and in each entry that is read meanwhile.
 import type { BucketSpec } from '../contracts/bucket.ts';
 import type { Clock } from '../core/clock.ts';
 import { BeamlineError } from '../core/errors.ts';
@@ -14,6 +15,8 @@ const AGE_MAX_MS = 60_000;
 /** Characters of all that is kept; the oldest go first. */
 const CHARS_MAX = 16_777_216;
 const PARALLEL = 32;
+/** One of a key that nobody knows of may come to light under each that goes. */
+const MENDS_MAX = 3;
 
 interface Write {
   readonly value: string;
@@ -81,6 +84,23 @@ export class RecentWrites {
     };
     await Promise.all(Array.from({ length: PARALLEL }, one));
     return count;
+  }
+
+  /** Whether the server shows less of a key than it confirmed to this process. */
+  isBehind(key: string, shown: Pick<Standing, 'revision' | 'value'>): boolean {
+    const write = this.#writes.get(key);
+    return write !== undefined && shown.revision < write.revision && this.#supersedes(write.value, shown.value);
+  }
+
+  /** Writes one again, where it is missing. Throws what the bucket throws. */
+  async mend(key: string, bucket: Repairable): Promise<void> {
+    for (let tries = 0; tries < MENDS_MAX; tries++) {
+      // eslint-disable-next-line no-await-in-loop -- one after the other
+      if (await this.#repaired(key, bucket)) return;
+      // eslint-disable-next-line no-await-in-loop -- as above
+      const shown = await bucket.find(key);
+      if (shown === undefined || shown.deleted || !this.isBehind(key, shown)) return;
+    }
   }
 
   async #repaired(key: string, bucket: Repairable): Promise<boolean> {
