@@ -3,12 +3,9 @@ import { defineCommand } from 'citty';
 import { openBus } from '../app/bus.ts';
 import { parsePriceDocument } from '../catalog/price-document.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
-import { at } from '../contracts/contract.ts';
-import { ledgerV2 } from '../contracts/ledger.ts';
 import type { LedgerParams, LedgerResults } from '../contracts/ledger-operations.ts';
-import { BeamlineError, isErrorCode } from '../core/errors.ts';
-import { newHex, newRequestId } from '../core/ids.ts';
 import { EXIT, UsageError } from './exit.ts';
+import { askLedger } from './ledger-ask.ts';
 import { openLedgerGround } from './ledger-ground.ts';
 import { complain, print } from './print.ts';
 import { roleArgs } from './role-config.ts';
@@ -99,13 +96,5 @@ async function ask<Op extends 'prices' | 'put_prices'>(
   using ground = openLedgerGround(args);
   if (ground.config.nats.url === undefined) throw new UsageError('--nats is required: prices are kept by a ledger');
   await using bus = await openBus(ground, 'ledger-cli');
-  const reply = await bus.request(
-    at(ledgerV2, { op }),
-    { version: '2', request_id: newRequestId(ground.timers.clock), tenant_id: '-', params: { ...params } },
-    { timeoutMs: TIMEOUT_MS, correlation: { traceId: newHex(16), tenantId: '-' } },
-  );
-  // The ledger made it by the same table of operations.
-  if (reply.ok && reply.result !== undefined) return reply.result as unknown as LedgerResults[Op];
-  const code = reply.error?.code ?? 'invalid_reply';
-  throw new BeamlineError(isErrorCode(code) ? code : 'internal', `${code}: ${reply.error?.message ?? 'no result'}`);
+  return askLedger({ bus, clock: ground.timers.clock, timeoutMs: TIMEOUT_MS }, op, params);
 }

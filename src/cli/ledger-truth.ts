@@ -3,11 +3,9 @@ import { readFileSync } from 'node:fs';
 import type { KnownAttempt, Witness } from '../ledger/reconcile.ts';
 import type { ArrivalLine } from '../provider/arrival-log.ts';
 import { UsageError } from './exit.ts';
+import type { Covers } from './provider-cover.ts';
 
 const CALL_ID = /^(?<assignment>.+):(?<attempt>\d{1,9})$/;
-
-/** What blocks without a provider are counted under. */
-const WORKER = 'worker';
 
 export interface Truth extends Witness {
   readonly arrivals: number;
@@ -17,11 +15,11 @@ export interface Truth extends Witness {
   readonly repeated: readonly string[];
 }
 
-/** `providers`: whose calls the log holds, all of them; absent: every provider's. A torn last line is left out: it was not answered. Throws wrong usage for a file that is no such log. */
+/** `covers`: whose calls the log holds, all of them. A torn last line is left out: it was not answered. Throws wrong usage for a file that is no such log. */
 export function readTruth(
   path: string,
   period: { readonly since: number; readonly until: number },
-  providers: ReadonlySet<string> | undefined,
+  covers: Covers,
 ): Truth {
   const lines = readFileSync(path, 'utf8').split('\n');
   const attempts = new Map<string, KnownAttempt>();
@@ -42,8 +40,7 @@ export function readTruth(
     else attempts.set(key, known);
   }
   // An estimate says that the call may have left, so it need not have arrived: its worker died around that moment.
-  const isComplete: Truth['isComplete'] = ({ provider, isEstimate }) =>
-    !isEstimate && (providers?.has(provider) ?? provider !== WORKER);
+  const isComplete: Truth['isComplete'] = ({ provider, isEstimate }) => !isEstimate && covers(provider);
   return { attempts: [...attempts.values()], isComplete, arrivals, strangers, repeated };
 }
 

@@ -93,6 +93,81 @@ test('a log covers the providers that it is said to cover', () => {
   assert.equal(status, 0);
 });
 
+function invoiceOf(name: string, ...lines: readonly string[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, lines.join('\n'));
+  return path;
+}
+
+const HEADER = 'day,provider,model,cost_micro_usd';
+
+test('an invoice that equals the rows is told, and has no deltas', () => {
+  const invoice = invoiceOf('equal.csv', HEADER, '2026-11-01,alder,small,8');
+  const { status, stdout } = ledger('reconcile', '--db', db, ...PERIOD, '--invoice', invoice);
+  assert.equal(status, 0, stdout);
+  assert.match(stdout, /^invoice: 1 lines, 0 of other days or providers; 8 micro-USD billed, 8 in the ledger$/m);
+  assert.match(stdout, /^invoice_delta +0$/m);
+  assert.match(stdout, /^not compared: jobs, leases, truth$/m);
+});
+
+const DIFFERENT: readonly (readonly [name: string, lines: readonly string[]])[] = [
+  ['usd.csv', ['day,provider,model,cost_usd', '2026-11-01,alder,small,0.000005', '2026-11-01,birch,"a,b",0.00001']],
+  [
+    'lines.jsonl',
+    [
+      '{"day":"2026-11-01","provider":"alder","model":"small","cost_usd":5e-06}',
+      '{"day":"2026-11-01","provider":"birch","model":"a,b","cost_usd":"0.00001"}',
+    ],
+  ],
+];
+
+for (const [name, lines] of DIFFERENT) {
+  test(`what differs from the invoice ${name} is listed, the most expensive first: exit 0`, () => {
+    const reconcile = ['reconcile', '--db', db, ...PERIOD, '--invoice', invoiceOf(name, ...lines)];
+    const { status, stdout } = ledger(...reconcile, '--json');
+    const { invoice, invoice_delta, checked } = JSON.parse(stdout) as Record<string, object>;
+    const of = { day: '2026-11-01', provider: 'alder', model: 'small' };
+    assert.deepEqual(invoice_delta, [
+      { ...of, provider: 'birch', model: 'a,b', invoice_micro_usd: 10, ledger_micro_usd: 0, delta_micro_usd: 10 },
+      { ...of, invoice_micro_usd: 5, ledger_micro_usd: 8, delta_micro_usd: -3 },
+    ]);
+    assert.deepEqual(invoice, {
+      lines: 2,
+      lines_outside: 0,
+      invoice_micro_usd: 15,
+      ledger_micro_usd: 8,
+      deltas: 2,
+      deltas_micro_usd: 13,
+      cut_days: [],
+    });
+    assert.deepEqual(checked, { jobs: false, leases: false, truth: false, invoice: true });
+    assert.equal(status, 0);
+    const text = ledger(...reconcile).stdout;
+    assert.match(text, /^invoice_delta +2, 13 micro-USD together$/m);
+    assert.match(text, /^ {2}invoice_delta: 2026-11-01 birch "a,b" 10 billed, 0 in the ledger$/m);
+  });
+}
+
+test('an invoice is of the providers that it is said to be of', () => {
+  const invoice = invoiceOf('birch.csv', HEADER, '2026-11-01,birch,small,10', '2026-11-01,cedar,small,10');
+  const args = ['reconcile', '--db', db, ...PERIOD, '--invoice', invoice, '--invoice-provider', 'birch', '--json'];
+  const { invoice_delta: deltas } = JSON.parse(ledger(...args).stdout) as { invoice_delta: { provider: string }[] };
+  assert.deepEqual(
+    deltas.map(({ provider }) => provider),
+    ['birch'],
+  );
+});
+
+test('an invoice that cannot be read is told with its line and why: exit 2', () => {
+  const bad = invoiceOf('bad.csv', HEADER, '2026-11-01,alder,small,8', '2026-11-01,alder,small,0.1');
+  const { status, stdout, stderr } = ledger('reconcile', '--db', db, ...PERIOD, '--invoice', bad);
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.equal(stderr, `${bad}:3: invoice_line_invalid: cost_micro_usd "0.1" is no whole number\n`);
+  const none = ledger('reconcile', '--db', db, ...PERIOD, '--invoice', join(folder, 'none.csv'));
+  assert.equal(none.status, 2);
+  assert.match(none.stderr, /none\.csv: unreadable: ENOENT/);
+});
+
 test('an export is a file of rows and its manifest', () => {
   const out = join(folder, 'usage.csv');
   const { status } = ledger('export', '--db', db, ...PERIOD, '--format', 'csv', '--out', out);

@@ -23,6 +23,7 @@ export function readRecords<T>(dirs: readonly string[], read: (files: DecisionFi
   }
 }
 
-const isUnreadable = (fault: unknown): fault is Error =>
+/** A fault of what was to be read. */
+export const isUnreadable = (fault: unknown): fault is Error =>
   (fault instanceof BeamlineError && fault.code === 'validation_failed') ||
   (fault instanceof Error && 'syscall' in fault);

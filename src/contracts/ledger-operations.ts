@@ -35,6 +35,11 @@ const PARAMS = {
   // `expected_revision` 0: there must be none yet.
   put_prices: Type.Object({ document: OpenObject, expected_revision: Count }),
   reconcile: Type.Object({ ...Period }),
+  // `after`: where the page before ended.
+  costs: Type.Object({
+    ...Period,
+    after: maybe(Type.Object({ provider: Id, model: Type.String({ maxLength: 512 }) })),
+  }),
 } as const;
 
 export type LedgerParams = { readonly [Op in LedgerOperation]: Static<(typeof PARAMS)[Op]> };
@@ -132,6 +137,14 @@ export interface Reconciliation {
   readonly examples: Readonly<Record<string, readonly string[]>>;
 }
 
+/** What rows of all tenants cost, billable or not, corrections included. */
+export interface ProviderCost {
+  readonly provider: string;
+  /** Empty: what was used without a model. */
+  readonly model: string;
+  readonly cost_micro_usd: number;
+}
+
 export interface LedgerResults {
   readonly usage: {
     readonly period: { readonly since: number; readonly until: number };
@@ -152,4 +165,9 @@ export interface LedgerResults {
   readonly prices: ActivePrices;
   readonly put_prices: { readonly version: string; readonly revision: number };
   readonly reconcile: Reconciliation;
+  readonly costs: {
+    readonly costs: readonly ProviderCost[];
+    /** There are more after this. */
+    readonly next?: Pick<ProviderCost, 'provider' | 'model'>;
+  };
 }

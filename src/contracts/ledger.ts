@@ -9,7 +9,15 @@ import { Id, maybe, OpenObject } from './fields.ts';
 export const priceBucket: BucketSpec = { name: 'prices', bytesMax: 67_108_864 };
 export const priceKey = keyOf('document');
 
-export const LEDGER_OPERATIONS = ['usage', 'usage_events', 'usage_run', 'prices', 'put_prices', 'reconcile'] as const;
+export const LEDGER_OPERATIONS = [
+  'usage',
+  'usage_events',
+  'usage_run',
+  'prices',
+  'put_prices',
+  'reconcile',
+  'costs',
+] as const;
 export type LedgerOperation = (typeof LEDGER_OPERATIONS)[number];
 
 const LedgerRequest = Type.Object({

@@ -8,7 +8,7 @@ const read = (text: string | Buffer, pieceBytes = 3, bytesMax = 64) => {
   const pieces = Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, n) =>
     bytes.subarray(n * pieceBytes, (n + 1) * pieceBytes),
   );
-  return [...csvRecords(numberedLines(pieces, bytesMax), bytesMax)].map(({ line, cells }) => [line, ...cells]);
+  return [...csvRecords(numberedLines(pieces, bytesMax), bytesMax)].map(({ line, cells }) => [line, cells]);
 };
 
 const GOOD: readonly (readonly [what: string, text: string, records: readonly (readonly unknown[])[]])[] = [
@@ -68,7 +68,8 @@ const GOOD: readonly (readonly [what: string, text: string, records: readonly (r
 
 for (const [what, text, records] of GOOD) {
   test(`CSV is read with ${what}`, () => {
-    for (const pieceBytes of [1, 3, 1_000]) assert.deepEqual(read(text, pieceBytes), records);
+    const expected = records.map(([line, ...cells]) => [line, cells]);
+    for (const pieceBytes of [1, 3, 1_000]) assert.deepEqual(read(text, pieceBytes), expected);
   });
 }
 

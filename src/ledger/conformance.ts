@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { UsageEvent } from '../contracts/usage.ts';
 import type { SqlStore } from '../store/sql.ts';
 import { AT_MS, rowsOf, usageEvent } from './ledger-fixture.ts';
+import { providerCosts } from './provider-costs.ts';
 import { sumOldSpend } from './spend.ts';
 import { foldUsage } from './usage-fold.ts';
 
@@ -150,6 +151,32 @@ const CASES: readonly (readonly [name: string, run: (store: SqlStore) => Promise
         rows.map(({ scope, amount }) => [scope, amount]),
         scopes.map((scope) => [scope, 3]),
       );
+    },
+  ],
+  [
+    'sums by provider and model what rows of all tenants cost, also what nobody is billed for, in pages',
+    async (store) => {
+      const named = (n: number) => usageEvent({ assignment_id: `m-${n}`, model: `M-${n % 310}`, cost_micro_usd: 5 });
+      await fold(store, [estimated, usageEvent({ assignment_id: 'b', shadow: true, tenant_id: 'zeta' })]);
+      await fold(store, [measured]);
+      await fold(
+        store,
+        Array.from({ length: 320 }, (_, n) => named(n)),
+      );
+      const period = { since: 0, until: Date.UTC(2100, 0, 1) };
+      await assert.rejects(providerCosts(store, period), { code: 'invalid_request' });
+      const seen: (readonly unknown[])[] = [];
+      const asked = { since: estimated.timestamp, until: estimated.timestamp + 1 };
+      for (let after: Awaited<ReturnType<typeof providerCosts>>['next']; ;) {
+        // eslint-disable-next-line no-await-in-loop -- page after page
+        const { costs, next } = await providerCosts(store, after === undefined ? asked : { ...asked, after });
+        seen.push(...costs.map(({ provider, model, cost_micro_usd: cost }) => [provider, model, cost]));
+        if (next === undefined) break;
+        after = next;
+      }
+      const models = new Map(seen.map(([, model, cost]) => [model, cost]));
+      assert.deepEqual([seen.length, models.size], [311, 311]);
+      assert.deepEqual([models.get('small'), models.get('M-3'), models.get('M-309')], [8, 10, 5]);
     },
   ],
   [

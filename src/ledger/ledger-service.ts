@@ -1,4 +1,5 @@
-// Serves questions to the ledger over the bus. Every statement carries the tenant of the question; gateways have authorized it.
+// Serves questions to the ledger over the bus. Every statement carries the tenant of the question, which gateways have
+// authorized, but for those of operators: `reconcile` and `costs` are about all tenants.
 // L1. A bad question is always answered, also while the database is away.
 import type { Bus, Subscription } from '../bus/bus.ts';
 import { everyOf } from '../contracts/contract.ts';
@@ -21,6 +22,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { SqlStore } from '../store/sql.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { PriceKeeper } from './price-keeper.ts';
+import { providerCosts } from './provider-costs.ts';
 import type { Reconcile } from './reconcile.ts';
 import { usagePage, usageRun } from './usage-pages.ts';
 import { usageReport } from './usage-report.ts';
@@ -94,6 +96,7 @@ function operationsOf({ store, prices, clock, log, reconcile }: ServiceDeps): Op
       return { version, revision };
     },
     reconcile,
+    costs: (params) => providerCosts(store, params),
   };
 }
 
