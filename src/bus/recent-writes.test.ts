@@ -23,7 +23,7 @@ function bucketOf(shown: Readonly<Record<string, Stood>>) {
   };
   return { bucket, written, dropped };
 }
-const at = (revision: number, value: string): Stood => ({ revision, value, deleted: false });
+const at = (revision: number, value: string): NonNullable<Stood> => ({ revision, value, deleted: false });
 const open = (clock = new ManualClock(0)) => new RecentWrites(clock, (ours, standing) => ours > standing);
 
 test('what is missing is written again in place of nothing or of what is older, the newest first', async () => {
