@@ -287,6 +287,36 @@ export const bucketCases: readonly Case[] = [
     },
   ],
   [
+    'a bucket that keeps what was replaced shows the last of each key, and nothing of one that is gone',
+    async ({ bus, peer }) => {
+      const lasting: BucketSpec = { ...spec, name: 'jobs', history: 4 };
+      const [ours, theirs] = await Promise.all([bus.openBucket(lasting), peer.openBucket(lasting)]);
+      const [deleted, erased] = [keyOf('acme', 'deleted'), keyOf('acme', 'erased')];
+      for (const one of [key, deleted, erased]) {
+        // eslint-disable-next-line no-await-in-loop -- so that their revisions are known
+        const made = await ours.update(one, 'first', 0);
+        // eslint-disable-next-line no-await-in-loop -- as above
+        await theirs.update(one, 'second', made);
+      }
+      await ours.delete(deleted);
+      await ours.erase(erased);
+      const listed = [...(await theirs.entries())];
+      for await (const entry of theirs.scan()) listed.push(entry);
+      assert.deepEqual(
+        listed.map(({ key: one, value }) => [one, value]),
+        [
+          [key, 'second'],
+          [key, 'second'],
+        ],
+      );
+      const keys: string[] = [];
+      for await (const note of theirs.keys(keyPattern('acme', undefined))) keys.push(note.key);
+      assert.deepEqual(keys, [key]);
+      assert.deepEqual([await theirs.get(deleted), await theirs.get(erased)], [undefined, undefined]);
+      assert.ok((await theirs.update(erased, 'third', 0)) > 0);
+    },
+  ],
+  [
     'a watcher of an empty bucket waits, and ends with its signal',
     async ({ bus }) => {
       const bucket = await bus.openBucket(spec);

@@ -27,6 +27,8 @@ export interface Found {
 export interface BucketCallsOptions {
   readonly requests: NatsRequests;
   readonly stream: string;
+  /** Revisions that it keeps of a key. */
+  readonly history: number;
   /** The subject of a key; keys have been checked. */
   readonly subjectOf: (key: string) => string;
   /** Whether any copy may answer a read: where there is one copy, it has what was written. */
@@ -52,10 +54,15 @@ export class BucketCalls {
     return found === undefined || found.deleted ? undefined : Date.parse(found.written);
   }
 
-  /** Removes what stands under the key, by its number: the bucket keeps nothing of it. */
+  /** Removes what stands under the key, by its number, with all that it replaced: the bucket keeps nothing of it. */
   async remove(key: string): Promise<void> {
-    const found = await this.find(key);
-    if (found !== undefined) await this.removeNumber(found.revision);
+    for (let left = this.#options.history; left > 0; left--) {
+      // eslint-disable-next-line no-await-in-loop -- one revision after the other
+      const found = await this.find(key);
+      if (found === undefined) return;
+      // eslint-disable-next-line no-await-in-loop -- as above
+      await this.removeNumber(found.revision);
+    }
   }
 
   removeNumber(revision: number): Promise<void> {

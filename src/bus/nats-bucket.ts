@@ -64,6 +64,7 @@ export class NatsBucket implements KeyValue {
     this.#calls = new BucketCalls({
       requests,
       stream: this.#stream,
+      history: spec.history ?? 1,
       subjectOf: (key) => this.#subjectOf(key),
       readsDirectly: () => isAlone(link.nc),
     });
@@ -247,9 +248,9 @@ export class NatsBucket implements KeyValue {
   }
 
   async #open(nc: NatsConnection): Promise<KV> {
-    const { name, ttlMs, bytesMax } = this.#spec;
+    const { name, ttlMs, bytesMax, history = 1 } = this.#spec;
     const kv = await new Kvm(nc).create(`beamline_${name}`, {
-      history: 1,
+      history,
       storage: StorageType.File,
       replicas: copiesOn(nc, this.#replicas),
       max_bytes: bytesMax,
@@ -338,9 +339,10 @@ export class NatsBucket implements KeyValue {
 }
 
 /** A bucket that is made smaller than what it holds would drop its oldest entries. */
-const boundsOf = ({ ttlMs, bytesMax }: BucketSpec, held: number): { max_bytes: number; max_age: number } => ({
+const boundsOf = ({ ttlMs, bytesMax, history = 1 }: BucketSpec, held: number) => ({
   max_bytes: Math.max(bytesMax, Math.ceil(held * HELD_ROOM)),
   max_age: nanos(ttlMs ?? 0),
+  max_msgs_per_subject: history,
 });
 
 const bucketFault = (cause: unknown): BeamlineError =>

@@ -49,7 +49,7 @@ export async function* listed(nc: NatsConnection, options: ListOptions): AsyncGe
   const lastSeq = async (): Promise<number> => (await streams.getMessage(stream, { last_by_subj: filter }))?.seq ?? 0;
   let endSeq = (await streams.info(stream)).state.last_seq;
   const consumer = await jetstream(nc).consumers.getPushConsumer(stream, {
-    deliver_policy: DeliverPolicy.All,
+    deliver_policy: DeliverPolicy.LastPerSubject,
     filter_subjects: filter,
     headers_only: !withValues,
   });

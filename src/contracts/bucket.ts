@@ -8,6 +8,12 @@ export interface BucketSpec {
   readonly ttlMs?: number;
   readonly bytesMax: number;
   /**
+   * Revisions of a key that a server keeps; 1 if absent. A single server of 2.9 that was killed may count replaced entries
+   * that it does not find any more, and then drops each newer one that it confirms to keep their number down: so where
+   * entries must last they are not replaced. Not for keys that are erased after more than one write.
+   */
+  readonly history?: number;
+  /**
    * Whether a bucket that is there gets these bounds too. Where they can be set, one module owns them; what others
    * say counts only until then.
    */

@@ -11,12 +11,20 @@ import { DecideRequestV2 } from './decide.ts';
 import { Count, Id, maybe, ModelName, OpenObject, RunIds, Text, Usage, Word } from './fields.ts';
 
 const DAY_MS = 86_400_000;
+/** As many as a server keeps at most; a job with more states than that has few of them left to lose. */
+const HISTORY = 64;
 
 /**
  * Seven days after the end, a day of work before it, and a day of slack: the bucket forgets by itself. Routers may be told
  * other bounds (`router.jobs_bytes_max`, `router.jobs_retention_hours`).
  */
-export const jobBucket: BucketSpec = { name: 'jobs', ttlMs: 9 * DAY_MS, bytesMax: 4 * 1024 ** 3, supersedes };
+export const jobBucket: BucketSpec = {
+  name: 'jobs',
+  ttlMs: 9 * DAY_MS,
+  bytesMax: 4 * 1024 ** 3,
+  history: HISTORY,
+  supersedes,
+};
 
 export type JobPart = 'req' | 'state' | 'open';
 export const jobKey = (tenantId: string, assignmentId: string, part: JobPart): string =>
