@@ -21,3 +21,13 @@ export const JobOrder = Type.Object({
   idempotency_key: maybe(Type.String({ minLength: 1, maxLength: 256 })),
 });
 export type JobOrder = Type.Static<typeof JobOrder>;
+
+const NO_TAGS: readonly string[] = Object.freeze([]);
+/** Usage names tags by this (`usage.ts`). */
+const COUNTED = /^[\x21-\x7e]+$/;
+
+/** The tags of an order that its usage is counted by, each once: one with spaces or other letters only marks the job. */
+export function countedTags(order: Pick<JobOrder, 'tags'> | undefined): readonly string[] {
+  const tags = order?.tags;
+  return tags === undefined ? NO_TAGS : [...new Set(tags)].filter((tag) => COUNTED.test(tag));
+}

@@ -183,7 +183,7 @@ export function readOrderHeaders(headers: IncomingHttpHeaders, deadlineMs: numbe
   return draft;
 }
 
-/** Usage is not counted by a caller's tags; throws rather than to take them for nothing. */
+/** The usage of a request is not counted by its caller's tags, as that of a job is; throws rather than to take them for nothing. */
 export function refuseTags({ tags }: OrderHeaders): void {
   if (tags === undefined) return;
   throw new BeamlineError('not_implemented', 'The header x-beamline-tags is served for jobs only.');

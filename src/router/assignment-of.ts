@@ -1,6 +1,7 @@
 // The work order of one attempt: the caller's task, the chosen target, and the time that is left. Pure.
 import type { ExecAssignment, PostOrder } from '../contracts/assignment.ts';
 import type { DecideRequest } from '../contracts/decide.ts';
+import { countedTags } from '../contracts/job-order.ts';
 import { DEADLINE_MAX_MS, DEADLINE_MIN_MS } from '../contracts/limits.ts';
 import type { Expectations } from '../policy/expectations.ts';
 import type { Arm, Policy, Target } from '../policy/policy.ts';
@@ -98,12 +99,24 @@ export const attemptMs = (policy: Policy, timeLeftMs: number): number =>
 const ARMS_MAX = 16;
 const TAGS_MAX = 32;
 
-function accountOf({ request: { principal }, policy, marks }: Ordered, attempt: Try): Account {
-  const { tags = [], arms = [] } = marks ?? attempt;
+const NO_TAGS: readonly string[] = Object.freeze([]);
+
+/** The tags that decisions add to those of the order, as far as usage has room for them; each once. */
+export function addedTags({ job }: DecideRequest, { tags = NO_TAGS }: Marks): readonly string[] {
+  if (tags.length === 0) return NO_TAGS;
+  const ordered = countedTags(job);
+  return [...new Set(tags)].filter((tag) => !ordered.includes(tag)).slice(0, TAGS_MAX - ordered.length);
+}
+
+function accountOf({ request, policy, marks }: Ordered, attempt: Try): Account {
+  const { principal, job } = request;
+  const { arms = [] } = marks ?? attempt;
+  const ordered = countedTags(job);
+  const added = addedTags(request, marks ?? attempt);
   const account: Account = { policy_id: policy.policyId, policy_revision: policy.revision };
   if (principal?.key_id !== undefined) account.key_id = principal.key_id;
   if (principal?.user_id !== undefined) account.user_id = principal.user_id;
-  if (tags.length > 0) account.tags = tags.slice(0, TAGS_MAX);
+  if (ordered.length > 0 || added.length > 0) account.tags = [...ordered, ...added];
   if (arms.length > 0) {
     account.experiments = arms.slice(0, ARMS_MAX).map(({ experiment, arm }) => ({ id: experiment, arm }));
   }

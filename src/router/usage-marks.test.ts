@@ -132,6 +132,29 @@ test('tags and arms of a job travel with its retries and fallbacks as with a req
   await stop();
 });
 
+test('usage of a job is counted by the tags of its order and by those of rules, each once', async () => {
+  const { start, ask, control, usage, pass, stop } = await openJobs(DOCUMENT);
+  await start();
+  const { decision } = await ask(orderOf({}, { tags: ['batch', 'long', 'batch', 'two words'] }));
+  assert.deepEqual(decision?.tags, ['long'], 'what rules say is told alone');
+  await control('annotate', { tags: ['later'] });
+  await ask(
+    orderOf(
+      { request_id: 'rq-2', task: { type: 'text.slug', payload: { text: 'A' } } },
+      { id: 'job_2', tags: ['block'] },
+    ),
+  );
+  await pass(3_000);
+  assert.deepEqual(
+    (await usage()).map(({ event_type, tags }) => [event_type, tags]),
+    [
+      ['ai.chat', ['batch', 'long']],
+      ['text.slug', ['block']],
+    ],
+  );
+  await stop();
+});
+
 test('what an attempt of a request in an experiment took is written down beside its decision; of others it is not', async () => {
   const records = new DecisionRing();
   const lines: string[] = [];
