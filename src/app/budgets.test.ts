@@ -10,7 +10,7 @@ import { openLog } from '../telemetry/log.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { withSettled } from '../limit/budget-entry.ts';
 import { BudgetDefinitions } from '../limit/budget-definitions.ts';
-import { type Amounts, Budgets, type Reservation } from '../limit/budgets.ts';
+import { type Amounts, Budgets, type Reservation, type Spender } from '../limit/budgets.ts';
 import type { BudgetBucket } from '../limit/leased-budget.ts';
 import { windowEndMs, windowStartMs } from '../limit/window.ts';
 
@@ -163,6 +163,42 @@ test('a request falls under every budget that is about it, in all or in none', a
   assert.deepEqual([await ask('k-2'), await ask('k-2')], ['reserved', 'budget_exceeded']);
   clock.advance(20_000);
   assert.equal(await refusal(gateway.reserve(spender, { ...amounts, micro_usd: 1 }, clock.epochMs())), 'reserved');
+});
+
+test('each tag has a budget of its own, in all or in none; whoever has no tag falls under none', async () => {
+  using opened = await open([budgetOf(20, { id: 'tags', scope: 'tag', subject: '*' })]);
+  const [gateway] = opened.each;
+  assert.ok(gateway);
+  const ask = (...tags: readonly string[]) =>
+    refusal(gateway.reserve({ ...spender, tags }, usd(10), START_MS + 60_000));
+  assert.deepEqual([await ask('a', 'b'), await ask('a'), await ask('a')], ['reserved', 'reserved', 'budget_exceeded']);
+  // Nothing of `b` is taken by one whose other tag has nothing left.
+  assert.deepEqual(
+    [await ask('b', 'a'), await ask('b'), await ask('b')],
+    ['budget_exceeded', 'reserved', 'budget_exceeded'],
+  );
+  assert.deepEqual([await ask(), await refusal(gateway.reserve(spender, usd(99), START_MS))], ['reserved', 'reserved']);
+  const held = (await opened.entries()).map(({ entry }) => [entry.scope, entry.subject, entry.leases['gw-0']?.amount]);
+  assert.deepEqual(new Set(held.map(String)), new Set(['tag,a,20', 'tag,b,20']));
+});
+
+test('a budget of one tag or provider is about nobody else; two hundred at once through four get what it allows', async () => {
+  const tag = budgetOf(500, { id: 'tag', scope: 'tag', subject: 'batch' });
+  const provider = budgetOf(1_000, { id: 'provider', scope: 'provider', subject: 'alder' });
+  using opened = await open([tag, provider], 4);
+  const many = async (more: Partial<Spender>): Promise<number> => {
+    const asked = Array.from({ length: 200 }, (_, n) => {
+      const holder = opened.each[n % 4];
+      assert.ok(holder);
+      return refusal(holder.reserve({ tenantId: 'acme', ...more }, usd(10), START_MS + 60_000));
+    });
+    return (await Promise.all(asked)).filter((answer) => answer === 'reserved').length;
+  };
+  assert.equal(await many({ providerId: 'birch', tags: ['other'] }), 200);
+  const tagged = await many({ providerId: 'birch', tags: ['other', 'batch'] });
+  assert.ok(tagged > 0 && tagged <= 50, `${tagged} of 50`);
+  const provided = await many({ providerId: 'alder' });
+  assert.ok(provided > 0 && provided <= 100, `${provided} of 100`);
 });
 
 test('a budget that warns lets pass; one that cannot be asked refuses only where it blocks', async () => {

@@ -13,7 +13,6 @@ import {
   definitionKey,
   definitionKeys,
   definitionKeysOf,
-  definitionOf,
   entryKeysOf,
 } from '../contracts/budget.ts';
 import { readRecord } from '../contracts/codec.ts';
@@ -21,6 +20,7 @@ import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
 import type { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { availableIn } from '../limit/budget-entry.ts';
+import { hearDefinition } from '../limit/hear-definition.ts';
 import { windowEndMs, windowStartMs } from '../limit/window.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -62,15 +62,13 @@ export class BudgetBook implements AsyncDisposable {
   readonly #closing = new AbortController();
 
   static async open(deps: BudgetBookDeps): Promise<BudgetBook> {
-    const book = new BudgetBook(deps, await deps.bus.openBucket(budgetBucket));
-    void followBucket({
-      ...deps,
-      bucket: book.#bucket,
-      signal: book.#closing.signal,
-      unwatched: 'budgets_unwatched',
-      pattern: definitionKeys,
-      hear: (entry) => book.#hear(entry),
-    });
+    const bucket = await deps.bus.openBucket(budgetBucket);
+    const book = new BudgetBook(deps, bucket);
+    // What is there holds for the first request already.
+    for (const entry of await bucket.entries(definitionKeys)) hearDefinition(entry, deps);
+    const { signal } = book.#closing;
+    const hear = (entry: Entry): void => hearDefinition(entry, deps);
+    void followBucket({ ...deps, bucket, signal, unwatched: 'budgets_unwatched', pattern: definitionKeys, hear });
     return book;
   }
 
@@ -167,16 +165,6 @@ export class BudgetBook implements AsyncDisposable {
   #mustBeOurs(tenantId: string, id: string): void {
     if (!this.#deps.definitions.isConfigured(tenantId, id)) return;
     throw new BeamlineError('conflict', 'The budget stands in the configuration, and is changed there.');
-  }
-
-  #hear({ key, value, deleted }: Entry): void {
-    const { definitions, log } = this.#deps;
-    const named = definitionOf(key);
-    if (named === undefined) return;
-    if (deleted) return definitions.remove(named.tenant_id, named.id);
-    const heard = readRecord(budgetContract, value);
-    if (heard === undefined || definitionKey(heard) !== key) return log.error('budget_unreadable', { source: key });
-    if (!definitions.set(heard)) log.warn('budget_of_configuration_wins', { source: heard.id });
   }
 }
 

@@ -11,12 +11,16 @@ import type { LeasedBudget } from './leased-budget.ts';
 import { Leases, type LeasesDeps } from './leases.ts';
 import { windowEndMs } from './window.ts';
 
-/** Who spends. */
+/** Who spends, as far as whoever reserves knows; a budget about what is not known is left to others. */
 export interface Spender {
   readonly tenantId: string;
-  readonly keyId: string;
-  readonly userId: string | undefined;
-  readonly policyId: string;
+  readonly keyId?: string | undefined;
+  readonly userId?: string | undefined;
+  readonly policyId?: string | undefined;
+  /** Known once a router has decided. */
+  readonly providerId?: string | undefined;
+  /** Each once. */
+  readonly tags?: readonly string[] | undefined;
 }
 
 export type Amounts = Readonly<Record<BudgetUnit, number>>;
@@ -76,12 +80,13 @@ export class Budgets implements AsyncDisposable {
     const holds: Held[] = [];
     const short: Held[] = [];
     for (const budget of this.#definitions.of(spender.tenantId)) {
-      const subject = subjectOf(budget, spender);
       const amount = amounts[budget.unit];
-      if (subject === undefined || amount === 0) continue;
-      const held = { budget, leased: this.#leases.of(budget, subject), amount };
-      if (held.leased.tryReserve(amount, holdUntilMs)) holds.push(held);
-      else short.push(held);
+      if (amount === 0) continue;
+      for (const subject of subjectsOf(budget, spender)) {
+        const held = { budget, leased: this.#leases.of(budget, subject), amount };
+        if (held.leased.tryReserve(amount, holdUntilMs)) holds.push(held);
+        else short.push(held);
+      }
     }
     if (short.length > 0) return this.#extend(holds, short, holdUntilMs);
     return this.#reserved(holds);
@@ -145,18 +150,20 @@ export function budgetExceeded(budget: Budget, epochMs: number, name = budget.id
   });
 }
 
-/** The value that a budget counts this spender under; undefined if the budget is not about them. */
-export function subjectOf({ scope, subject }: Budget, spender: Spender): string | undefined {
+const NOBODY: readonly string[] = Object.freeze([]);
+const TENANT: readonly string[] = Object.freeze(['-']);
+
+/** The values that a budget counts this spender under, each apart; none if the budget is not about them. */
+function subjectsOf({ scope, subject }: Budget, spender: Spender): readonly string[] {
+  if (scope === 'tenant') return TENANT;
+  if (scope === 'tag') return spender.tags?.filter((tag) => subject === '*' || subject === tag) ?? NOBODY;
   const value = VALUES[scope](spender);
-  return value !== undefined && (subject === '*' || subject === value) ? value : undefined;
+  return value !== undefined && (subject === '*' || subject === value) ? [value] : NOBODY;
 }
 
-const VALUES: Readonly<Record<Budget['scope'], (spender: Spender) => string | undefined>> = {
-  tenant: () => '-',
+const VALUES: Readonly<Record<Exclude<Budget['scope'], 'tenant' | 'tag'>, (of: Spender) => string | undefined>> = {
   key: ({ keyId }) => keyId,
   user: ({ userId }) => userId,
   policy: ({ policyId }) => policyId,
-  // Known only once a router has decided; nobody offers them here.
-  provider: () => undefined,
-  tag: () => undefined,
+  provider: ({ providerId }) => providerId,
 };

@@ -31,14 +31,14 @@ const budget: Budget = {
   warn_at: 1,
 };
 
-async function open() {
+async function open(defined: Budget = budget) {
   const timers = new Timers(systemClock, { tickMs: 5 });
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
   const bus = openMemoryBus({ timers, telemetry });
   const router = await openJobRouter(bus, systemClock);
   const [jobs, bucket] = await Promise.all([bus.openBucket(jobBucket), bus.openBucket(budgetBucket)]);
   const watch = new JobWatch({ jobs, timers, log: telemetry.log });
-  const definitions = new BudgetDefinitions([budget]);
+  const definitions = new BudgetDefinitions([defined]);
   const gateway = (holder: string) => {
     const budgets = new Budgets({ bucket, timers, telemetry, holder, definitions });
     const deps = { budgets, estimate: () => ({ micro_usd: COST, tokens: 9, requests: 1 }), jobs, watch, timers };
@@ -68,7 +68,7 @@ async function open() {
   };
 }
 
-function jobOf(id = newJobId(systemClock)): JobDecide {
+function jobOf(id = newJobId(systemClock), tags?: string[]): JobDecide {
   return {
     version: '2',
     request_id: id,
@@ -76,7 +76,7 @@ function jobOf(id = newJobId(systemClock)): JobDecide {
     push_assignment: true,
     idempotency_key: id,
     task: { type: 'ai.chat', model: 'small', payload: { messages: [] } },
-    job: { id, expires_at_ms: systemClock.epochMs() + 600_000 },
+    job: { id, expires_at_ms: systemClock.epochMs() + 600_000, ...(tags && { tags }) },
   };
 }
 
@@ -155,4 +155,38 @@ test('a gateway that dies leaves a lease until the job would have expired, and n
   assert.equal(await codeOf(next.submit(jobOf(), HOW)), 'accepted');
   assert.equal(await codeOf(next.submit(jobOf(), HOW)), 'budget_exceeded');
   assert.ok((await free()) <= LIMIT - 2 * COST);
+});
+
+const byTag: Budget = { ...budget, id: 'tags', scope: 'tag', subject: '*' };
+const tagged = (...tags: string[]): JobDecide => jobOf(undefined, tags);
+
+test('a job reserves for each of its tags once, and for those alone that usage is counted by', async () => {
+  await using world = await open(byTag);
+  const { gateway } = world;
+  const [one, other] = [gateway('gw-1'), gateway('gw-2')];
+  const ask = ({ submit }: typeof one, ...tags: string[]) => codeOf(submit(tagged(...tags), HOW));
+  assert.equal(await ask(one, 'batch', 'batch', 'two words'), 'accepted');
+  assert.equal(await ask(other, 'batch', 'night'), 'accepted');
+  assert.equal(await ask(other, 'night', 'batch'), 'budget_exceeded');
+  assert.equal(await ask(other, 'night'), 'accepted');
+  assert.equal(await ask(other, 'night'), 'budget_exceeded');
+  for (let n = 0; n < 3; n++) assert.equal(await ask(one, 'two words'), 'accepted', 'it is no tag of usage');
+  assert.equal(await codeOf(one.submit(jobOf(), HOW)), 'accepted', 'without a tag nothing is reserved');
+});
+
+test('what a tagged job did not take is free when it has ended, and what a dead gateway held for it is not', async () => {
+  await using world = await open({ ...byTag, subject: 'batch' });
+  const { router, gateway, free } = world;
+  const dead = gateway('gw-1');
+  const job = tagged('batch', 'other');
+  assert.equal(await codeOf(dead.submit(job, HOW)), 'accepted');
+  const next = gateway('gw-2');
+  const second = tagged('batch');
+  assert.equal(await codeOf(next.submit(second, HOW)), 'accepted');
+  assert.equal(await codeOf(next.submit(tagged('batch'), HOW)), 'budget_exceeded');
+  await router.move('acme', second.job.id, 'running', { attempt: 1 });
+  await router.move('acme', second.job.id, 'succeeded', { attempt: 1, cost_micro_usd: 15 });
+  await until(() => next.budgeted.held === 0);
+  await next.budgets[Symbol.asyncDispose]();
+  assert.equal(await free(), LIMIT - COST - 15);
 });

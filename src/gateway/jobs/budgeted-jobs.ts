@@ -5,6 +5,7 @@
 // J3. A reservation ends with the job, with its expiry, or with the last refusal. It dies with its process: the lease of
 //     a gateway that is gone stands until the last of its jobs would have expired, and nobody takes it over.
 import { jobKey, assignmentIdOf, isTerminal, type JobState } from '../../contracts/job.ts';
+import { countedTags } from '../../contracts/job-order.ts';
 import { BeamlineError } from '../../core/errors.ts';
 import { type Amounts, type Budgets, NO_AMOUNTS, type Reservation } from '../../limit/budgets.ts';
 import type { FollowDeps } from './follow-job.ts';
@@ -94,7 +95,8 @@ const nameOf = ({ tenant_id, job }: JobDecide): string => `${tenant_id}\n${job.i
 function reserve({ budgets, estimate }: JobBudgets, request: JobDecide): Held {
   const { tenant_id: tenantId, principal, policy_id: policyId = 'default', job } = request;
   const amounts = estimate(request);
-  const spender = { tenantId, keyId: principal?.key_id ?? '-', userId: principal?.user_id, policyId };
+  const who = { keyId: principal?.key_id ?? '-', userId: principal?.user_id };
+  const spender = { tenantId, ...who, policyId, tags: countedTags(job) };
   const reserved = budgets.reserve(spender, amounts, job.expires_at_ms + EXPIRED_MS);
   return { reserved, amounts, asking: 0, unfollow: undefined };
 }
