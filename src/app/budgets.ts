@@ -2,8 +2,7 @@
 import type { Bus } from '../bus/bus.ts';
 import { costOf } from '../catalog/price-book.ts';
 import type { CeilingOf } from '../catalog/price-ceiling.ts';
-import type { Config } from '../config/schema.ts';
-import { type Budget, budgetBucket } from '../contracts/budget.ts';
+import { budgetBucket } from '../contracts/budget.ts';
 import { newProcessId } from '../core/ids.ts';
 import { BudgetBook } from '../gateway/budget-book.ts';
 import { budgetedExchanges } from '../gateway/budgeted-exchanges.ts';
@@ -12,6 +11,7 @@ import type { JobDecide } from '../gateway/jobs/submit-job.ts';
 import type { Exchanges, Order } from '../gateway/order.ts';
 import { BudgetDefinitions } from '../limit/budget-definitions.ts';
 import { type Amounts, Budgets } from '../limit/budgets.ts';
+import { budgetsOf } from './configured-budgets.ts';
 import { crashingBucket, crashPoints } from './crash-points.ts';
 import type { Ground } from './ground.ts';
 import { openLivePrices } from './live-prices.ts';
@@ -54,19 +54,6 @@ export async function openBudgets(ground: Ground, bus: Bus): Promise<OpenedBudge
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
-
-const budgetsOf = ({ budgets }: Config): Budget[] =>
-  budgets.map(({ id, tenant, scope, subject, unit, limit, window, action, warn_at }) => ({
-    id,
-    tenant_id: tenant,
-    scope,
-    subject: scope === 'tenant' ? '-' : subject,
-    unit,
-    limit,
-    window,
-    action,
-    warn_at,
-  }));
 
 /** What an estimate is made of. */
 type Size = Pick<Order, 'model' | 'providersAllow' | 'inputTokensEstimate' | 'outputTokensMax'>;

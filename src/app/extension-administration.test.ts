@@ -36,6 +36,7 @@ const SETTINGS = {
   jobs_retention_hours: 216,
   in_flight_max: 100,
   extensions_ms: 4_000,
+  budget_output_tokens: 100,
 };
 
 async function open(role: Role = 'admin') {

@@ -9,6 +9,7 @@ import { newProcessId } from '../core/ids.ts';
 import type { Role } from '../core/role.ts';
 import { startRouter } from '../router/router.ts';
 import { administrationOf } from './administration.ts';
+import { budgetsOf } from './configured-budgets.ts';
 import { openDecisionLog } from './decision-log.ts';
 import type { Ground } from './ground.ts';
 import { openLivePrices } from './live-prices.ts';
@@ -43,6 +44,7 @@ export async function openRouter(
     policies: policies.replica,
     decisions,
     prices,
+    configuredBudgets: budgetsOf(ground.config),
     spill: letters.spill,
     registry: policies.registry,
     administration: administrationOf(policies, authenticator, ground.timers.clock),
@@ -53,6 +55,7 @@ export async function openRouter(
       heartbeat_ms: frames.heartbeat_ms,
       silence_ms: frames.silence_ms,
       extensions_ms: Math.floor(gateway.router.decide_timeout_ms * EXTENSIONS_SHARE),
+      budget_output_tokens: gateway.budget_output_tokens,
       worker_lost_ms: worker.heartbeat_ms * WORKER_BEATS_MISSED_MAX,
     },
   });

@@ -3,7 +3,7 @@ import type { Facts, Live } from './facts.ts';
 import type { Target } from './policy.ts';
 
 /** Input and output tokens of a request without an estimate. */
-const TOKENS = 1_000;
+export const TOKENS = 1_000;
 
 /** Micro-USD by the price book; undefined for an unpriced model. */
 export function expectedCost(target: Target, facts: Facts, live: Live): number | undefined {

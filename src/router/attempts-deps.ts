@@ -5,7 +5,7 @@ import type { Expectations } from '../policy/expectations.ts';
 import type { Facts } from '../policy/facts.ts';
 import type { Target } from '../policy/policy.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Ordered } from './assignment-of.ts';
+import type { Marks, Ordered } from './assignment-of.ts';
 import type { Attempts } from './attempts.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { Extensions } from './extensions.ts';
@@ -28,7 +28,7 @@ export interface AttemptsDeps {
   readonly decisions?: DecisionLog | undefined;
 }
 
-export interface First extends Expectations {
+export interface First extends Expectations, Marks {
   readonly target: Target;
   readonly model: string | undefined;
   readonly reason: string;
@@ -40,7 +40,7 @@ export interface Whole {
   readonly ordered: Ordered;
   readonly facts: Facts;
   readonly first: First;
-  /** Of the policy; undefined for most. Whoever made this settles it. */
+  /** Undefined for most. Whoever made this settles it. */
   readonly budgets?: RequestBudgets | undefined;
   /** On the monotonic clock. */
   readonly deadlineMs: number;

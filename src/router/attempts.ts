@@ -28,7 +28,7 @@ import { AttemptLimits } from './attempt-limits.ts';
 import type { AttemptsDeps, First, Whole } from './attempts-deps.ts';
 import { errorFrameOf, type Head, sendCancel, sendError } from './attempt-messages.ts';
 import type { Ended } from './decision-log.ts';
-import { assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
+import { addedTags, assignmentOf, attemptMs, type Ordered } from './assignment-of.ts';
 import type { Hold } from './live-state.ts';
 import { postOrdersFor } from './post-orders.ts';
 import type { RetryBudget } from './retry-budgets.ts';
@@ -121,7 +121,7 @@ export class Attempts {
   #told(outcome: AttemptOutcome): void {
     this.outputTokens = outcome.output_tokens;
     if (outcome.state !== 'committed') this.#taken = undefined;
-    if (outcome.state !== 'committed') this.#whole.budgets?.ended(this.#tookMicroUsd(outcome));
+    if (outcome.state !== 'committed') this.#whole.budgets?.ended(this.#tookMicroUsd(outcome), outcome.output_tokens);
     if (this.#phase.kind === 'pushed' || outcome.state === 'succeeded') {
       this.last = outcome;
       this.#deps.decisions?.ended(this.#facts, outcome);
@@ -240,13 +240,23 @@ export class Attempts {
   #failed(failure: Failure, message: string): void {
     if (failure.committed || this.#isCommitted) return this.#over();
     if (isOfWorkers(failure) && this.#workerTries < WORKER_TRIES_MAX && this.#timeLeftMs() > 0) {
-      this.#workerTries++;
-      this.#history = repeated(this.#history);
-      this.#followed(failure);
-      return this.#push();
+      // Whoever took it may have spent: then the repeat is held for anew.
+      if (this.#taken === undefined) return this.#repeat(failure);
+      return this.#afford(this.#chosen, (isHeld) => {
+        if (isHeld) return this.#repeat(failure);
+        this.#letGo();
+        this.#follow(failure, message);
+      });
     }
     this.#letGo();
     this.#follow(failure, message);
+  }
+
+  #repeat(failure: Failure): void {
+    this.#workerTries++;
+    this.#history = repeated(this.#history);
+    this.#followed(failure);
+    this.#push();
   }
 
   #follow(failure: Failure, message: string): void {
@@ -270,14 +280,16 @@ export class Attempts {
     if (!this.#mayRetry()) return this.#exhausted(failure, message);
     switch (step.kind) {
       case 'again':
-        if (!this.#take(step.target)) return this.#follow(failure, message);
-        this.#history = retried(this.#history, step.item);
-        this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
-        this.#followed(failure);
-        return this.#retry();
+        return this.#afford(this.#chosen, (isHeld) => {
+          if (!isHeld || !this.#take(step.target)) return this.#follow(failure, message);
+          this.#history = retried(this.#history, step.item);
+          this.#chosen = { ...this.#chosen, reason: step.reason, priority: REASONS.retry.priority };
+          this.#followed(failure);
+          this.#retry();
+        });
       case 'to': {
         const { target, reason } = step;
-        return this.#afford(target, (isHeld) => {
+        return this.#afford({ target }, (isHeld) => {
           if (!isHeld || !this.#take(target)) return this.#follow(failure, message);
           const { priority } = REASONS[reason];
           const expected = expectationsOf(target, this.#facts, this.#now());
@@ -302,7 +314,7 @@ export class Attempts {
     if (verdict === undefined || verdict.kind === 'none') {
       return this.#end(answerCode(failure.code, failure.detailCode), message, failure);
     }
-    this.#afford(verdict.target, (isHeld) => {
+    this.#afford(verdict, (isHeld) => {
       if (!isHeld || !this.#take(verdict.target)) return this.#draw(failure, message, left - 1);
       this.#move(verdict, verdict.reason === 'failover' ? 'failover' : 'fallback');
       this.#retry();
@@ -310,8 +322,11 @@ export class Attempts {
   }
 
   /** Holds what the attempt may cost, then goes on: at once unless the lease of a budget is short. */
-  #afford(target: Target, go: (isHeld: boolean) => void): void {
-    const held = this.#whole.budgets?.hold(target.name, this.#costOf(target)) ?? true;
+  #afford(chosen: Pick<First, 'target' | 'tags'>, go: (isHeld: boolean) => void): void {
+    const { budgets } = this.#whole;
+    if (budgets === undefined) return go(true);
+    const { request, marks = chosen } = this.ordered;
+    const held = budgets.hold(chosen.target, this.#costOf(chosen.target), addedTags(request, marks));
     if (typeof held === 'boolean') return go(held);
     const waiting: Phase = { kind: 'waiting', go: () => undefined, atMs: Number.POSITIVE_INFINITY };
     this.#phase = waiting;

@@ -16,7 +16,7 @@ import type { Policy } from '../policy/policy.ts';
 import { scopeOf } from '../policy/scope-of.ts';
 import { stickyKey } from '../policy/sticky.ts';
 import type { Counter, Family } from '../telemetry/metrics.ts';
-import { attemptMs, marksOf } from './assignment-of.ts';
+import { addedTags, attemptMs, marksOf } from './assignment-of.ts';
 import { Attempts, callTo } from './attempts.ts';
 import type { AttemptsDeps } from './attempts-deps.ts';
 import { dryDecide } from './dry-decide.ts';
@@ -216,16 +216,17 @@ export class Decider {
     return this.#responseTo(asked, verdict, assignment);
   }
 
-  /** The same where the policy has budgets: what an attempt may cost is held before it is pushed. */
+  /** The same where the policy or the tenant has budgets: what an attempt may cost is held before it is pushed. */
   async #decidedWithin(asked: Asked, admitted: Admitted, budgets: RequestBudgets): Promise<DecideResponse> {
-    const { facts, policy, how } = asked;
+    const { request, facts, policy, how } = asked;
     try {
       await budgets.known();
       const refusals = new Set<'breakers' | 'budgets'>();
       for (let left = candidates(policy); left >= 0; left--) {
         const verdict = this.#decide(facts, policy, how, budgets);
+        const { target, expectedCostMicroUsd } = verdict;
         // eslint-disable-next-line no-await-in-loop -- a refusal counts for the next decision
-        const isHeld = await budgets.hold(verdict.target.name, verdict.expectedCostMicroUsd);
+        const isHeld = await budgets.hold(target, expectedCostMicroUsd, addedTags(request, verdict));
         const assignment = isHeld ? this.#push(asked, verdict, admitted, budgets) : undefined;
         if (assignment !== undefined) return this.#responseTo(asked, verdict, assignment);
         refusals.add(isHeld ? 'breakers' : 'budgets');

@@ -13,6 +13,9 @@ import { PolicyBudgets } from './policy-budgets.ts';
 
 const facts = { tenantId: 'acme', requestId: 'r', taskType: 'ai.chat', stream: false, context: {} };
 
+const alder = { name: 'alder', model: undefined };
+const birch = { name: 'birch', model: undefined };
+
 const running: Timers[] = [];
 after(() => {
   for (const timers of running) timers[Symbol.dispose]();
@@ -63,10 +66,10 @@ test('a budget that is used as far as its share says warns once, in a line and i
     for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate); // eslint-disable-line no-await-in-loop -- turns
   };
   const one = request();
-  await one.hold('alder', 40);
+  await one.hold(alder, 40);
   await tended();
   assert.deepEqual(warned(), []);
-  await request().hold('alder', 20);
+  await request().hold(alder, 20);
   await tended();
   await tended();
   assert.equal(warned().length, 1);
@@ -80,19 +83,19 @@ test('a bucket that is away refuses, restricts or lets pass, as the budget says'
   rejects.goAway();
   const one = rejects.request();
   await one.known();
-  assert.deepEqual(await Promise.resolve(one.hold('alder', 10)).catch(codeOf), 'unavailable');
+  assert.deepEqual(await Promise.resolve(one.hold(alder, 10)).catch(codeOf), 'unavailable');
 
   const restricts = await open([{ id: 'b', limit_micro_usd: 100, on_exceed: 'restrict', restrict_to: ['birch'] }]);
   restricts.goAway();
   const two = restricts.request();
   await two.known();
-  assert.equal(await two.hold('alder', 10), false);
+  assert.equal(await two.hold(alder, 10), false);
   assert.deepEqual(two.standing().over, new Set(['alder']));
-  assert.equal(await two.hold('birch', 10), true);
+  assert.equal(await two.hold(birch, 10), true);
 
   const warns = await open([{ id: 'b', limit_micro_usd: 100, on_exceed: 'warn' }]);
   warns.goAway();
-  assert.equal(await warns.request().hold('alder', 10), true);
+  assert.equal(await warns.request().hold(alder, 10), true);
 });
 
 test('a request holds in all of its budgets or in none', async () => {
@@ -101,39 +104,39 @@ test('a request holds in all of its budgets or in none', async () => {
     { id: 'tight', limit_micro_usd: 50, window: 'day' },
   ]);
   const first = request();
-  assert.equal(await first.hold('alder', 50), true);
+  assert.equal(await first.hold(alder, 50), true);
   const second = request();
-  assert.equal(await second.hold('alder', 50), false);
+  assert.equal(await second.hold(alder, 50), false);
   first.settle();
   // The wide one would be full if the refused request had kept its part.
   const third = request();
-  assert.equal(await third.hold('alder', 50), true);
+  assert.equal(await third.hold(alder, 50), true);
   assert.equal(second.exceeded().details['budget'], 'tight');
 });
 
 test('what is held grows with a dearer attempt, and ends once', async () => {
   const { request } = await open([{ id: 'b', limit_micro_usd: 100 }]);
   const one = request();
-  assert.equal(await one.hold('alder', 30), true);
-  assert.equal(await one.hold('birch', 100), true);
-  assert.equal(await one.hold('alder', 20), true);
-  assert.equal(await request().hold('alder', 1), false);
+  assert.equal(await one.hold(alder, 30), true);
+  assert.equal(await one.hold(birch, 100), true);
+  assert.equal(await one.hold(alder, 20), true);
+  assert.equal(await request().hold(alder, 1), false);
   one.sent(100);
   one.ended(40);
   one.settle();
   one.settle();
   const two = request();
-  assert.equal(await two.hold('alder', 60), true);
-  assert.equal(await request().hold('alder', 1), false);
+  assert.equal(await two.hold(alder, 60), true);
+  assert.equal(await request().hold(alder, 1), false);
 });
 
 test('a request that ends while it waits for a budget holds nothing afterwards', async () => {
   const { request } = await open([{ id: 'b', limit_micro_usd: 100 }]);
   const one = request();
-  const holding = one.hold('alder', 100);
+  const holding = one.hold(alder, 100);
   one.settle();
   assert.equal(await holding, false);
-  assert.equal(await request().hold('alder', 100), true);
+  assert.equal(await request().hold(alder, 100), true);
 });
 
 test('ids of the budgets of policies are those of no gateway, and fit whatever the names', () => {
@@ -154,7 +157,7 @@ test('a look at what is spent reads anew, counts what this router holds too, and
   const { all, policy, request } = await open([{ id: 'b', limit_micro_usd: 100 }]);
   const fresh = await all.lookedAt(policy, facts);
   assert.deepEqual([fresh?.standing().over, fresh?.standing().tightest?.reservedMicroUsd], [undefined, 0]);
-  assert.equal(await request().hold('alder', 100), true);
+  assert.equal(await request().hold(alder, 100), true);
   const spent = await all.lookedAt({ ...policy, revision: 9 }, facts);
   assert.deepEqual(spent?.standing().over, new Set(['alder', 'birch']));
   assert.equal(spent?.standing().tightest?.reservedMicroUsd, 100);

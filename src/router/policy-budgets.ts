@@ -7,14 +7,21 @@ import type { Facts } from '../policy/facts.ts';
 import type { Policy } from '../policy/policy.ts';
 import { targetsOf } from '../policy/recorded-snapshot.ts';
 import type { Counter } from '../telemetry/metrics.ts';
+import type { AttemptHolds } from './attempt-holds.ts';
 import { type BudgetAccount, type HoldResult, RequestBudgets } from './request-budgets.ts';
+import type { TenantBudgets } from './tenant-budgets.ts';
+
+export interface PolicyBudgetsDeps extends LeasesDeps {
+  /** What its attempts hold beside them. Absent: nothing. */
+  readonly tenants?: Pick<TenantBudgets, 'of'> | undefined;
+}
 
 export class PolicyBudgets implements AsyncDisposable {
-  readonly #deps: LeasesDeps;
+  readonly #deps: PolicyBudgetsDeps;
   readonly #leases: Leases;
   readonly #count: (result: HoldResult) => Counter;
 
-  constructor(deps: LeasesDeps) {
+  constructor(deps: PolicyBudgetsDeps) {
     this.#deps = deps;
     this.#leases = new Leases(deps);
     const results = deps.telemetry.metrics.counter({
@@ -25,16 +32,23 @@ export class PolicyBudgets implements AsyncDisposable {
     this.#count = (result) => results.of(result);
   }
 
-  /** Of one request; undefined if no budget of the policy is about it. `withinMs` is when it is over at the latest. */
+  /** Of one request; undefined if no budget is about it. `withinMs` is when it is over at the latest. */
   of(policy: Policy, facts: Facts, withinMs: number): RequestBudgets | undefined {
-    if (policy.budgets.length === 0) return undefined;
-    return this.#requestOf(policy, facts, withinMs, (budget, subject) => this.#leases.of(budget, subject));
+    const attempts = this.#deps.tenants?.of(facts, withinMs);
+    const accounts =
+      policy.budgets.length === 0
+        ? NO_ACCOUNTS
+        : accountsOf(policy, facts, (budget, subject) => this.#leases.of(budget, subject));
+    if (accounts.length === 0 && attempts === undefined) return undefined;
+    return this.#requestOf(policy, withinMs, accounts, attempts);
   }
 
   /** What they say of a request that is only thought of, read anew and without a trace; undefined as above. */
   async lookedAt(policy: Policy, facts: Facts): Promise<RequestBudgets | undefined> {
-    const request = this.#requestOf(policy, facts, 0, (budget, subject) => this.#leases.apart(budget, subject));
-    await request?.known();
+    const accounts = accountsOf(policy, facts, (budget, subject) => this.#leases.apart(budget, subject));
+    if (accounts.length === 0) return undefined;
+    const request = this.#requestOf(policy, 0, accounts);
+    await request.known();
     return request;
   }
 
@@ -44,22 +58,24 @@ export class PolicyBudgets implements AsyncDisposable {
 
   #requestOf(
     policy: Policy,
-    facts: Facts,
     withinMs: number,
-    leasedOf: (budget: Budget, subject: string) => LeasedBudget,
-  ): RequestBudgets | undefined {
-    const accounts = policy.budgets.flatMap((item) => accountOf(policy, item, facts, leasedOf));
-    if (accounts.length === 0) return undefined;
+    accounts: readonly BudgetAccount[],
+    attempts?: AttemptHolds,
+  ): RequestBudgets {
     const { timers } = this.#deps;
-    return new RequestBudgets({
-      accounts,
-      providers: targetsOf(policy).map(({ name }) => name),
-      holdUntilMs: timers.clock.epochMs() + withinMs,
-      timers,
-      count: this.#count,
-    });
+    const holdUntilMs = timers.clock.epochMs() + withinMs;
+    const providers = targetsOf(policy).map(({ name }) => name);
+    return new RequestBudgets({ accounts, attempts, providers, holdUntilMs, timers, count: this.#count });
   }
 }
+
+const NO_ACCOUNTS: readonly BudgetAccount[] = Object.freeze([]);
+
+const accountsOf = (
+  policy: Policy,
+  facts: Facts,
+  leasedOf: (budget: Budget, subject: string) => LeasedBudget,
+): readonly BudgetAccount[] => policy.budgets.flatMap((item) => accountOf(policy, item, facts, leasedOf));
 
 function accountOf(
   { policyId }: Policy,

@@ -192,6 +192,7 @@ test('no request mixes two revisions, in its decision or between its attempts, t
       accept_wait_ms: 60_000,
       in_flight_max: 5_000,
       extensions_ms: 4_000,
+      budget_output_tokens: 100,
       heartbeat_ms: 60_000,
       silence_ms: 180_000,
       worker_lost_ms: 180_000,

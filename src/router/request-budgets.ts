@@ -1,4 +1,5 @@
-// What the budgets of its policy make of one request (policy 9.2): who is left out, what is held for it, what it took.
+// What the budgets of its policy make of one request (policy 9.2), and those of its tenant that are held in by attempts:
+// who is left out, what is held for it, what it took.
 // Q1. An attempt is held in every budget that it falls under before it is pushed, or it is not pushed.
 // Q2. What is held ends once, with the request; what an attempt took and nobody told counts as it was estimated.
 // Q3. A refusal is remembered for the request, so no candidate is asked about twice at the same price.
@@ -10,6 +11,7 @@ import type { Budget } from '../contracts/budget.ts';
 import type { PolicyBudget } from '../policy/budget-document.ts';
 import type { Budget as BudgetTold } from '../policy/facts.ts';
 import type { Counter } from '../telemetry/metrics.ts';
+import type { AttemptHolds, Chosen } from './attempt-holds.ts';
 
 /** A view that is older is read anew before a decision. */
 const KNOWN_MS = 10_000;
@@ -34,7 +36,10 @@ export interface BudgetStanding {
 }
 
 export interface RequestBudgetsOptions {
+  /** Of the policy. */
   readonly accounts: readonly BudgetAccount[];
+  /** In budgets of the tenant; undefined for most. */
+  readonly attempts?: AttemptHolds | undefined;
   /** Everybody whom the policy names. */
   readonly providers: readonly string[];
   /** The epoch moment by which the request is over. */
@@ -42,6 +47,8 @@ export interface RequestBudgetsOptions {
   readonly timers: Timers;
   readonly count: (result: HoldResult) => Counter;
 }
+
+const NO_TAGS: readonly string[] = Object.freeze([]);
 
 interface Account extends BudgetAccount {
   held: number;
@@ -54,7 +61,7 @@ export class RequestBudgets {
   readonly #accounts: readonly Account[];
   /** Providers whom a budget did not bear. */
   readonly #refused = new Set<string>();
-  #refusedBy: BudgetAccount | undefined;
+  #refusal: BeamlineError | undefined;
   #isOver = false;
   /** Of attempts that are over, and what the one under way may take; undefined before the first. */
   #tookMicroUsd = 0;
@@ -87,9 +94,38 @@ export class RequestBudgets {
 
   /**
    * Holds what an attempt may cost, more than before if it must be more; at once where leases suffice. False: the
-   * budgets do not bear it, and `standing` says so from now on. Throws `unavailable`.
+   * budgets do not bear it, and `standing` says so from now on. `tags` are those that its decision adds to the order's.
+   * Throws `unavailable`.
    */
-  hold(provider: string, costMicroUsd: number | undefined): boolean | Promise<boolean> {
+  hold(
+    target: Chosen,
+    costMicroUsd: number | undefined,
+    tags: readonly string[] = NO_TAGS,
+  ): boolean | Promise<boolean> {
+    const { attempts } = this.#options;
+    const held = this.#accounts.length === 0 || this.#holdInPolicy(target.name, costMicroUsd);
+    return attempts === undefined || held === false ? held : this.#holdInTenant(attempts, { held, target, tags });
+  }
+
+  async #holdInTenant(
+    attempts: AttemptHolds,
+    { held, target, tags }: { held: true | Promise<boolean>; target: Chosen; tags: readonly string[] },
+  ): Promise<boolean> {
+    if (!(await held)) return false;
+    try {
+      return await attempts.hold(target, tags);
+    } catch (thrown) {
+      const refusal = BeamlineError.from(thrown);
+      if (refusal.code !== 'budget_exceeded') throw refusal;
+      this.#refusal ??= refusal;
+      // A tag is everybody's.
+      const out = refusal.details['scope'] === 'tag' ? this.#options.providers : [target.name];
+      for (const name of out) this.#refused.add(name);
+      return false;
+    }
+  }
+
+  #holdInPolicy(provider: string, costMicroUsd: number | undefined): boolean | Promise<boolean> {
     if (costMicroUsd === undefined) this.#options.count('unpriced').add();
     const amount = costMicroUsd ?? 0;
     const taken: (readonly [Account, number])[] = [];
@@ -107,9 +143,9 @@ export class RequestBudgets {
 
   /** The refusal that left nobody, with the time to the next window. */
   exceeded(explanation?: object): BeamlineError {
-    const by = this.#refusedBy ?? this.#accounts.find((account) => this.#isExceeded(account));
-    if (by === undefined) return new BeamlineError('budget_exceeded', 'A budget of the policy is spent.');
-    const told = budgetExceeded(by.budget, this.#options.timers.clock.epochMs(), by.item.id);
+    const by = this.#accounts.find((account) => this.#isExceeded(account));
+    const told = this.#refusal ?? (by && this.#refusalBy(by));
+    if (told === undefined) return new BeamlineError('budget_exceeded', 'A budget of the policy is spent.');
     if (explanation === undefined) return told;
     const { message, retryAfterMs = 0, details } = told;
     return new BeamlineError('budget_exceeded', message, { details: { ...details, explanation }, retryAfterMs });
@@ -117,11 +153,13 @@ export class RequestBudgets {
 
   /** An attempt was pushed. One that repeats another which nobody took costs nothing more. */
   sent(costMicroUsd: number | undefined): void {
+    this.#options.attempts?.sent();
     this.#openMicroUsd = costMicroUsd ?? 0;
   }
 
   /** It has ended; undefined if nobody knows what it took. */
-  ended(costMicroUsd: number | undefined): void {
+  ended(costMicroUsd: number | undefined, outputTokens?: number): void {
+    this.#options.attempts?.ended(outputTokens);
     if (this.#openMicroUsd === undefined) return;
     this.#tookMicroUsd += costMicroUsd ?? this.#openMicroUsd;
     this.#openMicroUsd = undefined;
@@ -129,6 +167,7 @@ export class RequestBudgets {
 
   /** What was to be pushed was not. */
   unsent(): void {
+    this.#options.attempts?.unsent();
     this.#openMicroUsd = undefined;
   }
 
@@ -136,6 +175,7 @@ export class RequestBudgets {
   settle(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#options.attempts?.settle();
     const tookMicroUsd = this.#tookMicroUsd + (this.#openMicroUsd ?? 0);
     for (const account of this.#accounts) {
       // Of a budget that let the request pass unheld it takes what is free.
@@ -200,9 +240,13 @@ export class RequestBudgets {
       case 'reject':
         count('refused').add();
         this.#refused.add(provider);
-        this.#refusedBy ??= account;
+        this.#refusal ??= this.#refusalBy(account);
         return false;
     }
+  }
+
+  #refusalBy({ budget, item }: BudgetAccount): BeamlineError {
+    return budgetExceeded(budget, this.#options.timers.clock.epochMs(), item.id);
   }
 
   #take(account: Account, more: number, taken: (readonly [Account, number])[]): void {

@@ -4,6 +4,7 @@ import type { Bus } from '../bus/bus.ts';
 import { openMemoryBus } from '../bus/memory.ts';
 import type { PriceBook } from '../catalog/price-book.ts';
 import { type ExecAssignment, type ExecAssignmentAck, execCall } from '../contracts/assignment.ts';
+import type { Budget } from '../contracts/budget.ts';
 import { type Cancel, cancel } from '../contracts/cancel.ts';
 import { at, everyOf } from '../contracts/contract.ts';
 import { type DecideRequest, decideV2 } from '../contracts/decide.ts';
@@ -32,6 +33,7 @@ const JOBS = {
   sweep_ms: 30_000,
   jobs_bytes_max: 1e9,
   jobs_retention_hours: 216,
+  budget_output_tokens: 100,
 };
 
 export const CORRELATION = { traceId: 't-1', tenantId: 'acme' };
@@ -97,13 +99,12 @@ interface RouterOptions {
   readonly prices?: PriceBook;
   readonly records?: DecisionRing;
   readonly routers?: () => RouterShare;
+  readonly budgets?: readonly Budget[];
 }
 
 /** A router with the policy `test`, which requests name unless they say otherwise. */
-export async function openRouter(
-  document: object = { weights: { alder: 1 } },
-  { inFlightMax: in_flight_max = 100, extensions = new Map(), prices, records, routers: share }: RouterOptions = {},
-) {
+export async function openRouter(document: object = { weights: { alder: 1 } }, options: RouterOptions = {}) {
+  const { inFlightMax: in_flight_max = 100, extensions = new Map(), prices, records, routers: share } = options;
   const clock = new ManualClock(1_790_000_000_000);
   const timers = new Timers(clock);
   const telemetry = { log: openLog('silent', { write: () => undefined }), metrics: new Metrics() };
@@ -119,7 +120,13 @@ export async function openRouter(
     const settings = { ...times, ...JOBS, id: `r-${routers.length + 1}`, in_flight_max, extensions_ms: 4_000 };
     const registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured: extensions });
     registries.push(registry);
-    const given = { registry, decisions, routers: share, ...(prices && { prices }) };
+    const given = {
+      registry,
+      decisions,
+      routers: share,
+      ...(prices && { prices }),
+      configuredBudgets: options.budgets,
+    };
     const deps = { bus, timers, telemetry, policies, settings, ...given };
     routers.push(await startRouter(deps));
   };

@@ -3,7 +3,7 @@ import type { Bus, Subscription } from '../bus/bus.ts';
 import { DeadLetters, type LetterSpill } from '../bus/dead-letters.ts';
 import { DEFAULT_POOL } from '../contracts/assignment.ts';
 import { at } from '../contracts/contract.ts';
-import { budgetBucket } from '../contracts/budget.ts';
+import { type Budget, budgetBucket } from '../contracts/budget.ts';
 import { cancel } from '../contracts/cancel.ts';
 import { workerHeartbeat } from '../contracts/heartbeat.ts';
 import { type AttemptOutcome, attemptOutcome } from '../contracts/outcome.ts';
@@ -37,6 +37,7 @@ import { serveDecide } from './serve-decide.ts';
 import { SharedBindings } from './shared-bindings.ts';
 import { Shadows } from './shadows.ts';
 import { StickyBindings } from './sticky-bindings.ts';
+import { TenantBudgets } from './tenant-budgets.ts';
 import { UnreportedAttempts } from './unreported-attempts.ts';
 import { startUsageEmitter } from './usage-emitter.ts';
 import { openUsageSink } from './usage-sink.ts';
@@ -59,6 +60,8 @@ export interface RouterDeps {
   readonly registry: ExtensionRegistry;
   /** Absent: no decision knows a cost. */
   readonly prices?: PriceBook;
+  /** Budgets of tenants that stand in the configuration; absent: none. */
+  readonly configuredBudgets?: readonly Budget[] | undefined;
   /** Where dead letters wait that the bus refuses. */
   readonly spill?: LetterSpill | undefined;
   /** What this router has of what policies limit; absent: all of it. */
@@ -84,7 +87,8 @@ export async function startRouter(deps: RouterDeps): Promise<Role> {
   const live = new LiveState({ ...deps, clock: timers.clock, telemetry, fleet, canaryAborts });
   const overrides = opened.use(await BreakerOverrides.open({ bus, timers, log, live }));
   const bindings = new StickyBindings(timers.clock, opened.use(await SharedBindings.open({ bus, timers, log })));
-  const budgets = opened.use(await openBudgets(deps, telemetry));
+  const tenants = opened.use(await openTenantBudgets(deps, telemetry));
+  const budgets = opened.use(await openBudgets(deps, telemetry, tenants));
   const fleetSlots = (slotClass: SlotClass): number => fleet.slots(DEFAULT_POOL, slotClass);
   const isSilent = (workerId: string): boolean => fleet.isSilent(workerId, timers.clock.nowMs());
   const shadows = opened.use(new Shadows({ ...deps, telemetry, live, inFlight }));
@@ -186,8 +190,23 @@ function shown(
 }
 
 /** Leases stand under a name of this process alone: one that starts anew takes over nothing. */
-const openBudgets = async ({ bus, timers }: RouterDeps, telemetry: Telemetry): Promise<PolicyBudgets> =>
-  new PolicyBudgets({ bucket: await bus.openBucket(budgetBucket), timers, telemetry, holder: newProcessId('router') });
+const openBudgets = async (
+  { bus, timers }: RouterDeps,
+  telemetry: Telemetry,
+  tenants: TenantBudgets,
+): Promise<PolicyBudgets> => {
+  const bucket = await bus.openBucket(budgetBucket);
+  return new PolicyBudgets({ bucket, timers, telemetry, tenants, holder: newProcessId('router') });
+};
+
+const openTenantBudgets = (deps: RouterDeps, telemetry: Telemetry): Promise<TenantBudgets> =>
+  TenantBudgets.open({
+    ...deps,
+    telemetry,
+    holder: newProcessId('router'),
+    configured: deps.configuredBudgets ?? [],
+    outputTokens: deps.settings.budget_output_tokens,
+  });
 
 async function openDeadLetters(
   { bus, timers, settings, spill }: RouterDeps,

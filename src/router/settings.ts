@@ -19,4 +19,6 @@ export interface RouterSettings {
   /** How long it keeps what is not written any more. */
   readonly jobs_retention_hours: number;
   readonly sweep_ms: number;
+  /** Output tokens that budgets of tenants hold for a request that names no maximum. */
+  readonly budget_output_tokens: number;
 }

@@ -14,7 +14,7 @@ import { startBeamline } from '../process.ts';
 import { until } from '../until.ts';
 
 const PEPPER = 'a pepper for tests, which guards nothing at all';
-const TENANTS = ['quota', 'jobs', 'free'] as const;
+const TENANTS = ['quota', 'jobs', 'free', 'tagged', 'provided'] as const;
 const DAY_S = 86_400;
 
 const opened = new AsyncDisposableStack();
@@ -46,6 +46,8 @@ before(async () => {
       budgets: [
         { ...quota, tenant: 'quota', limit: 2 },
         { ...quota, tenant: 'jobs', limit: 1 },
+        { ...quota, id: 'tags', tenant: 'tagged', scope: 'tag', limit: 1 },
+        { ...quota, id: 'alder', tenant: 'provided', scope: 'provider', subject: 'alder', limit: 2 },
       ],
       providers: { list: [{ id: 'alder', type: 'openai-compatible', base_url: server.url, models }] },
     }),
@@ -56,10 +58,16 @@ before(async () => {
 });
 after(() => opened.disposeAsync());
 
-async function send(tenant: (typeof TENANTS)[number], method: string, path: string, body?: object) {
+async function send(
+  tenant: (typeof TENANTS)[number],
+  method: string,
+  path: string,
+  body?: object,
+  headers: Readonly<Record<string, string>> = {},
+) {
   const response = await fetch(`${url}${path}`, {
     method,
-    headers: { authorization: `Bearer ${keys[tenant]}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${keys[tenant]}`, 'content-type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -117,4 +125,40 @@ test('a job counts like a request, from its acceptance on', async () => {
   const path = `/api/v1/jobs/${String(first.json['id'])}`;
   await until('the job to end', async () => (await send('jobs', 'GET', path)).json['status'] === 'completed');
   assert.equal((await order()).status, 429);
+});
+
+test('each tag of a job counts in a budget of its own, until the ledger has it and after', async () => {
+  const task = { type: 'ai.chat', model: 'test-chat', payload: { messages: MESSAGES, max_tokens: 5 } };
+  const order = async (tags?: string) =>
+    (await send('tagged', 'POST', '/api/v1/jobs', { task }, tags === undefined ? {} : { 'x-beamline-tags': tags }))
+      .status;
+  assert.deepEqual([await order('night, batch'), await order('batch'), await order('day')], [202, 429, 202]);
+  assert.deepEqual([await order(), (await chat('tagged')).status], [202, 200], 'without a tag it counts in none');
+  await until('the ledger to settle', async () => {
+    const { json } = await send('tagged', 'GET', '/api/v1/budgets/tags');
+    const accounts = json['accounts'] as { subject: string; spent: number }[];
+    return accounts.filter(({ spent }) => spent === 1).length === 3;
+  });
+  assert.equal(await order('batch'), 429);
+});
+
+test('the budget of a provider counts what goes there, requests and jobs, and refuses in the words of the caller', async () => {
+  const task = { type: 'ai.chat', model: 'test-chat', payload: { messages: MESSAGES, max_tokens: 5 } };
+  assert.equal((await chat('provided')).status, 200);
+  const { json } = await send('provided', 'POST', '/api/v1/jobs', { task });
+  const path = `/api/v1/jobs/${String(json['id'])}`;
+  await until('the job to end', async () => (await send('provided', 'GET', path)).json['status'] === 'completed');
+  const refused = await chat('provided');
+  assert.deepEqual([refused.status, (refused.json['error'] as { code?: string }).code], [429, 'insufficient_quota']);
+  assert.ok(Number(refused.headers.get('retry-after')) > 0);
+  await until('the ledger to settle', async () => {
+    const shown = await send('provided', 'GET', '/api/v1/budgets/alder');
+    return shown.json['spent'] === 2 && shown.json['remaining'] === 0;
+  });
+  const late = await send('provided', 'POST', '/api/v1/jobs', { task });
+  assert.equal(late.status, 202, 'which provider a job gets is known when it is sent');
+  await until('its end', async () => {
+    const job = (await send('provided', 'GET', `/api/v1/jobs/${String(late.json['id'])}`)).json;
+    return job['status'] === 'failed' && (job['error'] as { code?: string }).code === 'budget_exceeded';
+  });
 });

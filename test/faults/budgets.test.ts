@@ -1,4 +1,4 @@
-// Budgets over four gateways, a router with the budget of a policy, and one ledger, each a process of its own on a real
+// Budgets over four gateways, two routers with those of a policy and of a provider, and one ledger, each a process of its own on a real
 // nats-server: nothing is spent beyond a limit, whoever is killed, and nothing stays reserved when the work is done.
 // What was spent is what the provider saw.
 import assert from 'node:assert/strict';
@@ -22,14 +22,16 @@ const DRAINED_MS = 120_000;
 /** Forty tokens at 2 and the input at 1 micro-USD. */
 const BODY = { model: 'test-chat', max_tokens: 40, messages: [{ role: 'user', content: 'hello' }] };
 /** One tenant for each test, so that none sees the money of another. */
-const BUDGETS = { edge: 3_000, routed: 1_000_000, away: 1_000_000, dead: 1_000_000 } as const;
+const BUDGETS = { edge: 3_000, routed: 1_000_000, provided: 1_000_000, away: 1_000_000, dead: 1_000_000 } as const;
 type Tenant = keyof typeof BUDGETS;
+const OF_ALDER = { id: 'of-alder', scope: 'provider', subject: 'alder', window: 'total' };
 
 const opened = new AsyncDisposableStack();
 const arrivals = new Map<string, number>();
 let keys: Readonly<Record<Tenant, string>>;
 let gateways: readonly { readonly url: string; readonly process: TestProcess }[] = [];
 let ledger: TestProcess;
+let router: TestProcess;
 let startLedger: () => Promise<TestProcess>;
 
 before(async () => {
@@ -64,7 +66,14 @@ before(async () => {
     return started;
   };
   ledger = await startLedger();
-  await Promise.all(['worker', 'router'].map((role) => start(role).until(new RegExp(`${role}_ready`))));
+  const [, , second = assert.fail()] = await Promise.all(
+    ['worker', 'router', 'router'].map(async (role) => {
+      const started = start(role);
+      await started.until(new RegExp(`${role}_ready`));
+      return started;
+    }),
+  );
+  router = second;
   gateways = await Promise.all(
     Array.from({ length: GATEWAYS }, async () => {
       const process = start('gateway', ['--host', '127.0.0.1', '--port', '0']);
@@ -107,7 +116,11 @@ function writeConfig(folder: string, baseUrl: string): string {
       policy: { dir: join(folder, 'policies') },
       worker: { heartbeat_ms: 500, shutdown: { timeout_ms: 5_000 } },
       ledger: { url: `sqlite:${join(folder, 'ledger.sqlite')}` },
-      budgets: Object.entries(BUDGETS).map(([tenant, limit]) => ({ id: 'money', tenant, limit, window: 'total' })),
+      budgets: [
+        ...Object.entries(BUDGETS).map(([tenant, limit]) => ({ id: 'money', tenant, limit, window: 'total' })),
+        { ...OF_ALDER, tenant: 'provided', limit: 3_000 },
+        { ...OF_ALDER, tenant: 'dead', limit: 1_000_000 },
+      ],
       providers: {
         list: [
           {
@@ -154,17 +167,17 @@ interface Shown {
   readonly reserved: number;
 }
 
-async function budgetOf(tenant: Tenant): Promise<Shown> {
+async function budgetOf(tenant: Tenant, id = 'money'): Promise<Shown> {
   const headers = { authorization: `Bearer ${keys[tenant]}` };
-  return (await (await fetch(`${gateways[0]?.url}/api/v1/budgets/money`, { headers })).json()) as Shown;
+  return (await (await fetch(`${gateways[0]?.url}/api/v1/budgets/${id}`, { headers })).json()) as Shown;
 }
 
 /** Until nobody holds anything; what is spent then. */
-const drained = (tenant: Tenant, spent?: number): Promise<unknown> =>
+const drained = (tenant: Tenant, spent?: number, id?: string): Promise<unknown> =>
   until(
     `nothing reserved and ${spent ?? 'anything'} spent of ${tenant}`,
     async () => {
-      const seen = await budgetOf(tenant);
+      const seen = await budgetOf(tenant, id);
       return seen.reserved === 0 && seen.spent === (spent ?? seen.spent);
     },
     DRAINED_MS,
@@ -193,6 +206,11 @@ test('two hundred at once at the edge, through four gateways', () => assertEdge(
 test('two hundred at once at the edge of the budget of a policy', () =>
   assertEdge('routed', 3_000, { 'x-beamline-policy': 'thrifty' }));
 
+test('two hundred at once at the edge of the budget of a provider', async () => {
+  await assertEdge('provided', 3_000, {});
+  await drained('provided', (await budgetOf('provided')).spent, OF_ALDER.id);
+});
+
 test('while the ledger is dead leases are given and nothing is let go; when it is back it settles what was spent', async () => {
   const before = spentBy(await many('away', 8));
   await drained('away', before);
@@ -206,7 +224,7 @@ test('while the ledger is dead leases are given and nothing is let go; when it i
   await drained('away', before + spentBy(during));
 });
 
-test('what a gateway held when it was killed is free when its requests would have ended', async () => {
+test('what a gateway and a router held when they were killed is free when its requests would have ended', async () => {
   const last = gateways.at(-1);
   assert.ok(last);
   const headers = { 'x-beamline-timeout-ms': '4000' };
@@ -214,9 +232,11 @@ test('what a gateway held when it was killed is free when its requests would hav
     ask('dead', GATEWAYS - 1, { model: 'test-silent' }, headers).catch(() => undefined),
   );
   await until('the requests to arrive', () => arrivals.get('dead') === 5);
-  await last.process.kill();
+  assert.ok((await budgetOf('dead', OF_ALDER.id)).reserved > 0);
+  await Promise.all([last.process.kill(), router.kill()]);
   gateways = gateways.slice(0, -1);
   await Promise.all(held);
   assert.ok((await budgetOf('dead')).reserved > 0);
   await drained('dead');
+  await drained('dead', undefined, OF_ALDER.id);
 });

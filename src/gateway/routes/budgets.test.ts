@@ -162,6 +162,7 @@ const REFUSED: readonly (readonly [what: string, body: object, path: string | un
   ['a limit below 0', { id: 'x', limit: -1 }, 'limit'],
   ['a unit that does not exist', { id: 'x', limit: 1, unit: 'euro' }, 'unit'],
   ['a subject of a tenant', { id: 'x', limit: 1, subject: 'me' }, 'subject'],
+  ['a tag that no usage is counted by', { id: 'x', limit: 1, scope: 'tag', subject: 'two words' }, 'subject'],
   ['a share above 1', { id: 'x', limit: 1, warn_at: 2 }, 'warn_at'],
   ['a field that does not exist', { id: 'x', limit: 1, limits: 2 }, 'limits'],
 ];
@@ -175,10 +176,24 @@ for (const [what, body, path] of REFUSED) {
   });
 }
 
-test('what is not built says so, and what makes it another budget cannot be changed', async () => {
-  assert.deepEqual(codeOf(await send('POST', '', { id: 'x', limit: 1, scope: 'tag' })), [501, 'not_implemented']);
+test('a budget may be about a provider or a tag as about a key', async () => {
+  for (const scope of ['provider', 'tag']) {
+    const { status, body } = await send('POST', '', { id: `of-${scope}`, limit: 1, scope, subject: 'alder' });
+    assert.deepEqual([status, body['scope'], body['subject']], [201, scope, 'alder']);
+    assert.equal((await send('DELETE', `/of-${scope}`)).status, 204);
+  }
+});
+
+test('what makes it another budget cannot be changed', async () => {
   assert.deepEqual(codeOf(await send('PATCH', '/a', { unit: 'tokens' })), [400, 'invalid_request']);
   assert.deepEqual(codeOf(await send('PATCH', '/a', {})), [400, 'invalid_request']);
+});
+
+test('a book that is opened knows what is stored already', async () => {
+  await bucket.put(definitionKey({ tenant_id: 'acme', id: 'old' }), JSON.stringify({ ...configured, id: 'old' }));
+  const definitions = new BudgetDefinitions();
+  await using book = await BudgetBook.open({ bus, timers, log, definitions });
+  assert.equal(book.find('acme', 'old').limit, 500);
 });
 
 test('a definition that cannot be read is told and passed over; one of the configuration wins', async () => {

@@ -7,7 +7,6 @@ import {
   BUDGET_WINDOWS,
   budget as contract,
 } from '../../contracts/budget.ts';
-import { BeamlineError } from '../../core/errors.ts';
 import type { BudgetBook, BudgetChange, BudgetState } from '../budget-book.ts';
 import { type Body, integerIn, shortTextIn } from '../jobs/job-fields.ts';
 import { timeOf } from '../jobs/job-view.ts';
@@ -26,8 +25,8 @@ const ID = /^[A-Za-z0-9_-]{1,128}$/;
 const SUBJECT_CHARS_MAX = 256;
 const ACTIONS = ['block', 'warn'] as const;
 const WARN_AT = 0.8;
-/** Known only once a router has decided, when a gateway reserves no more. */
-const LATER: ReadonlySet<string> = new Set(['provider', 'tag']);
+/** Usage names no other tags, so another one would be counted by nothing. */
+const TAG = /^[\x21-\x7e]{1,128}$/;
 
 const text = { type: 'string' };
 const count = { type: 'integer', minimum: 0 };
@@ -38,12 +37,15 @@ const CHANGEABLE = {
 };
 const MADE = {
   id: { type: 'string', pattern: ID.source },
-  scope: { enum: [...BUDGET_SCOPES], description: 'provider and tag are not implemented.' },
+  scope: {
+    enum: [...BUDGET_SCOPES],
+    description: 'A tag is one of the order of a job, or one that a rule of the policy sets.',
+  },
   subject: {
     type: 'string',
     minLength: 1,
     maxLength: SUBJECT_CHARS_MAX,
-    description: 'Id of the key, user or policy; `*`, the default, gives each a budget of its own.',
+    description: 'Id of the key, user, policy or provider, or a tag; `*`, the default, gives each a budget of its own.',
   },
   unit: { enum: [...BUDGET_UNITS] },
   window: { enum: [...BUDGET_WINDOWS], description: 'Calendar window in UTC.' },
@@ -92,15 +94,17 @@ function shown({ budget, isConfigured, spent, reserved, remaining, resetsAtMs, a
   };
 }
 
-/** Throws `invalid_request` with the path, and `not_implemented` for a scope that is not served. */
+/** Throws `invalid_request` with the path. */
 function readBudget(body: Body, tenantId: string): Budget {
   refuseOthers(body, MADE, 'is no field of a budget');
   const id = shortTextIn(body, 'id', 128);
   if (id === undefined || !ID.test(id)) throw invalidField('id', 'must be 1 to 128 of A-Z, a-z, 0-9, _ and -');
   const scope = wordIn(body, 'scope', BUDGET_SCOPES) ?? 'tenant';
-  if (LATER.has(scope)) throw new BeamlineError('not_implemented', `Budgets by ${scope} are not served yet.`);
   const subject = shortTextIn(body, 'subject', SUBJECT_CHARS_MAX);
   if (scope === 'tenant' && subject !== undefined) throw invalidField('subject', 'must be absent for a tenant');
+  if (scope === 'tag' && subject !== undefined && !TAG.test(subject)) {
+    throw invalidField('subject', 'must be 1 to 128 of ASCII without spaces for a tag');
+  }
   const { limit, action = 'block', warn_at = WARN_AT } = readChange(body);
   if (limit === undefined) throw invalidField('limit', 'is required');
   const made: Budget = {
@@ -190,11 +194,11 @@ const create: Route<BudgetNeeds> = {
   path: BASE,
   release: 'P1',
   access: 'budget:write',
-  summary: 'Make a budget. It holds here at once and at other gateways a moment later.',
+  summary: 'Make a budget. It holds here at once, at other gateways and at routers a moment later.',
   request: { type: 'object', required: ['id', 'limit'], properties: MADE, additionalProperties: false },
   response: budgetSchema,
   statuses: [201],
-  errors: ['conflict', 'capacity_exceeded', 'not_implemented'],
+  errors: ['conflict', 'capacity_exceeded'],
   async handle(call, { budgets, bodyLimits }) {
     const { value: body } = await readJson(call, bodyLimits.native);
     const made = readBudget(body, call.tenantId);

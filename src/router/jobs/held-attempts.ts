@@ -1,9 +1,10 @@
-// What attempts of jobs hold in the budgets of their policy, from before they are sent until they have ended (policy 9.2).
+// What attempts of jobs hold in the budgets of their policy and their provider, from before they are sent until they have ended (policy 9.2).
 // H1. The router that sends an attempt holds for it. If it dies, its lease stands until the attempt is due, and no longer.
 import type { AttemptOutcome } from '../../contracts/outcome.ts';
 import { errorRow } from '../../core/errors.ts';
 import { LiveMap } from '../../core/live-map.ts';
 import type { Timer, Timers } from '../../core/timers.ts';
+import { addedTags } from '../assignment-of.ts';
 import type { RequestBudgets } from '../request-budgets.ts';
 import type { Decided, Go, Plan, Planner } from './job-plan.ts';
 import type { FoundJob } from './job-store.ts';
@@ -83,7 +84,7 @@ export class HeldAttempts implements Disposable {
   heard({ assignment_id: assignmentId, attempt, state, output_tokens: outputTokens }: AttemptOutcome): void {
     const held = this.#held.get(assignmentId);
     if (held === undefined || held.attempt !== attempt || state === 'committed') return;
-    held.budgets.ended(outputTokens === undefined ? undefined : held.tookMicroUsd(outputTokens));
+    held.budgets.ended(outputTokens === undefined ? undefined : held.tookMicroUsd(outputTokens), outputTokens);
     this.#end(assignmentId);
   }
 
@@ -102,9 +103,10 @@ export class HeldAttempts implements Disposable {
         budgets.settle();
         return { plan, budgets: undefined };
       }
-      const cost = planner.costOf(found.request, plan);
+      const { attempt } = plan;
+      const tags = addedTags(found.request.request, attempt);
       // eslint-disable-next-line no-await-in-loop -- a refusal counts for the next plan
-      if (await budgets.hold(plan.attempt.target.name, cost)) return { plan, budgets };
+      if (await budgets.hold(attempt.target, planner.costOf(found.request, plan), tags)) return { plan, budgets };
       asked = undefined;
     }
     budgets.settle();

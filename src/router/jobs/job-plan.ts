@@ -115,7 +115,7 @@ export class Planner {
     };
   }
 
-  /** What the budgets of its policy say of the next attempt; undefined where none is about it. */
+  /** What budgets say of the next attempt; undefined where none is about it. */
   budgetsOf({ request: record }: FoundJob): RequestBudgets | undefined {
     const policy = isRouted(record.request.task.type) ? this.#policyOf(record.request) : undefined;
     if (policy === undefined || policy instanceof BeamlineError) return undefined;

@@ -5,6 +5,7 @@ import type { Bus, Delivery } from '../../bus/bus.ts';
 import { openMemoryBus } from '../../bus/memory.ts';
 import type { PriceBook } from '../../catalog/price-book.ts';
 import { type ExecAssignment, execAssign, execAssignAck } from '../../contracts/assignment.ts';
+import type { Budget } from '../../contracts/budget.ts';
 import { type Cancel, cancel } from '../../contracts/cancel.ts';
 import { at } from '../../contracts/contract.ts';
 import { type DecideRequest, type DecideResponse, decideV2 } from '../../contracts/decide.ts';
@@ -130,6 +131,7 @@ export interface JobsOptions {
   readonly extensions?: ReadonlyMap<string, Descriptor>;
   readonly prices?: PriceBook;
   readonly records?: DecisionRing;
+  readonly budgets?: readonly Budget[];
   /** Absent: one in memory. */
   readonly bus?: Bus;
   /** The source of its policies is out of reach. */
@@ -156,14 +158,14 @@ export async function openJobs(document: object = { weights: { alder: 1 } }, opt
   const times = { accept_wait_ms: 1_000, heartbeat_ms: 1_000, silence_ms: 3_000, worker_lost_ms: 3_000 };
 
   const start = async (on: Bus = bus): Promise<Role> => {
-    const bounds = { jobs_bytes_max, jobs_retention_hours: 216 };
+    const bounds = { jobs_bytes_max, jobs_retention_hours: 216, budget_output_tokens: 100 };
     const jobs = { dispatch_window, jobs_outstanding, sweep_ms: 30_000, ...bounds };
     const id = `r-${routers.length + 1}`;
     const settings = { ...times, ...jobs, id, in_flight_max: 100, extensions_ms: 4_000 };
     const registry = await ExtensionRegistry.open({ bus, timers, log: telemetry.log, configured: extensions });
     registries.push(registry);
     const deps = { timers, telemetry, policies, settings, registry, decisions, ...(prices && { prices }) };
-    const router = await startRouter({ ...deps, bus: on });
+    const router = await startRouter({ ...deps, bus: on, configuredBudgets: options.budgets });
     if (on === bus) routers.push(router);
     return router;
   };
