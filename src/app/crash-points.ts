@@ -34,6 +34,7 @@ export function crashingBucket(
     },
     delete: (key) => bucket.delete(key),
     erase: (key) => bucket.erase(key),
+    forgetReplaced: (key) => bucket.forgetReplaced(key),
     entries: (pattern) => bucket.entries(pattern),
     scan: (pattern) => bucket.scan(pattern),
     keys: (pattern) => bucket.keys(pattern),

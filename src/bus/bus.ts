@@ -166,6 +166,8 @@ export interface KeyValue {
   delete(key: string): Promise<void>;
   /** Removes a key and its mark, unheard by watchers: for keys that come and go and are only listed. */
   erase(key: string): Promise<void>;
+  /** Removes what the entry of a key replaced, where the store keeps that (`history`). */
+  forgetReplaced(key: string): Promise<void>;
   /** Everything that is there, whole or not at all: throws `unavailable`, also above 256 Mi characters. A pattern narrows it. */
   entries(pattern?: KeyPattern): Promise<readonly Entry[]>;
   /**

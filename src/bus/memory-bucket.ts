@@ -87,6 +87,10 @@ export class MemoryBucket implements KeyValue {
     await kept;
   }
 
+  async forgetReplaced(key: string): Promise<void> {
+    assertKey(key);
+  }
+
   async entries(pattern?: KeyPattern): Promise<readonly Entry[]> {
     return this.#matching(pattern).map(({ entry }) => entry);
   }

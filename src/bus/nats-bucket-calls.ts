@@ -56,12 +56,24 @@ export class BucketCalls {
 
   /** Removes what stands under the key, by its number, with all that it replaced: the bucket keeps nothing of it. */
   async remove(key: string): Promise<void> {
-    for (let left = this.#options.history; left > 0; left--) {
+    const found = await this.find(key);
+    if (found === undefined) return;
+    await this.removeReplaced(key, found.revision);
+    await this.removeNumber(found.revision);
+  }
+
+  /** Removes what an entry of the key replaced, the oldest first: a server of 2.9 that loses the newest shows no other. */
+  async removeReplaced(key: string, revision: number): Promise<void> {
+    const { requests, stream, history, subjectOf } = this.#options;
+    const bytes = new TextEncoder().encode(JSON.stringify({ next_by_subj: subjectOf(key), seq: 1 }));
+    const subject = `$JS.API.STREAM.MSG.GET.${stream}`;
+    for (let left = history; left > 1; left--) {
+      const asked = { subject, bytes, headers: undefined, timeoutMs: TIMEOUT_MS, read: readStoredMessage };
       // eslint-disable-next-line no-await-in-loop -- one revision after the other
-      const found = await this.find(key);
-      if (found === undefined) return;
+      const oldest = await requests.call(asked);
+      if (oldest === undefined || oldest.revision >= revision) return;
       // eslint-disable-next-line no-await-in-loop -- as above
-      await this.removeNumber(found.revision);
+      await this.#remove({ seq: oldest.revision });
     }
   }
 

@@ -1,6 +1,8 @@
 // Buckets of a real server that are large, or full.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { type NatsServer, startNatsServer } from '../../test/nats-server.ts';
 import { keyOf } from '../contracts/bucket.ts';
 import { systemClock } from '../core/clock.ts';
@@ -83,4 +85,26 @@ test('the number of what was written to be erased is good for its connection alo
   await bucket.erase(third);
   assert.equal(await bucket.get(third), undefined);
   await watched.drain();
+});
+
+test('what an entry replaced stays with a server until it is to go, and goes with the entry', async () => {
+  using ground = openGround();
+  await using bus = await openNatsBus({ url: server.url, name: 'history', ...ground });
+  const bucket = await bus.openBucket({ name: 'history', bytesMax: 1_048_576, history: 4 });
+  await using nc = await connect({ servers: server.url });
+  const { streams } = await jetstreamManager(nc);
+  const stored = async (): Promise<number> => (await streams.info('KV_beamline_history')).state.messages;
+  const [changed, deleted, erased] = [keyOf('changed'), keyOf('deleted'), keyOf('erased')];
+  for (const key of [changed, deleted, erased]) {
+    // eslint-disable-next-line no-await-in-loop -- one after the other
+    await bucket.put(key, 'first');
+    // eslint-disable-next-line no-await-in-loop -- as above
+    await bucket.put(key, 'second');
+  }
+  assert.equal(await stored(), 6);
+  await bucket.forgetReplaced(changed);
+  await bucket.delete(deleted);
+  await bucket.erase(erased);
+  assert.equal(await stored(), 2, 'an entry and the mark of a deletion');
+  assert.equal((await bucket.get(changed))?.value, 'second');
 });

@@ -105,7 +105,14 @@ export class NatsBucket implements KeyValue {
 
   delete(key: string): Promise<void> {
     this.#writes?.forget(key);
-    return this.#on(key, async () => void (await this.#calls.delete(key)));
+    return this.#on(key, async () => this.#calls.removeReplaced(key, await this.#calls.delete(key)));
+  }
+
+  forgetReplaced(key: string): Promise<void> {
+    return this.#on(key, async () => {
+      const found = await this.#calls.find(key);
+      if (found !== undefined) await this.#calls.removeReplaced(key, found.revision);
+    });
   }
 
   erase(key: string): Promise<void> {
@@ -248,9 +255,9 @@ export class NatsBucket implements KeyValue {
   }
 
   async #open(nc: NatsConnection): Promise<KV> {
-    const { name, ttlMs, bytesMax, history = 1 } = this.#spec;
+    const { name, ttlMs, bytesMax } = this.#spec;
     const kv = await new Kvm(nc).create(`beamline_${name}`, {
-      history,
+      history: historyOn(nc, this.#spec),
       storage: StorageType.File,
       replicas: copiesOn(nc, this.#replicas),
       max_bytes: bytesMax,
@@ -260,7 +267,7 @@ export class NatsBucket implements KeyValue {
     const { config, state } = (await kv.status()).streamInfo;
     const wanted = {
       num_replicas: copiesAgain(nc, this.#replicas, config.num_replicas),
-      ...(this.#spec.isOwn === true ? boundsOf(this.#spec, state.bytes) : {}),
+      ...(this.#spec.isOwn === true ? boundsOf(nc, this.#spec, state.bytes) : {}),
     };
     const isOther = (Object.keys(wanted) as (keyof typeof wanted)[]).some((name) => wanted[name] !== config[name]);
     if (isOther) await (await managerOf(nc)).streams.update(this.#stream, wanted);
@@ -339,11 +346,14 @@ export class NatsBucket implements KeyValue {
 }
 
 /** A bucket that is made smaller than what it holds would drop its oldest entries. */
-const boundsOf = ({ ttlMs, bytesMax, history = 1 }: BucketSpec, held: number) => ({
-  max_bytes: Math.max(bytesMax, Math.ceil(held * HELD_ROOM)),
-  max_age: nanos(ttlMs ?? 0),
-  max_msgs_per_subject: history,
+const boundsOf = (nc: NatsConnection, spec: BucketSpec, held: number) => ({
+  max_bytes: Math.max(spec.bytesMax, Math.ceil(held * HELD_ROOM)),
+  max_age: nanos(spec.ttlMs ?? 0),
+  max_msgs_per_subject: historyOn(nc, spec),
 });
+
+/** In a cluster the mark of an erased key is taken away by its number, and must not bring to light what was before it. */
+const historyOn = (nc: NatsConnection, { history = 1 }: BucketSpec): number => (isAlone(nc) ? history : 1);
 
 const bucketFault = (cause: unknown): BeamlineError =>
   cause instanceof BeamlineError ? asUnavailable(cause) : storeFault(cause);

@@ -4,7 +4,7 @@
 // L2. At most `outboundBytesMax` bytes are on the way to a server that has not confirmed them.
 // L3. A server that stays silent for SILENCE_MS loses the connection, so a stopped one looks like a dead one.
 // L4. A lone server that was started anew may not show what it had confirmed; whoever wrote that writes it again with the
-//     new connection (recent-writes.ts). Until that is over nobody takes from it what others may have begun.
+//     new connection (recent-writes.ts). Who was connected before takes nothing from it for that time.
 import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
@@ -39,7 +39,7 @@ const SILENCE_MS = 10_000;
 /** A server that comes back is found within this time, and what waits for it is ready well within five seconds. */
 const BACKOFF_MS = { first: 100, max: 1_000 };
 const FLUSH_WAIT_MS = 5_000;
-/** All connect again within the longest wait and a dial, and a minute of writes is looked through in less than a second. */
+/** Most connect again within the longest wait, and look through a minute of writes in less than a second. */
 const REPAIRED_MS = 3_000;
 
 export const connectionLost = (): BeamlineError =>

@@ -4,7 +4,7 @@
 // each that follows, which it confirms.
 // W1. Written again only in place of nothing or of what it supersedes, which does not depend on who looks first.
 // W2. What was deleted or erased here is forgotten, what bears the mark of a deletion is left alone, and so is what was
-//     only put: others may have taken it away.
+//     only put, unless to be erased soon: whoever finds such an entry after its time erases it.
 // W3. What is written again is dropped by its number first; where an older one is shown afterwards all the same, both are.
 // W4. That is looked for with each new connection, and in each entry that is read meanwhile.
 import type { BucketSpec } from '../contracts/bucket.ts';

@@ -11,8 +11,8 @@ import { DecideRequestV2 } from './decide.ts';
 import { Count, Id, maybe, ModelName, OpenObject, RunIds, Text, Usage, Word } from './fields.ts';
 
 const DAY_MS = 86_400_000;
-/** As many as a server keeps at most; a job with more states than that has few of them left to lose. */
-const HISTORY = 64;
+/** The states of a job that is tried four times; of one with more the oldest are replaced after all. */
+const HISTORY = 16;
 
 /**
  * Seven days after the end, a day of work before it, and a day of slack: the bucket forgets by itself. Routers may be told

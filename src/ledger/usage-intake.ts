@@ -31,7 +31,7 @@ export interface IntakeDeps {
   readonly crash?: CrashPoints | undefined;
 }
 
-/** How long a batch waits for more: each costs a sync of the disk, which in SQLite holds the event loop. */
+/** How long a batch waits for more: each costs a sync of the disk. */
 const GATHER_MS = 50;
 const PAUSE_MS = 500;
 const PAUSE_MAX_MS = 5_000;

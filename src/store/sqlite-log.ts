@@ -19,7 +19,7 @@ export class SqliteLog implements AsyncDisposable {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** `path` is that of the database. */
+  /** `path` is that of the database, without links. */
   constructor(path: string, sync: DataSync = dataSync) {
     this.#path = path;
     this.#dataSync = sync;
@@ -50,18 +50,23 @@ export class SqliteLog implements AsyncDisposable {
 
   async #sync(): Promise<void> {
     if (this.#fault !== undefined) throw this.#fault;
+    this.#file ??= await openLog(this.#path).catch((cause: unknown) => {
+      throw failed(cause);
+    });
     try {
-      this.#file ??= await openLog(this.#path);
       await this.#dataSync(this.#file);
     } catch (cause) {
-      this.#fault ??= new BeamlineError('unavailable', 'the database could not be made to last', {
-        cause,
-        details: { reason: 'sqlite_sync' },
-      });
+      this.#fault ??= failed(cause);
       throw this.#fault;
     }
   }
 }
+
+const failed = (cause: unknown): BeamlineError =>
+  new BeamlineError('unavailable', 'the database could not be made to last', {
+    cause,
+    details: { reason: 'sqlite_sync' },
+  });
 
 /** The name of a new log must last as well. */
 async function openLog(path: string): Promise<FileHandle> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -78,6 +78,15 @@ test('what changed a SQLite file is told once its log is on the disk, and the ne
   assert.deepEqual(told, ['made']);
   syncs[1]?.resolve();
   await Promise.all(done);
+});
+
+test('a SQLite file behind a link is made to last where it is', async () => {
+  using folder = temporaryFolder();
+  const link = join(folder.path, 'link.sqlite');
+  mkdirSync(join(folder.path, 'elsewhere'));
+  symlinkSync(join(folder.path, 'elsewhere', 'file.sqlite'), link);
+  await using store = open(link);
+  assert.equal(await store.run('CREATE TABLE kept (id INTEGER PRIMARY KEY)'), 0);
 });
 
 test('after a sync of a SQLite file that failed nothing more is told', async () => {

@@ -1,6 +1,8 @@
 // SQL in this process and one file: a write-ahead log, one connection that everybody waits for in turn.
 // S1. Every statement holds the event loop while it runs, so reports must be bounded by their askers.
-// S2. What changed the file is told only when the log is on the disk; the loop and the next in turn do not wait for that.
+// S2. What changed the file is told only when the log is on the disk; the loop and the next in turn do not wait for that,
+//     but for once in 16 MiB, when the log goes into the file.
+import { realpathSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { BeamlineError } from '../core/errors.ts';
 import type { Timers } from '../core/timers.ts';
@@ -16,7 +18,6 @@ const WAITING_MAX = 1_000;
 const MEMORY = ':memory:';
 /** The log is synced by `SqliteLog`, and by SQLite before it goes into the file. 16 MiB of pages in memory, and as much in the log before it goes into the file, so that indexes are not read back for each batch. */
 const PRAGMAS = [
-  'PRAGMA journal_mode = WAL',
   'PRAGMA synchronous = NORMAL',
   'PRAGMA foreign_keys = ON',
   'PRAGMA cache_size = -16384',
@@ -39,12 +40,16 @@ export interface SqliteOptions {
 /** Throws `unavailable` for a file that cannot be opened. */
 export function openSqlite({ path, timers, dataSync }: SqliteOptions): SqlStore {
   const database = guarded(() => openDatabase(path));
-  return new SqliteStore(database, timers, path === MEMORY ? undefined : new SqliteLog(path, dataSync));
+  return new SqliteStore(database, timers, path === MEMORY ? undefined : new SqliteLog(realpathSync(path), dataSync));
 }
 
 function openDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
   try {
+    const mode = database.prepare('PRAGMA journal_mode = WAL').get()?.['journal_mode'];
+    if (path !== MEMORY && mode !== 'wal') {
+      throw new BeamlineError('unavailable', `the folder of the database lets it have no log (${String(mode)})`);
+    }
     database.exec(PRAGMAS);
     return database;
   } catch (fault) {
@@ -105,19 +110,19 @@ class SqliteStore implements SqlStore {
 
   /** Also after what only read: a log with nothing new is synced at once. */
   async #lasting<T>(work: () => Promise<T>): Promise<T> {
-    const result = await this.#inTurn(work);
-    await this.#log?.synced();
-    return result;
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#waiting >= WAITING_MAX) {
-      return Promise.reject(new BeamlineError('service_overloaded', 'too much waits for the database'));
+      throw new BeamlineError('service_overloaded', 'too much waits for the database');
     }
     this.#waiting++;
-    const done = this.#tail.then(work).finally(() => this.#waiting--);
-    this.#tail = done.catch(() => undefined);
-    return done;
+    try {
+      const done = this.#tail.then(work);
+      this.#tail = done.catch(() => undefined);
+      const result = await done;
+      await this.#log?.synced();
+      return result;
+    } finally {
+      this.#waiting--;
+    }
   }
 
   /** Tries again while another process holds the lock. */

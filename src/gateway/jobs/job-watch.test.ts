@@ -60,6 +60,7 @@ const bound = (bucket: KeyValue): KeyValue => ({
   update: (name, value, revision) => bucket.update(name, value, revision),
   delete: (name) => bucket.delete(name),
   erase: (name) => bucket.erase(name),
+  forgetReplaced: (name) => bucket.forgetReplaced(name),
   entries: (pattern) => bucket.entries(pattern),
   scan: (pattern) => bucket.scan(pattern),
   keys: (pattern) => bucket.keys(pattern),

@@ -54,6 +54,7 @@ export function crashingBus(inner: Bus, crash: Crash) {
     update: (key, value, revision) => effect(() => bucket.update(key, value, revision)),
     delete: (key) => effect(() => bucket.delete(key)),
     erase: (key) => effect(() => bucket.erase(key)),
+    forgetReplaced: (key) => effect(() => bucket.forgetReplaced(key)),
   });
   const deliveryOf = <M>(delivery: Delivery<M>): Delivery<M> => ({
     message: delivery.message,

@@ -15,6 +15,7 @@ import type { Timers } from '../../core/timers.ts';
 import type { Approvals } from './approvals.ts';
 import type { Endings } from './endings.ts';
 import { annotated, begun } from './job-state.ts';
+import type { JobRoom } from './job-room.ts';
 import type { JobRef, JobStore } from './job-store.ts';
 import type { Keeper } from './keeper.ts';
 
@@ -25,6 +26,7 @@ export interface JobControlDeps {
   readonly approvals: Approvals;
   readonly endings: Endings;
   readonly keeper: Keeper;
+  readonly room: Pick<JobRoom, 'assert'>;
 }
 
 interface Done {
@@ -44,7 +46,9 @@ const OPERATIONS: Readonly<Record<JobOperation, Operate>> = {
     return { status, changed: changed.isChanged };
   },
 
-  annotate: async (ref, { metadata, tags }, { store, timers }) => {
+  annotate: async (ref, { metadata, tags }, { store, timers, room }) => {
+    // Each change stays beside those before it.
+    await room.assert();
     const news = { ...(metadata === undefined ? {} : { metadata }), ...(tags === undefined ? {} : { tags }) };
     const changed = await store.change(ref, ({ request, state = begun(request) }) =>
       annotated(state, news, timers.clock.epochMs()),

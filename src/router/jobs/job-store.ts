@@ -148,6 +148,7 @@ export class JobStore {
   async delete(ref: JobRef): Promise<void> {
     this.#recent.forget(keyTo(ref, 'state'));
     await this.change(ref, ({ state }) => (state === undefined ? undefined : stripped(state)));
+    await this.#bucket.forgetReplaced(keyTo(ref, 'state'));
     await this.#bucket.delete(keyTo(ref, 'req'));
     await this.close(ref);
   }

@@ -107,7 +107,7 @@ export async function startJobs(deps: JobsDeps): Promise<Jobs> {
   const acks = opened.use(new Acks({ bus, timers, telemetry, store, keeper }));
   const isDispatching = (assignmentId: string): boolean => dispatcher.knows(assignmentId);
   const sweep = opened.use(new Sweep({ ...shared, sweepMs: settings.sweep_ms, isDispatching }));
-  opened.use(serveJobControl({ bus, timers, store, approvals, endings, keeper }));
+  opened.use(serveJobControl({ bus, timers, store, approvals, endings, keeper, room }));
   await sweep.start();
   const started = opened.move();
   return {
