@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { openPriceBook } from '../src/catalog/price-book.ts';
 import type { UsageEvent } from '../src/contracts/usage.ts';
@@ -83,14 +84,16 @@ const eventOf = (n: number): UsageEvent => ({
 /** Events a second, of each round: the table grows from one to the next. */
 async function ratesOf(store: SqlStore): Promise<readonly number[]> {
   await migrate(store, LEDGER_MIGRATIONS, 0);
+  const rowsFrom = (from: number, to: number) =>
+    Array.from({ length: Math.min(BATCH, to - from) }, (_, n) => usageRowOf(eventOf(from + n), prices, 0));
+  // As the ledger does, which makes the next rows while the database or its disk works.
   const fold = async (from: number, to: number): Promise<void> => {
+    let rows = rowsFrom(from, to);
     for (let at = from; at < to; at += BATCH) {
-      const batch = Array.from({ length: Math.min(BATCH, to - at) }, (_, n) => eventOf(at + n));
-      await foldUsage(
-        store,
-        batch.map((event) => usageRowOf(event, prices, 0)),
-        0,
-      );
+      const folding = foldUsage(store, rows, 0);
+      await setImmediate();
+      rows = rowsFrom(at + BATCH, Math.max(to, at + BATCH));
+      await folding;
     }
   };
   await fold(0, WARM_UP);

@@ -53,6 +53,8 @@ export class UsageIntake {
   /** Those who wait for all that is held. */
   #hurried = 0;
   readonly #closing = new AbortController();
+  /** Of deliveries whose turn comes next. */
+  readonly #rows = new WeakMap<UsageDelivery, FoldedUsage>();
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
@@ -141,7 +143,10 @@ export class UsageIntake {
   async #fold(deliveries: readonly UsageDelivery[], failures: number): Promise<boolean> {
     try {
       const good = await this.#readable(deliveries);
-      await this.#deps.fold(good.map(({ usage }) => usage));
+      const folding = this.#deps.fold(good.map(({ usage }) => usage));
+      // By then the database works, or its disk does.
+      setImmediate(() => this.#readAhead(deliveries.length));
+      await folding;
       (this.#deps.crash ?? noCrash)(12);
       for (const { delivery } of good) delivery.ack();
       this.#recovered();
@@ -176,13 +181,25 @@ export class UsageIntake {
     const good: { delivery: UsageDelivery; usage: FoldedUsage }[] = [];
     for (const delivery of deliveries) {
       try {
-        good.push({ delivery, usage: this.#deps.rowOf(delivery.message) });
+        good.push({ delivery, usage: this.#rows.get(delivery) ?? this.#deps.rowOf(delivery.message) });
+        this.#rows.delete(delivery);
       } catch (fault) {
         // eslint-disable-next-line no-await-in-loop -- rare
         await this.#giveUp(delivery, BeamlineError.from(fault));
       }
     }
     return good;
+  }
+
+  /** What has no row is given up when its turn comes. */
+  #readAhead(from: number): void {
+    try {
+      for (const delivery of this.#held.slice(from, from + this.#deps.batch)) {
+        if (!this.#rows.has(delivery)) this.#rows.set(delivery, this.#deps.rowOf(delivery.message));
+      }
+    } catch {
+      return;
+    }
   }
 
   async #giveUp(delivery: UsageDelivery, fault: BeamlineError): Promise<void> {
