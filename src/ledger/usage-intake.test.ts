@@ -14,23 +14,33 @@ function open() {
   const timers = new Timers(clock);
   const folds: { readonly size: number; readonly commit: () => void }[] = [];
   let acked = 0;
+  let made = 0;
   const intake = new UsageIntake({
     timers,
     log: openLog('silent', { write: () => undefined }),
     batch: 4,
-    rowOf: () => ({}) as FoldedUsage,
+    rowOf: () => {
+      made++;
+      return {} as FoldedUsage;
+    },
     fold: ({ length: size }) => new Promise((resolve) => folds.push({ size, commit: resolve })),
     giveUp: async () => undefined,
     onCommitted: () => undefined,
     onRefused: () => undefined,
   });
-  const delivery = { ack: () => acked++, nak: () => undefined, term: () => undefined, working: () => undefined };
+  const delivery = () => ({
+    ack: () => acked++,
+    nak: () => undefined,
+    term: () => undefined,
+    working: () => undefined,
+  });
   return {
     intake,
     folds,
     acked: () => acked,
+    made: () => made,
     take: (count: number): void => {
-      for (let n = 0; n < count; n++) intake.take(delivery as unknown as UsageDelivery);
+      for (let n = 0; n < count; n++) intake.take(delivery() as unknown as UsageDelivery);
     },
     pass: async (ms: number): Promise<void> => {
       clock.advance(ms);
@@ -76,4 +86,20 @@ test('whoever wants all that is held does not wait for more', async () => {
   folds[1].commit();
   await idle;
   assert.equal(intake.held, 0);
+});
+
+test('the rows of the next batch are made while this one is folded, once', async () => {
+  using opened = open();
+  const { folds, take, made, acked } = opened;
+  take(4);
+  take(6);
+  await turn();
+  await turn();
+  assert.deepEqual([folds.length, made()], [1, 8]);
+  folds[0]?.commit();
+  await turn();
+  assert.deepEqual([folds[1]?.size, made()], [4, 8]);
+  folds[1]?.commit();
+  await turn();
+  assert.equal(acked(), 8);
 });
