@@ -10,7 +10,8 @@ export interface BucketSpec {
   /**
    * Revisions of a key that a server keeps; 1 if absent. A single server of 2.9 that was killed may count replaced entries
    * that it does not find any more, and then drops each newer one that it confirms to keep their number down: so where
-   * entries must last they are not replaced. Not for keys that are erased after more than one write.
+   * entries must last they are not replaced. A cluster keeps 1 (docs/decisions/0016). Not for keys that are erased after
+   * more than one write: of a repeated one an older entry may come back.
    */
   readonly history?: number;
   /**
@@ -21,7 +22,7 @@ export interface BucketSpec {
   /**
    * Given where a process writes again what it wrote a moment ago, if a single server that was killed has lost it: in
    * place of nothing, and of what it supersedes. Whoever writes must agree about the order, so that it does not matter who
-   * is first. Not for keys that others take away without a mark, but for those that are only ever put.
+   * is first. An entry that others took away without a mark may come back: whoever finds it must see that it is over.
    */
   readonly supersedes?: (ours: string, standing: string) => boolean;
 }

@@ -11,31 +11,14 @@ const read = (text: string | Buffer, pieceBytes = 3, bytesMax = 64) => {
   return [...csvRecords(numberedLines(pieces, bytesMax), bytesMax)].map(({ line, cells }) => [line, cells]);
 };
 
+const TWO = [
+  [1, 'a', 'b'],
+  [2, 'c', 'd'],
+];
 const GOOD: readonly (readonly [what: string, text: string, records: readonly (readonly unknown[])[]])[] = [
-  [
-    'plain cells',
-    'a,b\nc,d\n',
-    [
-      [1, 'a', 'b'],
-      [2, 'c', 'd'],
-    ],
-  ],
-  [
-    'no newline at the end',
-    'a,b\nc,d',
-    [
-      [1, 'a', 'b'],
-      [2, 'c', 'd'],
-    ],
-  ],
-  [
-    'carriage returns',
-    'a,b\r\nc,"d"\r\n',
-    [
-      [1, 'a', 'b'],
-      [2, 'c', 'd'],
-    ],
-  ],
+  ['plain cells', 'a,b\nc,d\n', TWO],
+  ['no newline at the end', 'a,b\nc,d', TWO],
+  ['carriage returns', 'a,b\r\nc,"d"\r\n', TWO],
   [
     'empty cells',
     ',\n"",\n',

@@ -6,7 +6,7 @@ import { workerHeartbeat } from '../../contracts/heartbeat.ts';
 import { openJobs, orderOf, rest } from './jobs-fixture.ts';
 
 test('a bucket of jobs that is nearly full takes no more, and what it took can end', async () => {
-  const { start, ask, script, held, pass, stop, state, bucket } = await openJobs(undefined, {
+  const { start, ask, control, script, held, pass, stop, state, bucket } = await openJobs(undefined, {
     jobs_bytes_max: 100_000,
   });
   await start();
@@ -29,6 +29,7 @@ test('a bucket of jobs that is nearly full takes no more, and what it took can e
   assert.deepEqual([code, retryable, retry_after_ms], ['service_overloaded', true, 30_000]);
   assert.deepEqual(details, { scope: 'storage', reason: 'jobs_full' });
   assert.ok(accepted.length > 3);
+  assert.equal((await control('annotate', { tags: ['x'] })).error?.code, 'service_overloaded');
   // Whoever repeats is told of the first.
   assert.equal((await large('job_0')).duplicate, true);
   for (const one of held) {
